@@ -1,0 +1,1 @@
+"""Everything that puts the flows into the world: the command, the deployment, the automations, the sandbox."""

@@ -1,0 +1,133 @@
+"""Every knob of the pipeline, in one class: read from the environment and from `.env`, checked before anything runs."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _from_environment(name: str) -> AliasChoices:
+    """The vendor's own variable names carry no prefix; the field's name keeps working in code."""
+    return AliasChoices(name, name.lower())
+
+
+class Settings(BaseSettings):
+    """The pipeline's settings. Each field's environment variable is `VIBECHECK_` and its name, but for `ASKNEWS_*`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VIBECHECK_",
+        env_file=PROJECT_ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    # AskNews
+    asknews_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=_from_environment("ASKNEWS_API_KEY"),
+        description="AskNews API key. Without it and without client credentials, `vibecheck up` uses the sandbox.",
+    )
+    asknews_client_id: str | None = Field(
+        None,
+        validation_alias=_from_environment("ASKNEWS_CLIENT_ID"),
+        description="OAuth2 client id, the alternative to an API key.",
+    )
+    asknews_client_secret: SecretStr | None = Field(
+        None, validation_alias=_from_environment("ASKNEWS_CLIENT_SECRET"), description="OAuth2 client secret."
+    )
+    asknews_api_url: str = Field(
+        "https://api.asknews.app",
+        validation_alias=_from_environment("ASKNEWS_API_URL"),
+        description="Base address of the AskNews API.",
+    )
+    asknews_token_url: str = Field(
+        "https://auth.asknews.app/oauth2/token",
+        validation_alias=_from_environment("ASKNEWS_TOKEN_URL"),
+        description="Address that exchanges client credentials for a token.",
+    )
+    asknews_secret_block: str | None = Field(
+        None, description="Name of a Prefect Secret block that holds the API key; used where ASKNEWS_API_KEY is unset."
+    )
+    requests_per_second: float = Field(
+        1.0, gt=0, description="Ceiling on requests to AskNews by one run; the Spelunker plan allows 1."
+    )
+    request_timeout_seconds: Seconds = Field(30.0, description="Longest wait for one read from AskNews.")
+    max_response_bytes: int = Field(
+        32_000_000, gt=0, description="A response larger than this, unpacked, is cut off and counts as an error."
+    )
+    max_retry_wait_seconds: Seconds = Field(
+        60.0, description="Longest wait that a `Retry-After` header can impose before one retry."
+    )
+
+    # The pipeline's database
+    database_url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy address of the pipeline's database (asyncpg or aiosqlite). Default: a SQLite file in "
+        "the data directory.",
+    )
+    database_block: str | None = Field(
+        None, description="Name of a prefect-sqlalchemy AsyncSqlAlchemyConnector block; wins over the address."
+    )
+    data_directory: Path = Field(
+        PROJECT_ROOT / ".vibecheck", description="Where embedded databases and logs of `vibecheck up` live."
+    )
+
+    # Requests budget
+    monthly_credits: int = Field(
+        20_000, ge=0, description="AskNews credits that the pipeline may spend in one billing period."
+    )
+    billing_day: int = Field(1, ge=1, le=28, description="Day of the month on which the billing period starts (UTC).")
+    budget_soft_ratio: float = Field(
+        0.9, gt=0, le=1, description="Share of the credits from which the pipeline slows down and warns."
+    )
+
+    # The execution log
+    retention_days: int = Field(180, ge=1, description="Log rows older than this are deleted, but never the newest.")
+
+    # Health
+    failing_after: int = Field(3, ge=1, description="A job is `failing` after this many failed runs in a row.")
+    stale_data_after: int = Field(
+        8, ge=1, description="Warn when this many successful runs in a row brought nothing new."
+    )
+    not_started_is_healthy: bool = Field(
+        False, description="Answer 200 instead of 503 while a new job waits for its first run, within its bound."
+    )
+    reminder_seconds: Seconds = Field(
+        21_600.0, description="While a job stays unhealthy, remind at this interval (6 hours)."
+    )
+    ping_url: SecretStr | None = Field(
+        None, description="Healthchecks-compatible address that the status flow pings (start, success, fail)."
+    )
+    notification_block: str | None = Field(
+        None,
+        description="Notification block for alarms, as `type-slug/name`, for example `slack-webhook/alarms`.",
+    )
+
+    # Logging
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto` is coloured on a terminal and JSON elsewhere."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
+
+    def effective_database_url(self) -> str:
+        """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.data_directory / 'vibecheck.db'}"
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The process's settings, read once, at the first call and never at import.
+
+    Raises pydantic.ValidationError, which names the variable but never shows its value.
+    """
+    return Settings()  # pyright: ignore[reportCallIssue]  # every field has a default or comes from the environment
