@@ -1,0 +1,257 @@
+"""The AskNews client: news, stories and the account's limits over one HTTP client, without retries of its own."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import httpx
+import structlog
+
+from flows.asknews.articles import Article, parse_articles
+from flows.asknews.authentication import Authentication
+from flows.asknews.errors import AskNewsError, ResponseTooLarge, UnexpectedResponse
+from flows.asknews.fields import whole_number
+from flows.asknews.pacing import Pacing
+from flows.asknews.pages import Page, PageCap, number_if_digits, offset_after
+from flows.asknews.records import Reject
+from flows.asknews.responses import BoundedStream, error_of_transport, json_of, service_address
+from flows.asknews.stories import Story, parse_stories
+
+RecordT = TypeVar("RecordT")
+
+Parameters = list[tuple[str, str | int | float | bool | None]]
+Parser = Callable[[Sequence[object]], tuple[list[RecordT], list[Reject]]]
+
+NEWS_PATH = "/v1/news/search"
+STORIES_PATH = "/v1/stories"
+LIMITS_PATH = "/v1/profiles/me/limits"
+
+LONGEST_CONNECT_SECONDS = 10.0
+# A whole request may take so many read timeouts: each read may be in time while the response drips in for ever.
+READ_TIMEOUTS_PER_REQUEST = 4
+MAX_UPDATES = 5
+
+logger = structlog.stdlib.get_logger()
+
+
+class AskNewsClient:
+    """AskNews over one httpx.AsyncClient; an async context manager, which closes it.
+
+    `base_url`: with or without a path. `authentication`: ApiKey or ClientCredentials. `read_timeout_seconds` bounds
+    each wait for data, and, four times as long, the whole request. `max_response_bytes` bounds a body, both packed and
+    unpacked. `requests_per_second` spaces the requests; `clock` (monotonic seconds) and `sleep` (seconds) are what it
+    uses.
+    `transport` replaces the network.
+
+    Every method raises an AskNewsError and never anything of httpx; nothing is repeated but the one request after a
+    renewed token. Raises InvalidRequest if `base_url` is no address.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        authentication: Authentication,
+        read_timeout_seconds: float,
+        max_response_bytes: int,
+        requests_per_second: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._authentication = authentication
+        self._max_response_bytes = max_response_bytes
+        self._deadline_seconds = READ_TIMEOUTS_PER_REQUEST * read_timeout_seconds
+        self._pacing = Pacing(requests_per_second, clock=clock, sleep=sleep)
+        self._caps = {NEWS_PATH: PageCap(), STORIES_PATH: PageCap()}
+        self._http = httpx.AsyncClient(
+            base_url=service_address(base_url, "ASKNEWS_API_URL"),
+            auth=authentication,
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "vibecheck-pipeline"},
+            timeout=httpx.Timeout(read_timeout_seconds, connect=min(LONGEST_CONNECT_SECONDS, read_timeout_seconds)),
+            follow_redirects=False,
+            transport=transport,
+            event_hooks={"response": [self._bound]},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    def news_page_size(self, asked: int) -> int:
+        """How many articles a full page holds where `asked` are asked for, as far as this client has learnt."""
+        return self._caps[NEWS_PATH].size(asked)
+
+    def stories_page_size(self, asked: int) -> int:
+        """How many stories a full page holds where `asked` are asked for, as far as this client has learnt."""
+        return self._caps[STORIES_PATH].size(asked)
+
+    async def search_news(
+        self,
+        *,
+        names: Sequence[str],
+        start: datetime,
+        end: datetime,
+        offset: int | str = 0,
+        page_size: int,
+        archive: bool = False,
+    ) -> Page[Article]:
+        """Articles crawled from `start` to `end` that contain at least one of `names`, from `offset` on.
+
+        `start` and `end` are aware and widened to whole seconds. `page_size` is 1 to 101; the plan may cap it.
+        `archive` also finds articles older than 48 hours, at five times the price. Raises AskNewsError, and ValueError
+        for arguments that make no query.
+        """
+        if not names:
+            raise ValueError("names must not be empty: without one, the search would return all of the news")
+        parameters: Parameters = [
+            ("query", ""),
+            ("n_articles", str(page_size)),
+            ("offset", str(offset)),
+            *_window(start, end),
+            ("time_filter", "crawl_date"),
+            ("return_type", "dicts"),
+            ("method", "kw"),
+            *(("string_guarantee", name) for name in names),
+            ("string_guarantee_op", "OR"),
+        ]
+        if archive:
+            parameters.append(("historical", "true"))
+        body = await self._get(NEWS_PATH, parameters)
+        is_empty = "as_dicts" in body and body["as_dicts"] is None and not body.get("as_string")
+        items: object = [] if is_empty else body.get("as_dicts")
+        return self._page(NEWS_PATH, body, items, parse_articles, offset=offset, page_size=page_size)
+
+    async def list_stories(
+        self,
+        *,
+        query: str,
+        start: datetime | None,
+        end: datetime | None,
+        offset: int | str = 0,
+        page_size: int,
+        reddit_threads: int,
+    ) -> Page[Story]:
+        """Stories about `query` from `offset` on, with their updates and up to `reddit_threads` Reddit threads each.
+
+        `start` and `end` are aware and widened to whole seconds, None for no bound. Raises AskNewsError, AccessDenied
+        where the plan has no stories, and ValueError for arguments that make no query.
+        """
+        parameters: Parameters = [
+            ("query", query),
+            *_window(start, end),
+            ("sort_by", "published"),
+            ("sort_type", "desc"),
+            ("offset", str(offset)),
+            ("limit", str(page_size)),
+            ("expand_updates", "true"),
+            ("max_updates", str(MAX_UPDATES)),
+            ("method", "kw"),
+            ("reddit", str(reddit_threads)),
+        ]
+        body = await self._get(STORIES_PATH, parameters)
+        return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset, page_size=page_size)
+
+    async def read_limits(self) -> dict[str, Any]:
+        """The account's limits as AskNews describes them; costs no credits. Raises AskNewsError."""
+        return dict(await self._get(LIMITS_PATH, []))
+
+    def _page(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        items: object,
+        parse: Parser[RecordT],
+        *,
+        offset: int | str,
+        page_size: int,
+    ) -> Page[RecordT]:
+        if not isinstance(items, list):
+            raise UnexpectedResponse(f"{path} answered without a list of results: has the API changed?", status=200)
+        found = cast(list[object], items)
+        records, rejects = parse(found)
+        fetched = len(found)
+        is_last = self._caps[path].is_last(page_size, fetched)
+        next_offset = offset_after(number_if_digits(offset), fetched, body.get("offset"), is_last=is_last)
+        is_last = is_last or next_offset is None
+        page = Page(
+            records=records,
+            rejects=rejects,
+            next_offset=offset if next_offset is None else next_offset,
+            credits=_credits(body.get("usage")),
+            fetched=fetched,
+            is_last=is_last,
+        )
+        logger.info(
+            "asknews_page_read",
+            path=path,
+            offset=offset,
+            fetched=fetched,
+            rejected=len(rejects),
+            credits=page.credits,
+            is_last=is_last,
+        )
+        return page
+
+    async def _get(self, path: str, parameters: Parameters) -> Mapping[str, object]:
+        """The JSON object at `path`."""
+        await self._pacing.wait()
+        outcome: httpx.Response | AskNewsError
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                outcome = await self._http.get(path, params=parameters)
+        except (httpx.RequestError, OSError) as error:
+            outcome = error_of_transport(error, self._authentication.redact)
+        # Raised out here, so that it does not keep the httpx error, and with it the request's headers, as its context.
+        if isinstance(outcome, AskNewsError):
+            raise outcome
+        body: object = json_of(outcome, self._authentication.redact, credentials=self._authentication.variables)
+        if not isinstance(body, dict):
+            raise UnexpectedResponse(f"{path} answered with JSON that is no object: has the API changed?", status=200)
+        return cast(dict[str, object], body)
+
+    async def _bound(self, response: httpx.Response) -> None:
+        """Bound a response's body before anything reads it; the token endpoint's responses come through here too."""
+        if response.is_closed:
+            # A transport without a network delivers bodies that are read already.
+            if len(response.content) > self._max_response_bytes:
+                raise ResponseTooLarge(f"the response is larger than {self._max_response_bytes} bytes")
+            return
+        response.stream = BoundedStream(
+            cast(httpx.AsyncByteStream, response.stream),
+            encoding=response.headers.pop("content-encoding", "").strip().lower(),
+            limit=self._max_response_bytes,
+            status=response.status_code,
+        )
+
+
+def _window(start: datetime | None, end: datetime | None) -> Parameters:
+    """The window as Unix seconds: wider by a fraction rather than narrower, so that no article falls between two."""
+    for moment in (start, end):
+        if moment is not None and moment.utcoffset() is None:
+            raise ValueError("start and end must be aware")
+    if start is not None and end is not None and start > end:
+        raise ValueError("start must not be after end")
+    parameters: Parameters = []
+    if start is not None:
+        parameters.append(("start_timestamp", str(math.floor(start.timestamp()))))
+    if end is not None:
+        parameters.append(("end_timestamp", str(math.ceil(end.timestamp()))))
+    return parameters
+
+
+def _credits(usage: object) -> int | None:
+    if not isinstance(usage, dict):
+        return None
+    try:
+        return max(whole_number(cast(dict[str, object], usage).get("credits")), 0)
+    except ValueError:
+        return None

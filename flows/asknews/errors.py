@@ -1,0 +1,99 @@
+"""What can go wrong between the pipeline and AskNews, as one tree:
+
+    AskNewsError
+    ├── RetryableError            the same request may succeed later; `retry_after` says when, if AskNews said so
+    │   ├── RequestTimedOut       connecting, sending, reading or waiting for a free connection took too long
+    │   ├── ConnectionFailed      no connection, or it broke before the response was complete
+    │   ├── RateLimited           429: too many requests (429000) or too many at once (429001)
+    │   ├── ServiceFailed         408 and 5xx, told by AskNews itself
+    │   └── GatewayAnswered       an HTML page or a body that is not JSON: something in between answered
+    └── PermanentError            the same request will fail again until somebody changes something
+        ├── MissingCredentials    no usable credentials are configured
+        ├── CredentialsRefused    401, also after a renewed token
+        ├── AccessDenied          403: the plan or the subscription does not include this
+        ├── InvalidRequest        400, 402, 404, 422 and other 4xx, or an address that cannot be used
+        ├── UnexpectedResponse    valid JSON of another shape than the contract's, or a redirect
+        └── ResponseTooLarge      the body, packed or unpacked, is over the configured limit
+
+Messages say what to do. They never hold a key, a secret or a token, and no error keeps the httpx exception that caused
+it: that exception holds the request, and the request holds the `Authorization` header.
+"""
+
+
+class AskNewsError(Exception):
+    """A request to AskNews failed, or could not be made.
+
+    `status` is the HTTP status, None where no response came; `code` is AskNews' own code (status times 1000 plus n),
+    None where the body had none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class RetryableError(AskNewsError):
+    """The same request may succeed later.
+
+    `retry_after` is how long AskNews asks to wait, in seconds (zero or more), None where it did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.retry_after = retry_after
+
+
+class RequestTimedOut(RetryableError):
+    """Connecting, sending, reading or waiting for a free connection took too long."""
+
+
+class ConnectionFailed(RetryableError):
+    """There was no connection, or it broke before the response was complete."""
+
+
+class RateLimited(RetryableError):
+    """429: too many requests in a time (code 429000) or too many at once (429001)."""
+
+
+class ServiceFailed(RetryableError):
+    """408 or 5xx: AskNews itself says that it failed."""
+
+
+class GatewayAnswered(RetryableError):
+    """An HTML page or a body that is not JSON, whatever its status: something in between answered."""
+
+
+class PermanentError(AskNewsError):
+    """The same request will fail again until somebody changes the configuration, the plan or this code."""
+
+
+class MissingCredentials(PermanentError):
+    """No usable credentials are configured; the message names the variables to set."""
+
+
+class CredentialsRefused(PermanentError):
+    """401: AskNews does not accept the credentials, not even with a renewed token."""
+
+
+class AccessDenied(PermanentError):
+    """403: the plan has no access to this, or the subscription is inactive (code 403011)."""
+
+
+class InvalidRequest(PermanentError):
+    """AskNews refuses the request as it is (400, 402, 404, 422 and other 4xx), or the address cannot be used."""
+
+
+class UnexpectedResponse(PermanentError):
+    """The response has another shape than the contract's: the API has changed, or the address is not AskNews."""
+
+
+class ResponseTooLarge(PermanentError):
+    """The response's body, packed or unpacked, is over the configured limit and was cut off."""

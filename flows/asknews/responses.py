@@ -1,0 +1,242 @@
+"""From an HTTP response to JSON or an error of the tree: the cap on size, `Retry-After`, error bodies, HTML."""
+
+import json
+import re
+import zlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import httpx
+
+from flows.asknews.errors import (
+    AccessDenied,
+    AskNewsError,
+    ConnectionFailed,
+    CredentialsRefused,
+    GatewayAnswered,
+    InvalidRequest,
+    RateLimited,
+    RequestTimedOut,
+    ResponseTooLarge,
+    ServiceFailed,
+    UnexpectedResponse,
+)
+
+# Bytes that one step of unpacking may produce: what a gzip bomb can cost in memory before it is noticed.
+UNPACKED_STEP = 65_536
+# Seconds; a longer `Retry-After` means the same: not today.
+LONGEST_RETRY_AFTER = 86_400.0
+LONGEST_DETAIL = 300
+# Longer ones are kept as text, for the item's validation to refuse: int() would refuse the whole page.
+MOST_DIGITS = 40
+CONCURRENCY_CODE = 429001
+INACTIVE_SUBSCRIPTION_CODE = 403011
+
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+
+Redact = Callable[[str], str]
+
+
+class BoundedStream(httpx.AsyncByteStream):
+    """A response's body, unpacked, that raises ResponseTooLarge as soon as it exceeds `limit` bytes packed or unpacked.
+
+    Unpacking is done here and not by httpx, because httpx unpacks each chunk whole: 64 kB can become 64 MB.
+    Raises GatewayAnswered for a packing that was not asked for, and for a damaged or incomplete one.
+    """
+
+    def __init__(self, stream: httpx.AsyncByteStream, *, encoding: str, limit: int, status: int) -> None:
+        self._stream = stream
+        self._encoding = encoding
+        self._limit = limit
+        self._status = status
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._encoding not in {"", "identity", "gzip", "x-gzip"}:
+            raise GatewayAnswered("the response is packed in a way that was not asked for", status=self._status)
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in self._encoding else None
+        received = unpacked = 0
+        async for chunk in self._stream:
+            received += len(chunk)
+            self._check(received)
+            if unpacker is None:
+                yield chunk
+                continue
+            rest = chunk
+            while True:
+                try:
+                    piece = unpacker.decompress(rest, UNPACKED_STEP)
+                except zlib.error:
+                    raise GatewayAnswered("the response's gzip data is damaged", status=self._status) from None
+                unpacked += len(piece)
+                self._check(unpacked)
+                yield piece
+                rest = unpacker.unconsumed_tail
+                if not rest and len(piece) < UNPACKED_STEP:
+                    break
+        if unpacker is not None and received and not unpacker.eof:
+            raise GatewayAnswered("the response's gzip data is incomplete", status=self._status)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise ResponseTooLarge(
+                f"the response is larger than {self._limit} bytes; raise VIBECHECK_MAX_RESPONSE_BYTES, or ask for less",
+                status=self._status,
+            )
+
+
+def service_address(address: str, variable: str) -> httpx.URL:
+    """`address` as a URL. Raises InvalidRequest, naming the variable to correct, if requests cannot be sent to it."""
+    try:
+        url = httpx.URL(address)
+        is_usable = url.scheme in {"http", "https"} and bool(url.host)
+    except httpx.InvalidURL:
+        url, is_usable = httpx.URL(), False
+    if not is_usable:
+        raise InvalidRequest(f"{variable} is no address of a web service; it must look like https://host")
+    return url
+
+
+def json_of(response: httpx.Response, redact: Redact, *, credentials: str) -> Any:
+    """The JSON of a successful response. Raises the tree's error for any other response; its body must be read.
+
+    `redact` takes secrets out of text that came from outside; `credentials` says what to check when they are refused.
+    """
+    status = response.status_code
+    is_json, body = _parse(response.content)
+    if 300 <= status < 400:
+        raise UnexpectedResponse("the API redirects elsewhere: check ASKNEWS_API_URL", status=status)
+    if not response.is_success:
+        raise _error(response, body, is_json=is_json, redact=redact, credentials=credentials)
+    if not is_json:
+        raise GatewayAnswered(f"{_kind(response)} came where JSON was expected", status=status)
+    return body
+
+
+def error_of_transport(error: httpx.RequestError | OSError, redact: Redact) -> AskNewsError:
+    """The tree's error for what httpx raised. It does not refer to `error`, which holds the request and its headers."""
+    kind = type(error).__name__
+    match error:
+        case httpx.TimeoutException() | TimeoutError():
+            return RequestTimedOut(f"AskNews did not answer in time ({kind})")
+        case httpx.UnsupportedProtocol():
+            return InvalidRequest("the address must begin with https:// or http://: check ASKNEWS_API_URL")
+        case httpx.DecodingError():
+            return GatewayAnswered("the response's packed data is damaged")
+        case httpx.ConnectError():
+            return ConnectionFailed(f"no connection to AskNews: {_line(str(error), redact)}")
+        case _:
+            # No text: a LocalProtocolError quotes the header that it objects to.
+            return ConnectionFailed(f"the connection to AskNews broke ({kind})")
+
+
+def retry_after_of(headers: httpx.Headers, now: datetime) -> float | None:
+    """The wait that `Retry-After` asks for: seconds from 0 to `LONGEST_RETRY_AFTER`, None if absent or meaningless.
+
+    A date is taken relative to the response's own `Date`, so that a wrong clock on this side does not matter, else to
+    `now` (aware).
+    """
+    text = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), LONGEST_RETRY_AFTER)
+    until = _http_date(text)
+    if until is None:
+        return None
+    since = _http_date(headers.get("date", "")) or now
+    return min(max((until - since).total_seconds(), 0.0), LONGEST_RETRY_AFTER)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        parsed = parsedate_to_datetime(text)
+        # HTTP dates are in GMT, also where the parser finds no zone it knows.
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _parse(content: bytes) -> tuple[bool, Any]:
+    """Whether the body is JSON, and its value. Broken UTF-8 becomes U+FFFD: one bad byte must not cost the page."""
+    try:
+        return True, json.loads(
+            content.decode("utf-8-sig", errors="replace"),
+            # Neither is JSON. As text they reach the item's validation, which refuses that item and not the page.
+            parse_constant=str,
+            parse_int=lambda digits: int(digits) if len(digits) <= MOST_DIGITS else digits,
+        )
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _error(response: httpx.Response, body: Any, *, is_json: bool, redact: Redact, credentials: str) -> AskNewsError:
+    status = response.status_code
+    retry_after = retry_after_of(response.headers, datetime.now(UTC))
+    code, detail = _code_and_detail(body, redact)
+    told = f" ({detail})" if detail else ""
+    match status:
+        case 429:
+            what = "at once" if code == CONCURRENCY_CODE else "in a time"
+            return RateLimited(f"too many requests {what}{told}", status=status, code=code, retry_after=retry_after)
+        # A page from a firewall in between says nothing about the plan.
+        case _ if (status >= 500 or status == 403) and not is_json and response.content.strip():
+            return GatewayAnswered(
+                f"{_kind(response)} with status {status} came from a gateway", status=status, retry_after=retry_after
+            )
+        case _ if status >= 500 or status == 408:
+            return ServiceFailed(
+                f"AskNews failed with {status}{told}", status=status, code=code, retry_after=retry_after
+            )
+        case 401:
+            return CredentialsRefused(
+                f"AskNews refused the credentials: check {credentials}{told}", status=status, code=code
+            )
+        case 403:
+            reason = (
+                "the subscription is inactive: renew it"
+                if code == INACTIVE_SUBSCRIPTION_CODE
+                else "the plan does not include this: choose a plan that does, or switch the job off"
+            )
+            return AccessDenied(f"AskNews denied access; {reason}{told}", status=status, code=code)
+        case 402:
+            return InvalidRequest(
+                f"AskNews asks for payment: credits or subscription have run out{told}", status=status, code=code
+            )
+        case _:
+            return InvalidRequest(f"AskNews refused the request with {status}{told}", status=status, code=code)
+
+
+def _code_and_detail(body: Any, redact: Redact) -> tuple[int | None, str]:
+    """AskNews' code and its explanation on one line, without the input that a validation error would quote."""
+    if not isinstance(body, dict):
+        return None, ""
+    fields = cast(dict[str, Any], body)
+    # The token endpoint explains itself as OAuth2 says, the API in its own way.
+    code, detail = fields.get("code"), fields.get("detail", fields.get("error_description", fields.get("error")))
+    if isinstance(detail, list):
+        detail = "; ".join(_validation_problem(problem) for problem in cast(list[object], detail))
+    return (
+        code if isinstance(code, int) and not isinstance(code, bool) and 0 < code < 2**31 else None,
+        _line(detail, redact) if isinstance(detail, str) else "",
+    )
+
+
+def _validation_problem(problem: object) -> str:
+    if not isinstance(problem, dict):
+        return ""
+    fields = cast(dict[str, Any], problem)
+    location: object = fields.get("loc")
+    path = ".".join(str(part) for part in cast(list[object], location)) if isinstance(location, list) else ""
+    return f"{path}: {fields.get('msg')}"
+
+
+def _line(text: str, redact: Redact) -> str:
+    # Redacted before it is cut, because half a secret would not be recognised.
+    return " ".join(redact(text).split())[:LONGEST_DETAIL]
+
+
+def _kind(response: httpx.Response) -> str:
+    return "HTML" if response.content.lstrip()[:1] == b"<" else "a body that is not JSON"
