@@ -117,6 +117,10 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
 
+    def has_asknews_credentials(self) -> bool:
+        """Whether anything is configured to log in to AskNews with."""
+        return bool(self.asknews_api_key or self.asknews_client_id or self.asknews_secret_block)
+
     def effective_database_url(self) -> str:
         """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""
         if self.database_url is not None:

@@ -1,0 +1,67 @@
+"""The `vibecheck` command. Each subcommand imports what it needs, so that `--help` answers at once."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from pydantic import ValidationError
+
+from flows.settings import Settings, load_settings
+
+app = App(
+    name="vibecheck",
+    help="VibeCheck's pipeline: polls AskNews as a Prefect deployment, and accounts for every tick.",
+    version_flags=["--version"],
+)
+
+
+@app.command
+def up(
+    *,
+    port: Annotated[
+        int, Parameter(help="Port of the Prefect server and its UI; another is taken if it is busy.")
+    ] = 4200,
+) -> int:
+    """Run the whole pipeline on this machine, with embedded defaults, until Ctrl-C."""
+    from deployments.local import run_up
+
+    return asyncio.run(run_up(_settings(), port=port))
+
+
+@app.command
+def apply() -> int:
+    """Migrate the database and bring the Prefect server at PREFECT_API_URL to what this checkout describes."""
+    from deployments.apply import run_apply
+
+    return asyncio.run(run_apply(_settings()))
+
+
+@app.command
+def sandbox(
+    *,
+    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
+) -> int:
+    """Serve an AskNews-compatible API with made-up news, for demonstration and tests."""
+    from deployments.sandbox.__main__ import serve
+
+    return serve(port=port)
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}" for problem in error.errors()
+        ]
+        raise SystemExit("The settings are not usable:\n  " + "\n  ".join(lines)) from None
+
+
+def main() -> None:
+    """Entry point of the `vibecheck` command."""
+    sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""`vibecheck apply`: bring a database and a Prefect server to what this checkout describes. Running it again is safe.
+
+1. Migrate the pipeline's database and seed the tracked entities.
+2. Make the work pools that prefect.yaml names, if they are not there.
+3. `prefect deploy --all`.
+4. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
+"""
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from flows.database.entities import seed_entities
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    DeploymentFilterTags,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from rich.console import Console
+from rich.table import Table
+
+from deployments.work_pools import PREFECT_FILE, make_work_pools
+from flows.database.engine import DatabaseUnavailable, engine_from_settings
+from flows.database.migrate import migrate
+from flows.entities import load_tracked
+from flows.logs import configure_logging
+from flows.settings import PROJECT_ROOT, Settings
+
+MONITORED_TAG = "monitored"
+# The scheduler looks at new deployments every 5 seconds, and at all of them every 60.
+PLANNING_SECONDS = 90.0
+
+logger = structlog.stdlib.get_logger()
+
+
+class ApplyFailed(Exception):
+    """A step of `apply` failed; the text says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class DeployedJob:
+    """A monitored deployment as the server knows it. `next_run_at` is None when no run is planned."""
+
+    name: str
+    schedule: str
+    paused: bool
+    next_run_at: datetime | None
+    planned_runs: int
+
+
+async def apply(settings: Settings) -> list[DeployedJob]:
+    """Do all steps, and give the monitored deployments.
+
+    Raises DatabaseUnavailable, or ApplyFailed when `prefect deploy` fails or the server does not answer.
+    """
+    await prepare_database(settings)
+    async with get_client() as client:
+        await make_work_pools(client)
+        await deploy()
+        return await verify_deployments(client)
+
+
+async def prepare_database(settings: Settings) -> None:
+    """Migrate the pipeline's database to the newest revision, and seed the tracked entities."""
+    engine = await engine_from_settings(settings)
+    try:
+        await migrate(engine)
+        async with engine.begin() as connection:
+            await seed_entities(connection, [(entity.name, entity.category) for entity in load_tracked()])
+    finally:
+        await engine.dispose()
+
+
+async def deploy() -> None:
+    """Run `prefect deploy --all`. Raises ApplyFailed with its output when it fails."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)),
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "PREFECT_CLI_COLORS": "false", "COLUMNS": "160"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise ApplyFailed(f"`prefect deploy --all` failed:\n{output.decode(errors='replace')}")
+
+
+async def verify_deployments(client: PrefectClient) -> list[DeployedJob]:
+    """Wait until every active deployment has a planned run, and report; warn aloud about what has none."""
+    deadline = asyncio.get_running_loop().time() + PLANNING_SECONDS
+    while True:
+        jobs = await read_jobs(client)
+        idle = [job for job in jobs if job.planned_runs == 0 and not job.paused]
+        if not idle or asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(1)
+    logger.info(
+        "deployments_registered",
+        count=len(jobs),
+        names=[job.name for job in jobs],
+        schedules={job.name: job.schedule for job in jobs},
+        next_runs={job.name: str(job.next_run_at) for job in jobs},
+    )
+    if not jobs:
+        logger.error("no_deployments", explanation="The server has no deployment tagged `monitored`: nothing will run.")
+    for job in idle:
+        logger.error(
+            "no_planned_runs",
+            deployment=job.name,
+            explanation="The server's scheduler has planned no run. Is its scheduler service running?",
+        )
+    return jobs
+
+
+async def read_jobs(client: PrefectClient) -> list[DeployedJob]:
+    """The monitored deployments, with what the scheduler has planned for them."""
+    deployments = await client.read_deployments(
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[MONITORED_TAG]))
+    )
+    jobs: list[DeployedJob] = []
+    for deployment in deployments:
+        flow = await client.read_flow(deployment.flow_id)
+        planned = await client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+            ),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+        )
+        upcoming = [run.expected_start_time for run in planned if run.auto_scheduled and run.expected_start_time]
+        jobs.append(
+            DeployedJob(
+                name=f"{flow.name}/{deployment.name}",
+                schedule=", ".join(describe_schedule(item.schedule) for item in deployment.schedules if item.active)
+                or "no schedule",
+                paused=deployment.paused,
+                next_run_at=min((time for time in upcoming if time >= datetime.now(UTC)), default=None),
+                planned_runs=len(upcoming),
+            )
+        )
+    return sorted(jobs, key=lambda job: job.name)
+
+
+def describe_schedule(schedule: Any) -> str:
+    """A schedule in words: `every 15 min`, `cron 0 * * * *`, `rrule …`."""
+    interval = getattr(schedule, "interval", None)
+    if interval is not None:
+        seconds = interval.total_seconds()
+        return f"every {seconds / 60:g} min" if seconds >= 60 else f"every {seconds:g} s"
+    if cron := getattr(schedule, "cron", None):
+        return f"cron {cron}"
+    return f"rrule {getattr(schedule, 'rrule', '?')}"
+
+
+async def run_apply(settings: Settings) -> int:
+    """The `apply` command: do it, and print what is deployed. Gives the exit code."""
+    configure_logging(settings, to_prefect=False)
+    console = Console()
+    try:
+        jobs = await apply(settings)
+    except (ApplyFailed, DatabaseUnavailable) as error:
+        console.print(f"[red]{error}", highlight=False)
+        return 1
+    table = Table("deployment", "schedule", "next run", "planned runs")
+    for job in jobs:
+        next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M:%S} UTC" if job.next_run_at else "none"
+        table.add_row(job.name, job.schedule, next_run, str(job.planned_runs))
+    console.print(table)
+    return 0 if jobs and all(job.paused or job.planned_runs for job in jobs) else 1

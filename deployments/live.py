@@ -1,0 +1,105 @@
+"""What `vibecheck up` shows while it runs: one line for each job, with its last run."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from flows.database.log import LogRow, latest_runs
+from prefect import get_client
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deployments.apply import DeployedJob, read_jobs
+from deployments.processes import Child, Children
+from flows.database.engine import engine_from_settings, reading
+from flows.settings import Settings
+
+REFRESH_SECONDS = 2.0
+_COLOURS = {"success": "green", "running": "cyan", "partial_failure": "yellow", "skipped": "yellow"}
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """A job and its newest row in the execution log, None before its first run."""
+
+    job: DeployedJob
+    last_run: LogRow | None
+
+
+async def show_jobs(settings: Settings, children: Children, console: Console, stop: asyncio.Event) -> bool:
+    """Show the jobs until `stop`, or until a process ends by itself; gives whether one did.
+
+    On a terminal it is one table that changes in place; elsewhere a line for each change.
+    """
+    engine = await engine_from_settings(settings)
+    seen: set[tuple[object, ...]] = set()
+    try:
+        async with get_client() as client:
+            with Live(console=console, auto_refresh=False, transient=False) as live:
+                while not stop.is_set():
+                    if dead := children.ended():
+                        _announce(console, dead)
+                        return True
+                    lines = [
+                        JobLine(job, await _last_run(engine, job.name.split("/")[0])) for job in await read_jobs(client)
+                    ]
+                    if console.is_terminal:
+                        live.update(_table(lines), refresh=True)
+                    else:
+                        _print_changes(console, lines, seen)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), REFRESH_SECONDS)
+    finally:
+        await engine.dispose()
+    return False
+
+
+def _print_changes(console: Console, lines: Sequence[JobLine], seen: set[tuple[object, ...]]) -> None:
+    for line in lines:
+        row = line.last_run
+        if row is None or (row.execution_id, row.status) in seen:
+            continue
+        seen.add((row.execution_id, row.status))
+        console.print(f"{row.started_at:%H:%M:%S}  {row.job_name}  {row.status}  {_what_it_did(row)}", highlight=False)
+
+
+def _table(lines: Sequence[JobLine]) -> Table:
+    table = Table(
+        "job", "schedule", "last run", "status", "took", "what it did", "next run", title="VibeCheck's pipeline"
+    )
+    for line in lines:
+        row, job = line.last_run, line.job
+        cells = ("–", "not run yet", "", "")
+        if row is not None:
+            colour = _COLOURS.get(row.status, "red")
+            took = "" if row.duration_seconds is None else f"{row.duration_seconds:.1f} s"
+            cells = (_clock(row.started_at), f"[{colour}]{row.status}[/]", took, _what_it_did(row))
+        next_run = "paused" if job.paused else _clock(job.next_run_at)
+        table.add_row(job.name, job.schedule, *cells, next_run)
+    return table
+
+
+def _what_it_did(row: LogRow) -> str:
+    details = row.details
+    if "fetched" not in details:
+        return row.error_message or str(details.get("reason", ""))
+    return f"{details['fetched']} fetched, {details['inserted']} new, {details['updated']} updated"
+
+
+def _clock(moment: datetime | None) -> str:
+    return "–" if moment is None else f"{moment.astimezone():%H:%M:%S}"
+
+
+def _announce(console: Console, dead: Sequence[Child]) -> None:
+    for child in dead:
+        console.print(f"[red]{child.name} ended with exit code {child.process.returncode}.[/] Its log: {child.log}")
+
+
+async def _last_run(engine: AsyncEngine, job_name: str) -> LogRow | None:
+    async with reading(engine) as connection:
+        rows = await latest_runs(connection, job_name, limit=1)
+    return rows[0] if rows else None

@@ -1,0 +1,230 @@
+"""`vibecheck up`: the whole pipeline on one machine, until Ctrl-C.
+
+1. Take the data directory's lock, which every child process inherits: no second `up`, no forgotten child.
+2. Start the Prefect server, and the AskNews sandbox if no credentials are set; wait until both answer.
+3. Apply: database, work pools, deployments. Start the worker, and one run of each job at once.
+4. Show the jobs' last runs until Ctrl-C.
+5. Drain: pause the work pools, wait for the running flows, then stop everything. A second Ctrl-C stops at once.
+
+Draining is needed because Prefect's worker kills its flows on SIGTERM and leaves them Running for ever.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from rich.console import Console
+from sqlalchemy.engine import make_url
+
+from deployments.processes import Children, StartFailed, free_port, wait_until
+from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
+from flows.logs import configure_logging
+from flows.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+SANDBOX_KEY = "ank_sandbox"
+SERVER_START_SECONDS = 120.0
+SANDBOX_START_SECONDS = 30.0
+
+
+class AlreadyRunning(Exception):
+    """Another `up` uses the same data directory."""
+
+
+async def run_up(settings: Settings, *, port: int) -> int:
+    """Run until Ctrl-C or SIGTERM. Gives the command's exit code: 0 after a stop that was asked for, else 1."""
+    console = Console()
+    stop_requested = asyncio.Event()
+    home = settings.data_directory
+    try:
+        with data_directory_lock(home) as descriptor:
+            children = Children(home / "logs", inherited_descriptors=(descriptor,))
+            _on_stop_signals(stop_requested, children, console)
+            return await _run(settings, port, children, console, stop_requested)
+    except (AlreadyRunning, StartFailed) as error:
+        console.print(f"[red]{error}")
+        return 1
+
+
+async def _run(
+    settings: Settings, port: int, children: Children, console: Console, stop_requested: asyncio.Event
+) -> int:
+    startup = asyncio.ensure_future(_start(settings, port, children, console))
+    stop = asyncio.ensure_future(stop_requested.wait())
+    try:
+        await asyncio.wait([startup, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not startup.done():
+            startup.cancel()
+            return 0
+        settings = startup.result()
+        from deployments.live import show_jobs
+
+        failed = await show_jobs(settings, children, console, stop_requested)
+        await _drain(console)
+        return 1 if failed else 0
+    finally:
+        stop.cancel()
+        for child in reversed(children.running):
+            await child.stop(wait_seconds=10)
+        console.print("Stopped. `make up` goes on from here.")
+
+
+async def _start(settings: Settings, port: int, children: Children, console: Console) -> Settings:
+    """Start everything, and give the settings that the started processes use."""
+    api_port = free_port(port)
+    if api_port != port:
+        console.print(f"[yellow]Port {port} is taken: the Prefect server uses {api_port}.")
+    api_url = f"http://127.0.0.1:{api_port}/api"
+    environment = client_environment(api_url=api_url, home=settings.data_directory / "prefect")
+    os.environ.update(environment)
+
+    console.print("Starting the Prefect server (its first start migrates its database, which takes a while) …")
+    server = await children.start(
+        "prefect-server",
+        *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api_port)),
+        environment={**environment, **SERVER_SETTINGS},
+    )
+    if not settings.has_asknews_credentials():
+        settings = await _start_sandbox(settings, children, console)
+    await wait_until(lambda: asyncio.ensure_future(_answers(f"{api_url}/health")), server, seconds=SERVER_START_SECONDS)
+
+    # Only now: Prefect reads its environment when it is imported.
+    from prefect import get_client
+
+    from deployments.apply import apply
+    from deployments.work_pools import set_work_pools_paused, work_pool_names
+
+    configure_logging(settings, to_prefect=False)
+    console.print("Applying: database, work pools, deployments …")
+    await apply(settings)
+    async with get_client() as client:
+        # The last stop paused them.
+        await set_work_pools_paused(client, paused=False)
+        for pool in work_pool_names():
+            await children.start(
+                f"worker-{pool}",
+                *("-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"),
+                environment={**environment, **WORKER_SETTINGS},
+            )
+        await _start_runs(client)
+    _print_addresses(console, settings, api_url)
+    return settings
+
+
+async def _start_sandbox(settings: Settings, children: Children, console: Console) -> Settings:
+    if settings.database_url is not None or settings.database_block is not None:
+        raise StartFailed(
+            "A database is configured but no AskNews credentials are, and the sandbox's made-up news must not get into "
+            "your database. Set ASKNEWS_API_KEY, or unset VIBECHECK_DATABASE_URL and VIBECHECK_DATABASE_BLOCK."
+        )
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    child = await children.start("sandbox", "-m", "deployments.sandbox", "--port", str(port), environment={})
+    await wait_until(
+        lambda: asyncio.ensure_future(_answers(f"{url}/openapi.json")), child, seconds=SANDBOX_START_SECONDS
+    )
+    console.print(
+        "No ASKNEWS_API_KEY is set: using the AskNews [bold]sandbox[/bold], whose news is made up. "
+        "Put your key into .env to poll the real API."
+    )
+    # The flows read their settings from the environment that the worker inherits from this process. A database of its
+    # own, so that made-up news never mixes with real news.
+    os.environ.update(
+        ASKNEWS_API_URL=url,
+        ASKNEWS_API_KEY=SANDBOX_KEY,
+        VIBECHECK_REQUESTS_PER_SECOND="50",
+        VIBECHECK_DATABASE_URL=f"sqlite+aiosqlite:///{settings.data_directory / 'sandbox.db'}",
+    )
+    load_settings.cache_clear()
+    return load_settings()
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=2) as client:
+            return (await client.get(url)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _print_addresses(console: Console, settings: Settings, api_url: str) -> None:
+    home = settings.data_directory
+    console.print(f"\nPrefect UI       [link]{api_url.removesuffix('/api')}[/link]")
+    console.print(f"Database         {make_url(settings.effective_database_url()).render_as_string()}")
+    console.print(f"Logs             {home / 'logs'}")
+    console.print(
+        f"For Prefect's own commands, in another terminal:  export PREFECT_API_URL={api_url}  "
+        "&&  .venv/bin/prefect flow-run ls\n"
+    )
+
+
+async def _start_runs(client: "PrefectClient") -> None:
+    """One run of each polling job at once, through its worker; their schedules go on beside it."""
+    from prefect.deployments import run_deployment
+
+    from deployments.apply import read_jobs
+
+    for job in await read_jobs(client):
+        await run_deployment(job.name, timeout=0, as_subflow=False, tags=["start-up"])
+
+
+async def _drain(console: Console) -> None:
+    """Let no further run start, and wait for those that are going."""
+    from prefect import get_client
+
+    from deployments.work_pools import count_active_runs, set_work_pools_paused
+
+    async with get_client() as client:
+        await set_work_pools_paused(client, paused=True)
+        announced = 0
+        while running := await count_active_runs(client):
+            if running != announced:
+                console.print(f"Waiting for {running} running flow(s); Ctrl-C again stops at once …")
+                announced = running
+            await asyncio.sleep(0.5)
+
+
+def _on_stop_signals(stop_requested: asyncio.Event, children: Children, console: Console) -> None:
+    """The first Ctrl-C or SIGTERM asks to stop; the second ends every process at once."""
+
+    def stop() -> None:
+        if stop_requested.is_set():
+            children.kill()
+            console.print("[yellow]Stopped at once: running flows were cut off; the next run completes their work.")
+            os._exit(1)
+        stop_requested.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+@contextmanager
+def data_directory_lock(directory: Path) -> Iterator[int]:
+    """Hold `directory`'s lock, and give its descriptor for the child processes to inherit.
+
+    The lock lasts as long as any process holds the descriptor: children that outlived a killed `up` are noticed, not
+    joined by a second server on the same files. Raises AlreadyRunning.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise AlreadyRunning(
+                f"`vibecheck up` is running already on {directory}, or a killed one left processes behind "
+                f"(its process group was {lock.read().strip() or 'not noted'})."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield lock.fileno()

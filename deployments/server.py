@@ -1,0 +1,32 @@
+"""The settings that a Prefect server and its workers need for this pipeline, and why. `up` and the tests use them."""
+
+from pathlib import Path
+
+# Intervals are in ISO 8601: the server reads a bare number of some of these wrongly, and does not say so.
+SERVER_SETTINGS = {
+    # In memory, the default, a restart of the server leaks the slot of a run that was going: CANCEL_NEW then cancels
+    # every later run of that job, silently and for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # A run is late after the same 60 seconds that misfire_grace_seconds allows; the automation then cancels it.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "PT60S",
+    # The overdue timers survive a server that was away for up to a day.
+    "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER": "P1D",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+}
+WORKER_SETTINGS = {
+    # Look for due runs every 5 seconds instead of 10.
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
+    # A run that is alive says so this often; a run that has been silent for three times as long is lost.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+}
+
+
+def client_environment(*, api_url: str, home: Path) -> dict[str, str]:
+    """What a process needs to talk to the server at `api_url`, with Prefect's own files in `home`."""
+    return {
+        "PREFECT_API_URL": api_url,
+        "PREFECT_HOME": str(home),
+        # Without this, a command that cannot reach the server would start a private one and show an empty world.
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    }

@@ -1,0 +1,108 @@
+"""The state hooks that open and close a run's row in the execution log. `@monitored` puts them on a flow.
+
+What a hook may rely on was measured, and is less than it seems: the flow run that it receives is stale (no end time, in
+some processes no start time), after a SIGKILL it runs in a process of its own that knows neither context nor result, and
+nothing but the hook itself bounds its time. So each hook takes its facts from the state, opens a connection of its own,
+gives up after 5 seconds and never raises: the reconciler fills in what a hook could not write.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+from flows.execution_log.record import Closing, Fact, record
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.events import emit_event
+
+from flows.database.engine import engine_from_settings
+from flows.execution_log.outcome import outcome_of
+from flows.logs import bind_run, configure_logging
+from flows.settings import load_settings
+
+HOOK_SECONDS = 5.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = structlog.stdlib.get_logger()
+
+
+def monitored(flow: Flow[P, R]) -> Flow[P, R]:
+    """Give `flow` the hooks that keep its rows in `scheduler_execution_log`. The job's name is the flow's."""
+    flow.on_running(record_running)
+    for register in (flow.on_completion, flow.on_failure, flow.on_crashed, flow.on_cancellation):
+        register(record_end)
+    return flow
+
+
+async def record_running(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Open the run's row, or count a further attempt in it."""
+    # The run is the one from before this attempt: its count lacks the attempt that begins now.
+    await _write(_fact(flow, flow_run, started_at=state.timestamp, attempt=flow_run.run_count + 1))
+
+
+async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Close the run's row with what `state` says, and tell the server's own watchdog that the job has finished."""
+    outcome = outcome_of(state, run_count=None)
+    if outcome is None:
+        return
+    details = dict(outcome.details)
+    if state.is_completed():
+        # What the flow returned: its statistics. Only a completed state's result is cheap and safe to ask for.
+        result: object = await state.aresult(raise_on_failure=False)
+        if isinstance(result, dict):
+            details.update(result)  # pyright: ignore[reportUnknownArgumentType]  # the flows' own dictionaries
+    closing = Closing(
+        status=outcome.status,
+        completed_at=state.timestamp,
+        closed_by="hook",
+        error_message=outcome.error_message,
+        details=details,
+    )
+    # A process that only saw the run from before its start (after a SIGKILL) knows no start: attempt 0 gives way to any.
+    attempt = max(flow_run.run_count, 1) if flow_run.start_time else 0
+    await _write(_fact(flow, flow_run, started_at=flow_run.start_time, attempt=attempt, closing=closing))
+    # An event of our own: Prefect's flow-run events can be held back for a quarter of an hour by causal ordering.
+    emit_event(
+        event="vibecheck.job.skipped" if outcome.status == "skipped" else "vibecheck.job.finished",
+        resource={"prefect.resource.id": f"vibecheck.job.{flow.name}", "vibecheck.status": outcome.status},
+        payload={"execution_id": str(flow_run.id), "status": outcome.status, "error": outcome.error_message},
+    )
+
+
+def _fact(
+    flow: Flow[Any, Any],
+    flow_run: FlowRun,
+    *,
+    started_at: datetime | None,
+    attempt: int,
+    closing: Closing | None = None,
+) -> Fact:
+    scheduled_for = flow_run.expected_start_time
+    return Fact(
+        execution_id=flow_run.id,
+        job_name=flow.name,
+        scheduled_for=scheduled_for,
+        attempt=attempt,
+        started_at=started_at or scheduled_for or datetime.now(UTC),
+        closing=closing,
+    )
+
+
+async def _write(fact: Fact) -> None:
+    """Record `fact` within the bound, or log why not."""
+    settings = load_settings()
+    configure_logging(settings)
+    bind_run(fact.execution_id, fact.job_name)
+    try:
+        async with asyncio.timeout(HOOK_SECONDS):
+            engine = await engine_from_settings(settings)
+            try:
+                async with engine.begin() as connection:
+                    await record(connection, fact)
+            finally:
+                await engine.dispose()
+    except Exception as error:  # noqa: BLE001  # a hook must never disturb its flow; the reconciler writes the row
+        logger.warning("execution_log_write_failed", error_type=type(error).__name__, error=str(error))

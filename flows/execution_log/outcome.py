@@ -1,0 +1,57 @@
+"""What a Prefect state means in the execution log. Pure, and shared by the hooks and the reconciler."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect.client.schemas.objects import State, StateType
+
+PARTIAL_FAILURE = "PartialFailure"
+SKIPPED = "Skipped"
+# The name that the automation gives to a late run that it cancels.
+MISSED = "Missed"
+
+_STATUS_OF_NAME = {PARTIAL_FAILURE: "partial_failure", SKIPPED: "skipped"}
+_STATUS_OF_TYPE = {
+    StateType.COMPLETED: "success",
+    StateType.FAILED: "failure",
+    StateType.CRASHED: "failure",
+    StateType.CANCELLED: "cancelled",
+    # The cancellation hook runs while the state is still Cancelling.
+    StateType.CANCELLING: "cancelled",
+}
+# The server's own words for a run that the deployment's concurrency limit refused.
+_REFUSED = "concurrency limit"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the log's status, the error to show (None where there is none) and the details to keep."""
+
+    status: str
+    error_message: str | None = None
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def outcome_of(state: State[Any], *, run_count: int | None) -> Outcome | None:
+    """The outcome that `state` stands for, or None while the run is not over.
+
+    `run_count` is how often the run's body was started, or None where that is not known (a hook's run is stale). It
+    tells a run that was cancelled while it ran from one that never started: refused for overlap, or swept as late.
+    """
+    status = _STATUS_OF_TYPE.get(state.type)
+    if status is None:
+        return None
+    message = state.message or ""
+    if state.type == StateType.COMPLETED:
+        status = _STATUS_OF_NAME.get(state.name or "", status)
+        return Outcome(status, message or None if status == "partial_failure" else None)
+    if state.type == StateType.CANCELLED and run_count == 0:
+        if state.name == MISSED:
+            return Outcome("skipped", details={"reason": "misfire"})
+        if _REFUSED in message.lower():
+            return Outcome("skipped", details={"reason": "overlap"})
+    if state.type == StateType.CRASHED:
+        return Outcome(status, message or "The run crashed.", {"reason": "crashed"})
+    if state.name == "TimedOut":
+        return Outcome(status, message, {"reason": "timed_out"})
+    return Outcome(status, message or None)

@@ -1,0 +1,153 @@
+"""The stories poll: AskNews has no merged query for stories, so the tracked entities take turns."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import structlog
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.asknews import AccessDenied, AskNewsClient, Page, Story
+from flows.database.cursors import stalest_scopes
+from flows.database.engine import reading
+from flows.database.stories import store_stories
+from flows.entities import EntityMatcher, load_tracked
+from flows.execution_log.hooks import monitored
+from flows.misfire import misfire
+from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
+from flows.polling.naming import run_name
+from flows.polling.pages import poll_scopes
+from flows.polling.retries import ATTEMPTS, BACKOFF_SECONDS, JITTER_FACTOR, retry_if_temporary
+from flows.polling.run import PollingRun, polling_run
+from flows.polling.windows import Reach, Window
+
+JOB_NAME = "poll_stories"
+# A call costs the same for any length of time, and there is no dearer archive: one window, however long the gap.
+NEVER_SLICED = timedelta(days=3650)
+
+logger = structlog.stdlib.get_logger()
+
+
+@task(
+    name="fetch stories page",
+    task_run_name="stories about {entity} at {offset}",
+    retries=ATTEMPTS - 1,
+    retry_delay_seconds=BACKOFF_SECONDS,
+    retry_jitter_factor=JITTER_FACTOR,
+    retry_condition_fn=retry_if_temporary,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def fetch_stories_page(
+    client: AskNewsClient,
+    budget: CreditBudget,
+    entity: str,
+    window: Window,
+    offset: int | str,
+    page_size: int,
+    reddit_threads: int,
+) -> Page[Story]:
+    """One page of an entity's stories, paid from the budget at each attempt."""
+    async with budget.spend(STORIES_CREDITS) as receipt:
+        page = await client.list_stories(
+            query=entity,
+            start=window.start,
+            end=window.end,
+            offset=offset,
+            page_size=page_size,
+            reddit_threads=reddit_threads,
+        )
+        receipt.actual = page.credits
+    return page
+
+
+class StoriesFeed:
+    """The stories that AskNews finds for one entity, linked to every tracked entity that they mention."""
+
+    def __init__(
+        self, run: PollingRun, entity: str, matcher: EntityMatcher, page_size: int, reddit_threads: int
+    ) -> None:
+        self._run = run
+        self._entity = entity
+        self._matcher = matcher
+        self._page_size = page_size
+        self._reddit_threads = reddit_threads
+
+    @property
+    def page_size(self) -> int:
+        """Rows that one page holds: what was asked for, or the plan's cap once it is known."""
+        return self._run.client.stories_page_size(self._page_size)
+
+    async def fetch(self, window: Window, offset: int | str) -> Page[Story]:
+        """One page, after all retries."""
+        run = self._run
+        return await fetch_stories_page(
+            run.client, run.budget, self._entity, window, offset, self.page_size, self._reddit_threads
+        )
+
+    async def store(self, connection: AsyncConnection, page: Page[Story]) -> None:
+        """The page's stories with their series and threads, links and rejects, within the caller's transaction."""
+        links = {story.story_id: self._mentioned(story) for story in page.records}
+        counts = await store_stories(connection, [story.model_dump() for story in page.records], links)
+        await self._run.count_page(connection, page, counts, links.values())
+
+    def _mentioned(self, story: Story) -> tuple[str, ...]:
+        text = "\n".join((story.headline, story.summary, *story.topics, *story.keywords))
+        return self._matcher.mentioned(text)
+
+
+@monitored
+@flow(
+    name=JOB_NAME,
+    flow_run_name=run_name,
+    retries=1,
+    retry_delay_seconds=30,
+    timeout_seconds=400,
+)
+async def poll_stories(
+    misfire_grace_seconds: Annotated[
+        int, Field(ge=1, description="A scheduled run that starts later than this does no work; the next one does.")
+    ] = 60,
+    entities_per_run: Annotated[
+        int,
+        Field(
+            ge=1, le=100, description="How many entities one run asks for, the longest waiting first; 10 credits each."
+        ),
+    ] = 1,
+    lookback_hours: Annotated[
+        int, Field(ge=1, le=720, description="How far back an entity's very first poll reaches, in hours.")
+    ] = 48,
+    overlap_minutes: Annotated[
+        int,
+        Field(ge=0, le=1440, description="Each poll reaches back this far over the last, for stories that develop."),
+    ] = 120,
+    page_size: Annotated[int, Field(ge=1, le=100, description="Stories to ask for per request.")] = 10,
+    reddit_threads: Annotated[
+        int, Field(ge=0, le=50, description="Reddit threads to ask for with each update of a story.")
+    ] = 5,
+) -> State[Any]:
+    """Fetch the stories about the tracked AI models and tools, with their hourly sentiment in the press and on Reddit.
+
+    Ends as poll_news does; and `Completed`, saying so, when the AskNews plan does not include stories.
+    """
+    if skipped := misfire(misfire_grace_seconds):
+        return skipped
+    async with polling_run(JOB_NAME) as run:
+        entities = load_tracked()
+        matcher = EntityMatcher(entities)
+        async with reading(run.engine) as connection:
+            turn = await stalest_scopes(
+                connection, JOB_NAME, [entity.name for entity in entities], 1 if run.is_tight else entities_per_run
+            )
+        feeds = {name: StoriesFeed(run, name, matcher, page_size, reddit_threads) for name in turn}
+        reach = Reach(timedelta(hours=lookback_hours), timedelta(minutes=overlap_minutes), slice=NEVER_SLICED)
+        try:
+            await poll_scopes(run, feeds, reach)
+        except BudgetExhausted as error:
+            return await run.skip(reason="budget", message=str(error))
+        except AccessDenied as error:
+            return await run.finish_feature_off(error)
+        return await run.finish()

@@ -1,0 +1,1 @@
+"""What the polling jobs share: windows and cursors, the page loop, the request budget, retries, statistics."""

@@ -1,0 +1,82 @@
+"""The request budget: AskNews credits are reserved before a call and settled after it, in the pipeline's database."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.asknews import AskNewsError
+from flows.database.credits import read_credits, reserve_credits, settle_credits
+from flows.database.engine import reading
+
+NEWS_CREDITS = 1
+ARCHIVE_CREDITS = 5
+STORIES_CREDITS = 10
+
+
+class BudgetExhausted(Exception):
+    """The billing period's credits are spent. No retry helps before the next period begins."""
+
+
+@dataclass
+class Receipt:
+    """What one call was charged: `actual` is set from the response's `usage.credits`, or stays None."""
+
+    reserved: int
+    actual: int | None = None
+
+
+@dataclass(frozen=True)
+class CreditBudget:
+    """The credits of the billing period that began on the last `billing_day`, shared by every job and worker."""
+
+    engine: AsyncEngine
+    limit: int
+    billing_day: int
+    soft_ratio: float
+
+    @asynccontextmanager
+    async def spend(self, credits: int) -> AsyncIterator[Receipt]:
+        """Reserve `credits` around one call to AskNews, and settle them with what the receipt says.
+
+        A call that AskNews answered with an error was not charged, and its credits are given back. A call whose fate is
+        unknown (a timeout, a reset) keeps them: the budget may end early, and never late.
+
+        Raises BudgetExhausted before the call when the credits would exceed the limit.
+        """
+        period = self.period_start(datetime.now(UTC))
+        async with self.engine.begin() as connection:
+            granted = await reserve_credits(connection, period, credits, self.limit)
+        if not granted:
+            raise BudgetExhausted(
+                f"The budget of {self.limit} AskNews credits for the period that began on {period} is spent. Raise "
+                "VIBECHECK_MONTHLY_CREDITS, or wait for the next period."
+            )
+        receipt = Receipt(credits)
+        try:
+            yield receipt
+        except AskNewsError as error:
+            if error.status is not None and error.status >= 400:
+                receipt.actual = 0
+            raise
+        finally:
+            if receipt.actual is not None and receipt.actual != credits:
+                async with self.engine.begin() as connection:
+                    await settle_credits(connection, period, credits, receipt.actual)
+
+    async def is_tight(self) -> bool:
+        """Whether so much is spent that the pipeline should slow down."""
+        async with reading(self.engine) as connection:
+            used = await read_credits(connection, self.period_start(datetime.now(UTC)))
+        return used >= self.soft_ratio * self.limit
+
+    def period_start(self, now: datetime) -> date:
+        """The day on which the billing period of `now` began (UTC)."""
+        today = now.astimezone(UTC).date()
+        if today.day >= self.billing_day:
+            return today.replace(day=self.billing_day)
+        if today.month == 1:
+            return date(today.year - 1, 12, self.billing_day)
+        return date(today.year, today.month - 1, self.billing_day)

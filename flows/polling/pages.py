@@ -1,0 +1,199 @@
+"""The page loop: window after window, page after page, each page one transaction.
+
+For one scope (all of the news, or one entity's stories):
+
+1. read the scope's position: its watermark, and the window that an earlier run left unfinished;
+2. choose the next window; none left means that the scope has caught up;
+3. fetch a page, and store it in one transaction with the position after it;
+4. a page that fails is stepped over: if the next page succeeds, the same transaction notes the failed one as deferred,
+   and a later run asks for it again; if the next one fails too, the scope's poll ends where the first one failed;
+5. a window's last page moves the watermark to the window's end, and the loop goes on with step 2;
+6. the last page of the run's last window also closes the run's row in the log.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.asknews import AskNewsError, InvalidRequest, Page, PermanentError, ResponseTooLarge, UnexpectedResponse
+from flows.database.deferred import (
+    DeferredPage,
+    defer_page,
+    deferred_pages,
+    drop_deferred_page,
+    note_deferred_page_failed,
+)
+from flows.database.engine import reading
+from flows.polling.budget import BudgetExhausted
+from flows.polling.positions import read_position, touch_position, write_position
+from flows.polling.run import CatchUpProgress, PollingRun
+from flows.polling.windows import Position, Reach, Window, next_window, progress
+
+T = TypeVar("T")
+
+# Errors of one page: the page after it may well succeed. Other permanent errors (a refused key) end the run.
+_ERRORS_OF_ONE_PAGE = (ResponseTooLarge, UnexpectedResponse, InvalidRequest)
+TIGHT_PAGES = 3
+# One run asks again for this many deferred pages at the most, the least tried first.
+DEFERRED_PAGES = 3
+# A page that still fails after this long is given up, aloud: it stays in the rejected records.
+GIVE_UP_AFTER = timedelta(hours=48)
+
+logger = structlog.stdlib.get_logger()
+
+
+class Feed(Protocol[T]):
+    """What a poll asks for and where it puts it."""
+
+    @property
+    def page_size(self) -> int:
+        """Rows that one page holds, as far as is known: how far to step over a page that fails."""
+        ...
+
+    async def fetch(self, window: Window, offset: int | str) -> Page[T]:
+        """One page, after all retries. Raises AskNewsError or BudgetExhausted."""
+        ...
+
+    async def store(self, connection: AsyncConnection, page: Page[T]) -> None:
+        """Store a page and count it, within the caller's transaction."""
+        ...
+
+
+async def poll_scopes(run: PollingRun, feeds: Mapping[str, Feed[Any]], reach: Reach) -> None:
+    """Poll every scope. A scope that fails is noted in the run's statistics, and the rest goes on.
+
+    Raises the last error if nothing succeeded at all: BudgetExhausted, or an AskNewsError.
+    """
+    last_scope = next(reversed(feeds), None)
+    error: AskNewsError | BudgetExhausted | None = None
+    for scope, feed in feeds.items():
+        try:
+            await _retry_deferred_pages(run, scope, feed)
+            await _poll_scope(run, scope, feed, reach, is_last=scope == last_scope)
+        except (AskNewsError, BudgetExhausted) as caught:
+            error = caught
+            run.statistics.caught_up = False
+            run.statistics.failures.append(f"{scope}: {caught}" if scope else str(caught))
+            logger.warning("scope_failed", scope=scope, error_type=type(caught).__name__, error=str(caught))
+            if isinstance(caught, BudgetExhausted) or _ends_the_run(caught):
+                break
+            # So that the next run begins with another scope: the rotation goes by the last attempt.
+            async with run.engine.begin() as connection:
+                await touch_position(connection, run.job_name, scope)
+    if error is not None and run.statistics.pages == 0:
+        raise error
+
+
+async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach, *, is_last: bool) -> None:
+    """Poll `scope` up to the run's now, as the module's algorithm says. `is_last`: its last page closes the run.
+
+    Raises the AskNewsError or BudgetExhausted that ended the poll; what was stored before stays.
+    """
+    async with reading(run.engine) as connection:
+        position = await read_position(connection, run.job_name, scope)
+    begun_at = position.watermark or run.now - reach.lookback
+    bar = CatchUpProgress(f"{run.job_name} catches up{f' on {scope}' if scope else ''}")
+    while window := next_window(position, reach, until=run.now):
+        if run.is_out_of_time():
+            run.statistics.caught_up = False
+            return
+        position = await _poll_window(run, scope, feed, position, window, closes_run=is_last and window.end >= run.now)
+        if position.window is not None:
+            run.statistics.caught_up = False
+            return
+        if position.watermark is not None and (position.watermark < run.now or bar.is_shown):
+            await bar.show(progress(position, begun_at=begun_at, until=run.now))
+
+
+async def _poll_window(
+    run: PollingRun, scope: str, feed: Feed[Any], position: Position, window: Window, *, closes_run: bool
+) -> Position:
+    """Poll `window` from where `position` says, and give the position reached: its window is None if it is finished."""
+    offset = position.next_offset if position.window is not None else 0
+    failed: tuple[int, AskNewsError] | None = None
+    pages = 0
+    while True:
+        try:
+            page = await feed.fetch(window, offset)
+        except AskNewsError as error:
+            if _ends_the_run(error) or failed is not None or not isinstance(offset, int):
+                raise
+            logger.warning("page_failed", scope=scope, offset=offset, error_type=type(error).__name__, error=str(error))
+            failed = (offset, error)
+            offset += feed.page_size
+            continue
+        pages += 1
+        if page.is_last:
+            position = Position(watermark=window.end)
+        else:
+            position = Position(position.watermark, window, page.next_offset)
+        async with run.engine.begin() as connection:
+            await feed.store(connection, page)
+            if failed is not None:
+                await _defer(connection, run, scope, window, failed, feed.page_size)
+            await write_position(connection, run.job_name, scope, position)
+            if page.is_last and closes_run:
+                await run.close(connection, status=run.status())
+        logger.info("page_stored", scope=scope, offset=offset, fetched=page.fetched, is_last=page.is_last)
+        failed = None
+        if page.is_last or run.is_out_of_time() or (run.is_tight and pages >= TIGHT_PAGES):
+            return position
+        offset = page.next_offset
+
+
+async def _defer(
+    connection: AsyncConnection,
+    run: PollingRun,
+    scope: str,
+    window: Window,
+    failed: tuple[int, AskNewsError],
+    page_size: int,
+) -> None:
+    offset, error = failed
+    await defer_page(
+        connection,
+        DeferredPage(run.job_name, scope, window.start, window.end, offset, page_size),
+        reason=f"{type(error).__name__}: {error}",
+    )
+    run.statistics.deferred_pages += 1
+    run.statistics.failures.append(f"{scope or 'news'}, page at {offset}: {error} Deferred to a later run.")
+
+
+async def _retry_deferred_pages(run: PollingRun, scope: str, feed: Feed[Any]) -> None:
+    """Ask again for the pages that earlier runs stepped over. One that fails again waits for the next run."""
+    if run.is_tight:
+        return
+    async with reading(run.engine) as connection:
+        pages = await deferred_pages(connection, run.job_name, scope, limit=DEFERRED_PAGES)
+    for deferred in pages:
+        try:
+            page = await feed.fetch(Window(deferred.window_start, deferred.window_end), deferred.page_offset)
+        except AskNewsError as error:
+            if _ends_the_run(error):
+                raise
+            async with run.engine.begin() as connection:
+                given_up = await note_deferred_page_failed(
+                    connection, deferred, reason=f"{type(error).__name__}: {error}", give_up_after=GIVE_UP_AFTER
+                )
+            logger.log(
+                logging.ERROR if given_up else logging.WARNING,
+                "deferred_page_given_up" if given_up else "deferred_page_failed",
+                scope=scope,
+                offset=deferred.page_offset,
+                window_start=str(deferred.window_start),
+                error=str(error),
+            )
+            continue
+        async with run.engine.begin() as connection:
+            await feed.store(connection, page)
+            await drop_deferred_page(connection, deferred)
+        logger.info("deferred_page_stored", scope=scope, offset=deferred.page_offset, fetched=page.fetched)
+
+
+def _ends_the_run(error: AskNewsError) -> bool:
+    """Whether no other request can succeed either, such as after a refused key."""
+    return isinstance(error, PermanentError) and not isinstance(error, _ERRORS_OF_ONE_PAGE)

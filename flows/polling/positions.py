@@ -1,0 +1,1 @@
+"""Positions in the database: one cursor for each job and scope."""

@@ -1,0 +1,52 @@
+"""The retry policy of every call to AskNews: which errors are worth another attempt, and how long to wait for it."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from prefect import Task, get_client
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
+from prefect.tasks import exponential_backoff
+
+from flows.asknews import RetryableError
+from flows.settings import load_settings
+
+ATTEMPTS = 4
+# Seconds before the second, third and fourth attempt, before jitter.
+BACKOFF_SECONDS = exponential_backoff(2)(ATTEMPTS - 1)
+JITTER_FACTOR = 0.5
+
+logger = structlog.stdlib.get_logger()
+
+
+async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether Prefect shall retry: yes for a RetryableError, after the wait that its `Retry-After` asks for.
+
+    Prefect's own delay between attempts is fixed beforehand, so the server's wish is met here: this condition is
+    awaited before the delay. The wait is bounded by `max_retry_wait_seconds`, lest a header stop the job for a day.
+    """
+    error = await state.aresult(raise_on_failure=False)
+    if not isinstance(error, RetryableError):
+        return False
+    wait_seconds = min(error.retry_after or 0.0, load_settings().max_retry_wait_seconds)
+    logger.warning(
+        "request_retried",
+        retry_number=task_run.run_count,
+        retries_allowed=task.retries,
+        caused_by=type(error).__name__,
+        error=str(error),
+        asked_to_wait_seconds=error.retry_after,
+        waits_seconds=wait_seconds,
+    )
+    await asyncio.sleep(wait_seconds)
+    return True
+
+
+async def withdraw_retries(flow_run: FlowRun) -> None:
+    """Let the run fail at once when it raises. For errors that no retry helps, such as a refused key.
+
+    Prefect has no condition for a flow's retries, as it has for a task's; its server reads the run's own policy.
+    """
+    policy = flow_run.empirical_policy.model_copy(update={"retries": 0})
+    async with get_client() as client:
+        await client.update_flow_run(flow_run.id, empirical_policy=policy)

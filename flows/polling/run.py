@@ -1,0 +1,216 @@
+"""One run of a polling job: what it opens, what it counts, and how it closes its row in the execution log."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.states import Completed
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flows.asknews import AccessDenied, AskNewsClient, MissingCredentials, Page, PermanentError, client_from_settings
+from flows.database.engine import engine_from_settings
+from flows.database.log import latest_success
+from flows.database.rejected import store_rejected
+from flows.database.upserts import UpsertCounts
+from flows.execution_log.outcome import PARTIAL_FAILURE, SKIPPED
+from flows.execution_log.record import Closing, Fact, record
+from flows.logs import bind_run, configure_logging, register_secret
+from flows.polling.budget import CreditBudget
+from flows.polling.retries import withdraw_retries
+from flows.polling.statistics import Statistics
+from flows.settings import Settings, load_settings
+
+# A run asks for no further page after this long, so that its retries and its successor fit into the interval:
+# (170 s + 224 s for a page whose every attempt fails) x 2 attempts of the flow + 30 s between them < 15 minutes.
+PAGING_SECONDS = 170.0
+
+logger = structlog.stdlib.get_logger()
+
+
+@dataclass
+class PollingRun:
+    """A polling job's current run. `now` is frozen at its start: the end of everything that it asks for."""
+
+    flow_run: FlowRun
+    job_name: str
+    engine: AsyncEngine
+    client: AskNewsClient
+    budget: CreditBudget
+    now: datetime
+    is_tight: bool
+    statistics: Statistics = field(default_factory=Statistics)
+    _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
+    _closed: bool = False
+
+    def is_out_of_time(self) -> bool:
+        """Whether the run should leave what remains to the next one."""
+        return time.monotonic() > self._stop_at
+
+    def status(self) -> str:
+        """The log's status for what has been done so far."""
+        return "partial_failure" if self.statistics.failures or self.statistics.newly_rejected else "success"
+
+    async def close(self, connection: AsyncConnection, *, status: str, details: dict[str, Any] | None = None) -> None:
+        """Close the run's row within the caller's transaction, so that outcome and data are committed together."""
+        failures = "; ".join(self.statistics.failures)
+        closing = Closing(
+            status=status,
+            completed_at=datetime.now(UTC),
+            closed_by="flow",
+            error_message=failures or None,
+            details={**self.statistics.as_details(), **(details or {})},
+        )
+        await record(
+            connection,
+            Fact(
+                execution_id=self.flow_run.id,
+                job_name=self.job_name,
+                scheduled_for=self.flow_run.expected_start_time,
+                attempt=max(self.flow_run.run_count, 1),
+                started_at=self.flow_run.start_time or self.now,
+                closing=closing,
+            ),
+        )
+        self._closed = True
+
+    async def count_page(
+        self,
+        connection: AsyncConnection,
+        page: Page[Any],
+        counts: UpsertCounts,
+        links: Iterable[Sequence[str]],
+    ) -> None:
+        """Store the page's rejects and count everything on it."""
+        statistics = self.statistics
+        statistics.newly_rejected += await store_rejected(connection, page.rejects)
+        statistics.rejected += len(page.rejects)
+        statistics.pages += 1
+        statistics.fetched += page.fetched
+        statistics.inserted += counts.inserted
+        statistics.updated += counts.updated
+        statistics.unchanged += counts.unchanged
+        for names in links:
+            statistics.by_entity.update(names)
+            statistics.unlinked += not names
+
+    async def finish_feature_off(self, error: AccessDenied) -> State[Any]:
+        """Close the row as a success that could do nothing: the plan does not include this. Loud the first time only."""
+        details = {"feature": "off", "explanation": str(error)}
+        async with self.engine.begin() as connection:
+            last = await latest_success(connection, self.job_name)
+            known = last is not None and last.details.get("feature") == "off"
+            await self.close(connection, status="success", details=details)
+        logger.log(logging.INFO if known else logging.WARNING, "feature_off", explanation=str(error))
+        return Completed(name="FeatureOff", message=f"Feature off: {error}", data=details)
+
+    async def finish(self) -> State[Any]:
+        """Close the row, unless the last page has, and give the state for the flow to return."""
+        if not self._closed:
+            async with self.engine.begin() as connection:
+                await self.close(connection, status=self.status())
+        summary = self.statistics.summary()
+        details = self.statistics.as_details()
+        logger.info("poll_finished", status=self.status(), **details)
+        await self._publish_table(summary)
+        if self.status() == "partial_failure":
+            return Completed(name=PARTIAL_FAILURE, message=summary, data=details)
+        return Completed(message=summary, data=details)
+
+    async def skip(self, *, reason: str, message: str) -> State[Any]:
+        """Close the row as skipped, with the reason, and give the state for the flow to return."""
+        async with self.engine.begin() as connection:
+            await self.close(connection, status="skipped", details={"reason": reason})
+        logger.warning("poll_skipped", reason=reason, explanation=message)
+        return Completed(name=SKIPPED, message=message, data={"reason": reason})
+
+    async def _publish_table(self, summary: str) -> None:
+        rows = [{"entity": name, "records": count} for name, count in self.statistics.by_entity.most_common()]
+        try:
+            await acreate_table_artifact(
+                table=rows or [{"entity": "(none)", "records": 0}],
+                key=self.job_name.replace("_", "-"),
+                description=summary,
+            )
+        except Exception as error:  # noqa: BLE001  # the data is committed: a picture of it must not fail the run
+            logger.warning("artifact_failed", error_type=type(error).__name__, error=str(error))
+
+
+@dataclass
+class CatchUpProgress:
+    """A progress bar in Prefect for a catch-up of several windows; a poll of one window shows none."""
+
+    description: str
+    _artifact: Any = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the bar was made."""
+        return self._artifact is not None
+
+    async def show(self, percent: float) -> None:
+        """Make the bar at its first call, move it at each further one."""
+        try:
+            if self._artifact is None:
+                self._artifact = await acreate_progress_artifact(progress=percent, description=self.description)
+            else:
+                await aupdate_progress_artifact(artifact_id=self._artifact, progress=percent)
+        except Exception as error:  # noqa: BLE001  # a progress bar must not fail the work that it shows
+            logger.warning("artifact_failed", error_type=type(error).__name__, error=str(error))
+
+
+@asynccontextmanager
+async def polling_run(job_name: str) -> AsyncIterator[PollingRun]:
+    """Open everything that a polling job needs, for the current flow run, and close it afterwards.
+
+    Raises MissingCredentials or DatabaseUnavailable before any work is done. An error that no retry can help takes the
+    flow's own retries with it: the run fails at once.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("A polling job runs inside a flow run.")
+    flow_run = context.flow_run
+    settings = load_settings()
+    configure_logging(settings)
+    bind_run(flow_run.id, job_name)
+    logger.info("poll_started", attempt=flow_run.run_count, scheduled_for=str(flow_run.expected_start_time))
+    try:
+        client = client_from_settings(settings, api_key=await _api_key_from_block(settings))
+        engine = await engine_from_settings(settings)
+        try:
+            budget = CreditBudget(engine, settings.monthly_credits, settings.billing_day, settings.budget_soft_ratio)
+            is_tight = await budget.is_tight()
+            if is_tight:
+                logger.warning("budget_tight", limit=settings.monthly_credits)
+            async with client:
+                yield PollingRun(flow_run, job_name, engine, client, budget, datetime.now(UTC), is_tight)
+        finally:
+            await engine.dispose()
+    except PermanentError:
+        await withdraw_retries(flow_run)
+        raise
+
+
+async def _api_key_from_block(settings: Settings) -> SecretStr | None:
+    """The API key from its Prefect Secret block, where one is named and the environment has no key."""
+    if settings.asknews_api_key is not None or settings.asknews_secret_block is None:
+        return None
+    from prefect.blocks.system import Secret
+
+    try:
+        block = await Secret.aload(settings.asknews_secret_block)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # Secret is generic
+    except ValueError:
+        raise MissingCredentials(
+            f"There is no Secret block named {settings.asknews_secret_block!r}: make it, or set ASKNEWS_API_KEY."
+        ) from None
+    key = SecretStr(str(block.get()))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    register_secret(key.get_secret_value())
+    return key

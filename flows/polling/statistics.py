@@ -1,0 +1,48 @@
+"""What a polling run did, counted as it happens."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Statistics:
+    """A run's counts. `fetched = inserted + updated + unchanged + rejected` holds after every page."""
+
+    requests: int = 0
+    credits: int = 0
+    pages: int = 0
+    fetched: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    newly_rejected: int = 0
+    # Records that mention no tracked entity: stored, but linked to none.
+    unlinked: int = 0
+    deferred_pages: int = 0
+    archive_requests: int = 0
+    caught_up: bool = True
+    failures: list[str] = field(default_factory=list[str])
+    by_entity: Counter[str] = field(default_factory=Counter[str])
+
+    def as_details(self) -> dict[str, Any]:
+        """The counts as JSON for the log row and the run's state."""
+        return {**asdict(self), "by_entity": dict(sorted(self.by_entity.items()))}
+
+    def summary(self) -> str:
+        """One sentence for the state's message and the artifact."""
+        if self.fetched == 0:
+            text = "Nothing new: AskNews returned no records."
+        elif self.inserted == self.updated == self.newly_rejected == 0:
+            text = f"Nothing new: all {self.fetched} records were known."
+        else:
+            text = (
+                f"{self.fetched} fetched: {self.inserted} new, {self.updated} updated, {self.unchanged} unchanged, "
+                f"{self.rejected} rejected."
+            )
+        if not self.caught_up:
+            text += " More remains for the next run."
+        if self.failures:
+            text += " Failed: " + "; ".join(self.failures)
+        return text

@@ -1,0 +1,71 @@
+"""Which stretch of time to ask for next. Pure: a cursor and a clock in, a window out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+# AskNews serves the last 48 hours from its live index; an hour's margin for a run that waits and retries.
+ARCHIVE_AFTER = timedelta(hours=47)
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a scope has been polled: everything crawled before `watermark`, and the window that was left unfinished.
+
+    `watermark` is None for a scope that was never polled. `window` and `next_offset` go together: the window is frozen,
+    because an offset counts rows and would mean something else in a window whose end had moved.
+    """
+
+    watermark: datetime | None = None
+    window: "Window | None" = None
+    next_offset: int | str = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open stretch of crawl time, `start <= t < end`."""
+
+    start: datetime
+    end: datetime
+
+    def needs_archive(self, now: datetime) -> bool:
+        """Whether AskNews has to look in its archive for the beginning of this window."""
+        return now - self.start > ARCHIVE_AFTER
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a poll reaches back: `lookback` at a scope's first time, and `overlap` over the watermark at each time.
+
+    A long gap is polled in slices of `slice`: each one that is whole moves the watermark, so that a catch-up which is
+    cut off keeps what it has, and only the slices that need the (five times dearer) archive use it.
+    """
+
+    lookback: timedelta
+    overlap: timedelta
+    slice: timedelta
+
+
+def next_window(position: Position, reach: Reach, *, until: datetime) -> Window | None:
+    """The window to poll next, or None when the scope has been polled up to `until`.
+
+    1. A window that was left unfinished is finished first, as it was.
+    2. A scope that was never polled begins `lookback` before `until`.
+    3. Otherwise the window begins `overlap` before the watermark, for articles that were indexed late.
+    4. A window is at most one slice longer than its overlap.
+    """
+    if position.window is not None:
+        return position.window
+    if position.watermark is None:
+        start = until - reach.lookback
+        return Window(start, min(until, start + reach.slice))
+    if position.watermark >= until:
+        return None
+    return Window(position.watermark - reach.overlap, min(until, position.watermark + reach.slice))
+
+
+def progress(position: Position, *, begun_at: datetime, until: datetime) -> float:
+    """How much of the stretch from `begun_at` to `until` has been polled, in percent."""
+    whole = (until - begun_at).total_seconds()
+    if position.watermark is None or whole <= 0:
+        return 0.0
+    return max(0.0, min(100.0, 100 * (position.watermark - begun_at).total_seconds() / whole))

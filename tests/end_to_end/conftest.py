@@ -1,0 +1,103 @@
+"""The pipeline as a user runs it: a real Prefect server, real workers, the sandbox over HTTP, a database of its own."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.sandbox_server import RunningSandbox, running_sandbox
+
+from tests.support.prefect_server import PROJECT_ROOT, PrefectServer, migrated_home, running_prefect, wait_until
+
+# Looked for in every place where a secret could end up.
+SENTINEL_KEY = "ank_sentinel_5b1d0c9e"
+
+
+@dataclass
+class Pipeline:
+    """Everything of one installation, and how its user looks at it."""
+
+    prefect: PrefectServer
+    sandbox: RunningSandbox
+    database: Path
+
+    def query(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """Rows of the pipeline's database, read as a user of SQL would."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(sql, parameters)]
+
+    def log_rows(self, job_name: str | None = None) -> list[dict[str, Any]]:
+        """The execution log in order of time, with its JSON column read."""
+        rows = self.query("SELECT * FROM scheduler_execution_log ORDER BY started_at, id")
+        for row in rows:
+            row["metadata"] = json.loads(row["metadata"])
+        return [row for row in rows if job_name in (None, row["job_name"])]
+
+    def run(self, deployment: str, *, parameters: dict[str, Any] | None = None) -> str:
+        """Ask for a run as `prefect deployment run` does, and give its id."""
+        arguments = [f"--param={name}={json.dumps(value)}" for name, value in (parameters or {}).items()]
+        before = {run["id"] for run in self.prefect.flow_runs()}
+        self.prefect.command("prefect", "deployment", "run", deployment, *arguments)
+        return next(run["id"] for run in self.prefect.flow_runs() if run["id"] not in before)
+
+    def wait_for_row(self, execution_id: str, *, seconds: float = 90) -> dict[str, Any]:
+        """The log row of a run, once it is closed."""
+
+        def closed() -> dict[str, Any] | None:
+            rows = [row for row in self.log_rows() if row["execution_id"] == execution_id]
+            return rows[0] if rows and rows[0]["status"] != "running" else None
+
+        return wait_until(closed, seconds=seconds, what=f"a closed log row of run {execution_id}")
+
+    def wait_for_state(self, flow_run_id: str, *types: str, seconds: float = 90) -> dict[str, Any]:
+        """The flow run as Prefect knows it, once it is in a state of one of `types`."""
+
+        def reached() -> dict[str, Any] | None:
+            (run,) = self.prefect.flow_runs(id={"any_": [flow_run_id]})
+            return run if run["state_type"] in types else None
+
+        return wait_until(reached, seconds=seconds, what=f"run {flow_run_id} to be {' or '.join(types)}")
+
+    def deploy_every(self, seconds: float, *flow_names: str) -> None:
+        """Deploy a copy of prefect.yaml in which the named flows run every `seconds`, and no other has a schedule."""
+        content = yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())
+        for deployment in content["deployments"]:
+            is_chosen = deployment["entrypoint"].rsplit(".", 1)[1] in flow_names
+            for schedule in deployment["schedules"]:
+                schedule.update(
+                    interval=seconds,
+                    anchor_date=(datetime.now(UTC) + timedelta(seconds=5)).isoformat(),
+                    active=is_chosen,
+                )
+        copy = self.prefect.folder / "prefect.yaml"
+        copy.write_text(yaml.safe_dump(content))
+        self.prefect.command("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(copy))
+
+
+@pytest.fixture(scope="session")
+def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_home(tmp_path_factory.mktemp("prefect-template"))
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, prefect_template: Path) -> Iterator[Pipeline]:
+    """A server with everything applied, and no worker yet: a test starts its own."""
+    database = tmp_path / "vibecheck.db"
+    with running_sandbox() as sandbox:
+        environment = {
+            "ASKNEWS_API_URL": sandbox.base_url,
+            "ASKNEWS_API_KEY": SENTINEL_KEY,
+            "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+            "VIBECHECK_REQUESTS_PER_SECOND": "100",
+            "VIBECHECK_DATA_DIRECTORY": str(tmp_path / "data"),
+        }
+        with running_prefect(tmp_path, prefect_template, environment) as prefect:
+            prefect.command("deployments", "apply")
+            yield Pipeline(prefect, sandbox, database)

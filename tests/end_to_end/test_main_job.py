@@ -1,0 +1,75 @@
+"""Both flows, deployed and run as a user does."""
+
+import re
+
+import pytest
+
+from tests.end_to_end.conftest import SENTINEL_KEY, Pipeline
+from tests.support.prefect_server import wait_until
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+
+
+def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(pipeline: Pipeline) -> None:
+    pipeline.prefect.start_worker("vibecheck")
+    news = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    stories = pipeline.wait_for_row(pipeline.run("poll_stories/scheduled", parameters={"entities_per_run": 3}))
+
+    for row in (news, stories):
+        counts = row["metadata"]
+        assert row["status"] == "success", row
+        assert row["closed_by"] == "flow"
+        assert row["attempt"] == 1
+        assert counts["fetched"] == sum(counts[name] for name in ("inserted", "updated", "unchanged", "rejected"))
+        assert counts["inserted"] > 0
+    (stored,) = pipeline.query("SELECT count(*) AS articles FROM articles")
+    assert stored["articles"] == news["metadata"]["inserted"]
+    several = pipeline.query("SELECT article_id FROM article_entities GROUP BY article_id HAVING count(*) > 1")
+    assert several, "an article that mentions two entities is linked to both"
+    for table in ("story_sentiment", "story_reddit_sentiment", "reddit_threads", "story_entities"):
+        assert pipeline.query(f"SELECT 1 FROM {table} LIMIT 1"), table
+
+    again = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    (after,) = pipeline.query("SELECT count(*) AS articles, count(DISTINCT url) AS addresses FROM articles")
+    assert after["articles"] == after["addresses"] == stored["articles"] + again["metadata"]["inserted"]
+
+    listed = pipeline.prefect.command("prefect", "flow-run", "ls").stdout
+    assert len(re.findall("poll_news", listed)) >= 2
+    logs = pipeline.prefect.command("prefect", "flow-run", "logs", news["execution_id"]).stdout
+    assert "poll_finished" in logs
+    assert f"execution_id={news['execution_id']}" in logs
+    deployments = pipeline.prefect.command("prefect", "deployment", "ls").stdout
+    assert "poll_news/scheduled" in deployments
+    assert "poll_stories/scheduled" in deployments
+    for process in pipeline.prefect.processes:
+        assert SENTINEL_KEY not in process.output()
+
+
+def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(pipeline: Pipeline) -> None:
+    def schedules() -> list[tuple[str, str, float]]:
+        return sorted(
+            (deployment["name"], schedule["slug"], schedule["schedule"]["interval"])
+            for deployment in pipeline.prefect.api("deployments/filter")
+            for schedule in deployment["schedules"]
+        )
+
+    def planned() -> set[tuple[str, str]]:
+        return {(run["deployment_id"], run["expected_start_time"]) for run in pipeline.prefect.flow_runs()}
+
+    before = schedules(), planned()
+    pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all")
+    wait_until(lambda: planned() >= before[1], seconds=90, what="the planned runs to be there again")
+    assert schedules() == before[0]
+    starts = [(run["deployment_id"], run["expected_start_time"]) for run in pipeline.prefect.flow_runs()]
+    assert len(starts) == len(set(starts))
+
+
+def test_the_schedule_itself_starts_runs(pipeline: Pipeline) -> None:
+    pipeline.deploy_every(20, "poll_news")
+    pipeline.prefect.start_worker("vibecheck")
+
+    def scheduled_successes() -> bool:
+        scheduled = {run["id"] for run in pipeline.prefect.flow_runs() if run["auto_scheduled"]}
+        return sum(row["status"] == "success" for row in pipeline.log_rows() if row["execution_id"] in scheduled) >= 2
+
+    wait_until(scheduled_successes, seconds=150, what="two successful runs that the schedule started")

@@ -1,0 +1,62 @@
+"""Which window a poll asks for."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.polling.windows import Position, Reach, Window, next_window, progress
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+REACH = Reach(lookback=timedelta(hours=24), overlap=timedelta(minutes=15), slice=timedelta(hours=6))
+
+
+def hours_ago(hours: float) -> datetime:
+    return NOW - timedelta(hours=hours)
+
+
+def test_the_first_poll_begins_the_lookback_before_now() -> None:
+    assert next_window(Position(), REACH, until=NOW) == Window(hours_ago(24), hours_ago(18))
+
+
+def test_a_poll_on_time_reaches_back_over_the_watermark_by_the_overlap() -> None:
+    assert next_window(Position(hours_ago(0.25)), REACH, until=NOW) == Window(hours_ago(0.5), NOW)
+
+
+def test_a_long_gap_is_polled_in_slices() -> None:
+    assert next_window(Position(hours_ago(20)), REACH, until=NOW) == Window(hours_ago(20.25), hours_ago(14))
+
+
+def test_an_unfinished_window_is_finished_as_it_was() -> None:
+    unfinished = Window(hours_ago(9), hours_ago(3))
+    assert next_window(Position(hours_ago(8), unfinished, 50), REACH, until=NOW) == unfinished
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=5)])
+def test_nothing_is_left_once_the_watermark_has_reached_now(ahead: timedelta) -> None:
+    assert next_window(Position(NOW + ahead), REACH, until=NOW) is None
+
+
+@given(gap_minutes=st.integers(0, 60 * 24 * 30))
+def test_the_windows_of_a_catch_up_leave_no_moment_out(gap_minutes: int) -> None:
+    begin = NOW - timedelta(minutes=gap_minutes)
+    position, covered_until = Position(begin), begin
+    while window := next_window(position, REACH, until=NOW):
+        assert window.start <= covered_until
+        assert window.end > covered_until
+        position, covered_until = Position(window.end), window.end
+    assert covered_until == NOW
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(46, False), (47, False), (47.1, True), (100, True)])
+def test_a_window_that_begins_two_days_back_needs_the_archive(hours: float, expected: bool) -> None:
+    assert Window(hours_ago(hours), hours_ago(hours - 1)).needs_archive(NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("position", "percent"),
+    [(Position(), 0), (Position(hours_ago(24)), 0), (Position(hours_ago(6)), 75), (Position(NOW), 100)],
+)
+def test_progress_is_the_share_of_the_gap_that_is_polled(position: Position, percent: float) -> None:
+    assert progress(position, begun_at=hours_ago(24), until=NOW) == percent

@@ -1,0 +1,176 @@
+"""Real Prefect servers, workers and commands for the end-to-end tests: each in a process group of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
+
+PROJECT_ROOT = Path(__file__).parent.parent.parent
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) -> T:
+    """Ask `condition` until it gives something true, and give that. Fails after `seconds`, naming `what` was awaited."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := condition():
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {seconds:g} s in vain for {what}.")
+        time.sleep(0.2)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Process:
+    """A started process and where its output goes."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the process alone."""
+        self.popen.send_signal(number)
+
+    def kill_group(self) -> None:
+        """SIGKILL to the process and all its children at once, as when a machine goes."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(timeout=10)
+
+    def stop(self) -> None:
+        """SIGTERM, a while for an orderly end, then SIGKILL to what is left of the group."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.popen.wait(timeout=15)
+        self.kill_group()
+
+
+def migrated_home(folder: Path) -> Path:
+    """A PREFECT_HOME whose server database is migrated: to copy, since a migration takes ten seconds."""
+    home = folder / "home"
+    if not (home / "ready").exists():
+        environment = {**os.environ, **client_environment(api_url="http://127.0.0.1:1/api", home=home)}
+        subprocess.run(
+            [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
+            env=environment, check=True, capture_output=True, timeout=120, cwd=folder,
+        )  # fmt: skip
+        (home / "ready").touch()
+    return home
+
+
+@dataclass
+class PrefectServer:
+    """A Prefect server on SQLite in `folder`, with everything that talks to it. It can be stopped and started again."""
+
+    folder: Path
+    environment: dict[str, str]
+    port: int = field(default_factory=free_port)
+    processes: list[Process] = field(default_factory=list[Process])
+    server: Process | None = None
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def all_environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **client_environment(api_url=self.api_url, home=self.folder / "home"),
+            **self.environment,
+        }
+
+    def start(self) -> None:
+        self.server = self.spawn(
+            "server", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port),
+            environment={**SERVER_SETTINGS, "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false", **self.environment},
+        )  # fmt: skip
+
+        def answers() -> bool:
+            assert self.server is not None
+            assert self.server.popen.poll() is None, self.server.output()
+            with suppress(httpx.HTTPError):
+                return httpx.get(f"{self.api_url}/health", timeout=2).is_success
+            return False
+
+        wait_until(answers, seconds=90, what="the Prefect server")
+
+    def spawn(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Start `python arguments…` in a process group of its own."""
+        log = self.folder / f"{name}-{len(self.processes)}.log"
+        with log.open("wb") as output:
+            popen = subprocess.Popen(
+                [sys.executable, *arguments],
+                env={**self.all_environment(), **(environment or {})},
+                cwd=PROJECT_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        process = Process(popen, log)
+        self.processes.append(process)
+        return process
+
+    def start_worker(self, pool: str, name: str = "worker") -> Process:
+        return self.spawn(
+            name, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name,
+            environment={**WORKER_SETTINGS, **self.environment},
+        )  # fmt: skip
+
+    def command(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run `python -m arguments…` as a user would, and give its output."""
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            env={**self.all_environment(), "COLUMNS": "200", "NO_COLOR": "1"},
+            cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+        if check:
+            assert done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def api(self, path: str, **body: Any) -> Any:
+        """POST to the server's API and give the decoded answer."""
+        response = httpx.post(f"{self.api_url}/{path}", json=body, timeout=30)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    def flow_runs(self, **flow_run_filter: Any) -> list[dict[str, Any]]:
+        return self.api("flow_runs/filter", flow_runs=flow_run_filter, sort="EXPECTED_START_TIME_ASC")
+
+    def stop_all(self) -> None:
+        for process in reversed(self.processes):
+            process.stop()
+
+
+@contextmanager
+def running_prefect(folder: Path, template: Path, environment: Mapping[str, str]) -> Iterator[PrefectServer]:
+    """A started server whose files are in `folder`, from the migrated `template`; everything is stopped afterwards."""
+    shutil.copytree(template, folder / "home")
+    server = PrefectServer(folder, dict(environment))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop_all()
