@@ -44,8 +44,7 @@ class AskNewsClient:
     `base_url`: with or without a path. `authentication`: ApiKey or ClientCredentials. `read_timeout_seconds` bounds
     each wait for data, and, four times as long, the whole request. `max_response_bytes` bounds a body, both packed and
     unpacked. `requests_per_second` spaces the requests; `clock` (monotonic seconds) and `sleep` (seconds) are what it
-    uses.
-    `transport` replaces the network.
+    uses. `transport` replaces the network.
 
     Every method raises an AskNewsError and never anything of httpx; nothing is repeated but the one request after a
     renewed token. Raises InvalidRequest if `base_url` is no address.

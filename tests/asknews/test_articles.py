@@ -1,0 +1,224 @@
+"""Articles: what is read off the wire, what is tolerated, and what is set aside with which reason."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from flows.asknews import Article, Reject, parse_articles
+from flows.asknews.records import LONGEST_RAW
+from tests.asknews.fakes import ARTICLE_ID, article
+
+
+def parsed(**changes: Any) -> Article:
+    records, rejects = parse_articles([article(**changes)])
+    assert not rejects
+    return records[0]
+
+
+def rejected(**changes: Any) -> Reject:
+    records, rejects = parse_articles([article(**changes)])
+    assert not records
+    return rejects[0]
+
+
+def test_every_stored_field_of_an_article_is_read() -> None:
+    assert parsed() == Article(
+        article_id=UUID(ARTICLE_ID),
+        url="https://news.example/ai/claude",
+        title="Ein neues Modell",
+        english_title="A new model",
+        summary="Claude gained a feature.",
+        key_points=["It is faster."],
+        published_at=datetime(2026, 9, 7, 22, 2, 58, tzinfo=UTC),
+        crawled_at=datetime(2026, 9, 7, 23, 1, tzinfo=UTC),
+        sentiment=1,
+        entities={"Product": ["Claude"], "Organization": ["Anthropic"]},
+        classification=["Technology"],
+        keywords=["ai", "models"],
+        language="de",
+        country="DE",
+        source_name="Beispiel",
+        domain="news.example",
+        page_rank=4321,
+        image_url="https://news.example/claude.png",
+        provocative="low",
+        reporting_voice="Objective",
+        bias="None",
+        content_type="article",
+    )
+
+
+def test_a_neutral_sentiment_is_a_value() -> None:
+    assert parsed(sentiment=0).sentiment == 0
+
+
+def test_unknown_fields_and_enum_values_are_tolerated() -> None:
+    record = parsed(provocative="volcanic", classification=["Xenology"], bias="Upward", something_new={"deep": [1]})
+    assert (record.provocative, record.classification, record.bias) == ("volcanic", ["Xenology"], "Upward")
+
+
+def test_a_classification_is_a_string_or_a_list() -> None:
+    assert parsed(classification="Business").classification == ["Business"]
+
+
+@pytest.mark.parametrize("absent", [None, ...])
+def test_optional_fields_may_be_null_or_missing(absent: object) -> None:
+    optional = ("eng_title", "key_points", "crawl_date", "entities", "keywords", "country", "page_rank", "image_url")
+    record = parsed(**dict.fromkeys(optional, absent))
+    assert (record.english_title, record.key_points, record.crawled_at, record.entities) == (None, [], None, {})
+    assert (record.keywords, record.country, record.page_rank, record.image_url) == ([], "Unknown", None, None)
+    assert record.altered_fields == ()
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("2026-09-07T22:02:58.250Z", datetime(2026, 9, 7, 22, 2, 58, 250_000, tzinfo=UTC)),
+        ("2026-09-08T00:02:58+02:00", datetime(2026, 9, 7, 22, 2, 58, tzinfo=UTC)),
+        (1_788_818_578, datetime(2026, 9, 7, 22, 2, 58, tzinfo=UTC)),
+        (1_788_818_578.5, datetime(2026, 9, 7, 22, 2, 58, 500_000, tzinfo=UTC)),
+    ],
+)
+def test_a_date_becomes_aware_utc(sent: object, read: datetime) -> None:
+    record = parsed(pub_date=sent)
+    assert record.published_at == read
+    assert record.published_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2026-09-07T22:02:58",
+        "2026-09-07",
+        "yesterday",
+        "",
+        True,
+        [],
+        1_788_818_578_000,
+        10**400,
+        float("nan"),
+        float("inf"),
+        -(10**17),
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-23:59",
+    ],
+)
+def test_a_date_that_is_naive_or_nonsense_sets_the_article_aside(date: object) -> None:
+    assert rejected(pub_date=date).reason.startswith("pub_date is ")
+
+
+@pytest.mark.parametrize("sentiment", [True, "1", 0.5, 2**31, 2**63, 10**400, float("nan"), float("inf"), [1], {}])
+def test_a_sentiment_that_is_no_number_of_32_bits_sets_the_article_aside(sentiment: object) -> None:
+    assert rejected(sentiment=sentiment).reason.startswith("sentiment is ")
+
+
+def test_a_whole_number_may_come_with_a_decimal_point() -> None:
+    assert parsed(sentiment=-1.0).sentiment == -1
+
+
+@pytest.mark.parametrize("field", ["article_id", "article_url", "title", "summary", "pub_date", "sentiment"])
+@pytest.mark.parametrize("absent", [None, ..., {}])
+def test_an_article_without_what_it_needs_is_set_aside(field: str, absent: object) -> None:
+    assert rejected(**{field: absent}).reason.startswith(f"{field} ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,hello",
+        "/relative",
+        "https://",
+        "http://[broken",
+        'https://a.example/"onload="x',
+        "https://a.example/a b",
+        "https://a.example/" + "a" * 2_048,
+        "https://a.example/" + "\u6587" * 700,
+    ],
+)
+def test_an_address_that_is_unusable_or_too_long_sets_the_article_aside(url: str) -> None:
+    assert rejected(article_url=url).reason.startswith("article_url is ")
+
+
+def test_an_unusable_image_is_left_out_and_noted() -> None:
+    record = parsed(image_url="data:image/png;base64,AAAA")
+    assert (record.image_url, record.altered_fields) == (None, ("image_url",))
+
+
+def test_a_label_of_another_type_is_left_out_and_noted() -> None:
+    record = parsed(reporting_voice=["Objective"], bias=3)
+    assert (record.reporting_voice, record.bias) == (None, None)
+    assert record.altered_fields == ("bias", "reporting_voice")
+
+
+def test_nul_characters_are_removed_and_lone_surrogates_replaced_everywhere() -> None:
+    dirty = "a\0b\ud800c"
+    record = parsed(
+        title=dirty, summary=dirty, eng_title=dirty, keywords=[dirty], entities={dirty: [dirty]}, source_id=dirty
+    )
+    clean = "ab\ufffdc"
+    assert (record.title, record.summary, record.english_title, record.source_name) == (clean, clean, clean, clean)
+    assert (record.keywords, record.entities) == ([clean], {clean: [clean]})
+    record.model_dump_json().encode()
+
+
+def test_over_long_text_and_lists_are_cut_and_noted() -> None:
+    record = parsed(title="t" * 10_000_000, keywords=["k"] * 101, entities={"Person": ["p" * 201]})
+    assert (len(record.title), len(record.keywords), len(record.entities["Person"][0])) == (1_000, 100, 200)
+    assert record.altered_fields == ("entities", "keywords", "title")
+
+
+@pytest.mark.parametrize("field", ["entities", "keywords", "key_points", "classification", "language", "page_rank"])
+@pytest.mark.parametrize("value", [7.5, [[]], {"a": {"b": 1}}])
+def test_a_field_of_the_wrong_type_sets_the_article_aside(field: str, value: object) -> None:
+    assert rejected(**{field: value}).reason.startswith(field)
+
+
+@pytest.mark.parametrize("item", [None, "text", 3, [], True, [article()]])
+def test_an_item_that_is_no_object_is_set_aside(item: object) -> None:
+    records, rejects = parse_articles([item, article()])
+    assert len(records) == 1
+    assert rejects[0].reason == "the item is not an object"
+    assert rejects[0].external_id is None
+
+
+def test_a_reject_says_which_article_it_was_and_keeps_its_json() -> None:
+    reject = rejected(sentiment="good")
+    assert (reject.kind, reject.external_id) == ("article", ARTICLE_ID)
+    assert reject.reason == "sentiment is not a whole number"
+    assert '"sentiment": "good"' in reject.raw
+
+
+def test_a_reject_keeps_no_authors_and_no_full_text() -> None:
+    reject = rejected(sentiment=None, full_text="everything", geo={"authors": ["x@news.example"]})
+    assert "@news.example" not in reject.raw
+    assert "everything" not in reject.raw
+
+
+def test_a_rejects_json_is_cut_to_bytes_and_stays_text_a_database_takes() -> None:
+    reject = rejected(sentiment=None, article_id="\u6587" * 300, title="\u6587\ud800\0" * 100_000)
+    assert len(reject.raw.encode()) <= LONGEST_RAW
+    assert "\0" not in reject.raw + str(reject.external_id)
+    assert len(str(reject.external_id)) == 200
+
+
+def test_a_reason_is_short_however_many_faults_there_are() -> None:
+    reject = rejected(title=1, summary=1, sentiment="", pub_date="", article_url="", article_id="")
+    assert reject.reason.endswith("and 3 more")
+    assert len(reject.reason) <= 500
+
+
+def test_an_item_nested_without_end_is_set_aside() -> None:
+    deep: list[Any] = []
+    for _level in range(100_000):
+        deep = [deep]
+    reject = rejected(sentiment=None, extra=deep)
+    assert "sentiment" in reject.reason
+    assert "nested too deeply" in reject.raw
+
+
+def test_records_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parsed().title = "other"  # pyright: ignore[reportAttributeAccessIssue]  # that it is refused is the point
