@@ -73,7 +73,7 @@ def _table(lines: Sequence[JobLine]) -> Table:
     )
     for line in lines:
         row, job = line.last_run, line.job
-        cells = ("–", "not run yet", "", "")
+        cells = ("-", "not run yet", "", "")
         if row is not None:
             colour = _COLOURS.get(row.status, "red")
             took = "" if row.duration_seconds is None else f"{row.duration_seconds:.1f} s"
@@ -91,7 +91,7 @@ def _what_it_did(row: LogRow) -> str:
 
 
 def _clock(moment: datetime | None) -> str:
-    return "–" if moment is None else f"{moment.astimezone():%H:%M:%S}"
+    return "-" if moment is None else f"{moment.astimezone():%H:%M:%S}"
 
 
 def _announce(console: Console, dead: Sequence[Child]) -> None:

@@ -1,9 +1,9 @@
 """The state hooks that open and close a run's row in the execution log. `@monitored` puts them on a flow.
 
 What a hook may rely on was measured, and is less than it seems: the flow run that it receives is stale (no end time, in
-some processes no start time), after a SIGKILL it runs in a process of its own that knows neither context nor result, and
-nothing but the hook itself bounds its time. So each hook takes its facts from the state, opens a connection of its own,
-gives up after 5 seconds and never raises: the reconciler fills in what a hook could not write.
+some processes no start time), after a SIGKILL it runs in a process of its own that knows neither context nor result,
+and nothing but the hook itself bounds its time. So each hook takes its facts from the state, opens a connection of its
+own, gives up after 5 seconds and never raises: the reconciler fills in what a hook could not write.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
         error_message=outcome.error_message,
         details=details,
     )
-    # A process that only saw the run from before its start (after a SIGKILL) knows no start: attempt 0 gives way to any.
+    # A process that only saw the run from before its start (after a SIGKILL) knows no start: 0 gives way to any other.
     attempt = max(flow_run.run_count, 1) if flow_run.start_time else 0
     await _write(_fact(flow, flow_run, started_at=flow_run.start_time, attempt=attempt, closing=closing))
     # An event of our own: Prefect's flow-run events can be held back for a quarter of an hour by causal ordering.

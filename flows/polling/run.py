@@ -103,7 +103,7 @@ class PollingRun:
             statistics.unlinked += not names
 
     async def finish_feature_off(self, error: AccessDenied) -> State[Any]:
-        """Close the row as a success that could do nothing: the plan does not include this. Loud the first time only."""
+        """Close the row as a success that could do nothing, as the plan does not include this. Loud only once."""
         details = {"feature": "off", "explanation": str(error)}
         async with self.engine.begin() as connection:
             last = await latest_success(connection, self.job_name)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """Ask `condition` until it gives something true, and give that. Fails after `seconds`, naming `what` was awaited."""
+    """Ask `condition` until it gives something true, and give that. Fails after `seconds`, naming what was awaited."""
     deadline = time.monotonic() + seconds
     while True:
         if answer := condition():
