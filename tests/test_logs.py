@@ -1,7 +1,9 @@
 """What a log event holds, and what it never holds."""
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -15,9 +17,11 @@ from flows.settings import Settings
 KEY = "ank_0123456789abcdef"
 
 
-@pytest.fixture(autouse=True)
-def configured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:  # noqa: ARG001  # captures first
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Logging as a worker's flow process has it, on the standard output of this test."""
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
     logger = logging.getLogger(logs.LOGGER_NAME)
     before = logger.handlers, logger.propagate, logger.level
     logger.handlers = []
@@ -29,17 +33,17 @@ def configured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     )
     # Without Prefect's handler: it would start a server of its own to send the events to.
     logs.configure_logging(settings, to_prefect=False)
-    yield
+    yield output
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     logger.handlers, logger.propagate, logger.level = before[0], before[1], before[2]
 
 
-def test_an_event_of_a_run_is_one_json_line_with_the_run_and_the_job(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_of_a_run_is_one_json_line_with_the_run_and_the_job(printed: io.StringIO) -> None:
     execution_id = uuid4()
     logs.bind_run(execution_id, "poll_news")
     structlog.stdlib.get_logger().info("page_stored", fetched=10)
-    (line,) = capsys.readouterr().out.splitlines()
+    (line,) = printed.getvalue().splitlines()
     event = json.loads(line)
     assert event["event"] == "page_stored"
     assert event["execution_id"] == str(execution_id)
@@ -49,25 +53,24 @@ def test_an_event_of_a_run_is_one_json_line_with_the_run_and_the_job(capsys: pyt
 
 
 @pytest.mark.parametrize("secret", [KEY, "pass%40word1", "pass@word1"])
-def test_no_secret_of_the_settings_reaches_a_line(secret: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_of_the_settings_reaches_a_line(secret: str, printed: io.StringIO) -> None:
     logger = structlog.stdlib.get_logger()
     try:
         int(secret)
     except ValueError as error:
         logger.exception("failed", text=f"with {secret}", error=error, nested={"list": [secret, {secret: 1}]})
-    printed = capsys.readouterr().out
-    assert secret not in printed
-    assert logs.REDACTED in printed
-    assert "ValueError" in printed
+    assert secret not in printed.getvalue()
+    assert logs.REDACTED in printed.getvalue()
+    assert "ValueError" in printed.getvalue()
 
 
-def test_a_secret_from_a_block_is_redacted_once_it_is_registered(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_secret_from_a_block_is_redacted_once_it_is_registered(printed: io.StringIO) -> None:
     logs.register_secret("from-a-block")
     structlog.stdlib.get_logger().info("event", value="from-a-block")
-    assert "from-a-block" not in capsys.readouterr().out
+    assert "from-a-block" not in printed.getvalue()
 
 
-def test_configuring_twice_prints_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_configuring_twice_prints_once(printed: io.StringIO) -> None:
     logs.configure_logging(Settings(log_format="json"), to_prefect=False)
     structlog.stdlib.get_logger().info("event")
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert len(printed.getvalue().splitlines()) == 1
