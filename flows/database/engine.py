@@ -3,10 +3,14 @@
 An engine belongs to the event loop that it was made in: make it there, and dispose of it there.
 """
 
+import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiosqlite
 import asyncpg
 from sqlalchemy import URL, Connection, Dialect, event, make_url
 from sqlalchemy.engine import ExceptionContext
@@ -86,8 +90,9 @@ async def _engine_from_block(name: str) -> AsyncEngine:
 def _connect_arguments(url: URL) -> dict[str, Any]:
     match url.drivername:
         case "sqlite+aiosqlite":
-            # How long a writer waits for another writer.
-            return {"timeout": CONNECT_SECONDS}
+            # A writer waits so long for another one. Without an isolation level the driver leaves it to us to begin
+            # transactions: its own begin late, and as readers.
+            return {"timeout": CONNECT_SECONDS, "isolation_level": None}
         case "postgresql+asyncpg":
             return {
                 "timeout": CONNECT_SECONDS,
@@ -122,7 +127,6 @@ def _configured(engine: AsyncEngine) -> AsyncEngine:
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "handle_error", _translate_error)
     if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
@@ -132,9 +136,12 @@ def _connect(
 ) -> DBAPIConnection:
     """Connect as SQLAlchemy does, and give every failure one type."""
     try:
-        return dialect.connect(*arguments, **options)
+        connection = dialect.connect(*arguments, **options)
+        if dialect.name == "sqlite":
+            _prepare_sqlite(connection)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, dialect.loaded_dbapi.Error) as error:
         raise DatabaseUnavailable(_explain("The database cannot be reached", error)) from None
+    return connection
 
 
 def _translate_error(context: ExceptionContext) -> None:
@@ -151,14 +158,31 @@ def _explain(what: str, error: BaseException) -> str:
     return f"{what}: {type(detail).__name__}: {detail}".rstrip(": ")
 
 
-def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:  # the driver's adapter
-    # The driver's own transactions begin late and as readers: we begin them ourselves, below.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
+def _prepare_sqlite(connection: Any) -> None:  # the driver's adapter
+    async def prepare(driver: aiosqlite.Connection) -> None:
+        try:
+            await driver.executescript("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL")
+            await _turn_on_wal(driver)
+        except BaseException:
+            await driver.close()
+            raise
+
+    connection.run_async(prepare)
+
+
+async def _turn_on_wal(driver: aiosqlite.Connection) -> None:
+    # The file keeps the mode, so only its first users do something here. While one of them does, SQLite turns the
+    # others away at once, without the wait that it grants elsewhere.
+    give_up = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            await driver.executescript("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            await asyncio.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
