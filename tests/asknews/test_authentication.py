@@ -1,0 +1,319 @@
+"""Who is asking: the header, one token for all, its renewal, and secrets that stay where they are."""
+
+import asyncio
+import base64
+from collections.abc import Callable, Collection
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from flows.asknews import (
+    AccessDenied,
+    ApiKey,
+    AskNewsClient,
+    AskNewsError,
+    Authentication,
+    ClientCredentials,
+    ConnectionFailed,
+    CredentialsRefused,
+    GatewayAnswered,
+    InvalidRequest,
+    MissingCredentials,
+    RateLimited,
+    ServiceFailed,
+    UnexpectedResponse,
+    client_from_settings,
+)
+from flows.settings import Settings
+from tests.asknews.fakes import SENTINEL_KEY, Handler, assert_tells_no_secret, client_of, failure_of
+
+SECRET = "SENTINEL-secret-51b2"
+TOKEN_URL = "https://auth.example/oauth2/token"
+BASIC = base64.b64encode(f"client:{SECRET}".encode()).decode()
+
+
+class Service:
+    """A token endpoint that numbers its tokens, and an API that accepts those that are not revoked."""
+
+    def __init__(self, *, expires_in: object = 3600, revoked: Collection[str] = ()) -> None:
+        self.expires_in = expires_in
+        self.revoked = set(revoked)
+        self.token_requests: list[httpx.Request] = []
+        self.used: list[str] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        # Others get their turn, as on a network: without single-flight, all of them would ask for a token now.
+        await asyncio.sleep(0)
+        if str(request.url) == TOKEN_URL:
+            self.token_requests.append(request)
+            token = f"SENTINEL-token-{len(self.token_requests)}"
+            return httpx.Response(
+                200,
+                json={"access_token": token, "token_type": "bearer", "expires_in": self.expires_in, "scope": "news"},
+            )
+        scheme, token = request.headers["authorization"].split(" ")
+        assert scheme == "Bearer"
+        self.used.append(token)
+        if token in self.revoked:
+            return httpx.Response(401, json={"code": 401000, "detail": f"bad token {token}"})
+        return httpx.Response(200, json={})
+
+
+def credentials(clock: Callable[[], float] = lambda: 0.0) -> ClientCredentials:
+    return ClientCredentials("client", SecretStr(SECRET), token_url=TOKEN_URL, clock=clock)
+
+
+def client(handler: Any, clock: Callable[[], float] = lambda: 0.0) -> AskNewsClient:
+    return client_of(handler, authentication=credentials(clock))
+
+
+async def test_an_api_key_is_sent_as_a_bearer_token() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(200, json={})
+
+    async with client_of(answer, authentication=ApiKey(SecretStr(f" {SENTINEL_KEY}\n"))) as asknews:
+        await asknews.read_limits()
+    assert seen == [f"Bearer {SENTINEL_KEY}"]
+
+
+@pytest.mark.parametrize("key", ["", "  ", "ank_two words", "ank_line\nbreak", "ank_\u2026", "ank_\0"])
+def test_a_key_that_no_header_can_hold_is_refused_with_the_variables_name(key: str) -> None:
+    with pytest.raises(MissingCredentials, match="ASKNEWS_API_KEY") as caught:
+        ApiKey(SecretStr(key))
+    assert "ank_" not in str(caught.value)
+
+
+async def test_a_refused_api_key_is_not_sent_twice() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(401, json={"code": 401000, "detail": f"unknown key {SENTINEL_KEY}"})
+
+    assert isinstance(await failure_of(client_of(answer), is_echoed=True), CredentialsRefused)
+    assert len(requests) == 1
+
+
+async def test_a_token_is_asked_for_as_oauth2_says() -> None:
+    service = Service()
+    async with client(service) as asknews:
+        await asknews.read_limits()
+    (request,) = service.token_requests
+    assert request.method == "POST"
+    assert request.headers["authorization"] == f"Basic {BASIC}"
+    assert dict(httpx.QueryParams(request.content.decode())) == {
+        "grant_type": "client_credentials",
+        "scope": "news stories offline openid",
+    }
+    assert request.extensions["timeout"]["read"] == 5.0
+
+
+async def test_five_cold_concurrent_calls_make_one_token_request() -> None:
+    service = Service()
+    async with client(service) as asknews:
+        await asyncio.gather(*(asknews.read_limits() for _number in range(5)))
+    assert len(service.token_requests) == 1
+    assert service.used == ["SENTINEL-token-1"] * 5
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "still_good", "too_late"), [(3600, 3539.0, 3540.0), (10, 7.9, 8.0), (0.5, 0.39, 0.41)]
+)
+async def test_a_token_is_renewed_with_a_margin_before_it_expires(
+    expires_in: float, still_good: float, too_late: float
+) -> None:
+    now = 0.0
+    service = Service(expires_in=expires_in)
+    async with client(service, lambda: now) as asknews:
+        for now in (0.0, still_good, too_late):  # noqa: B007  # the clock reads it
+            await asknews.read_limits()
+    assert service.used == ["SENTINEL-token-1", "SENTINEL-token-1", "SENTINEL-token-2"]
+
+
+@pytest.mark.parametrize("expires_in", [None, 0, -5, "soon", True, {}])
+async def test_a_token_of_unknown_life_is_used_until_it_is_refused(expires_in: object) -> None:
+    service = Service(expires_in=expires_in)
+    async with client(service, lambda: 1e9) as asknews:
+        await asknews.read_limits()
+        await asknews.read_limits()
+        service.revoked.add("SENTINEL-token-1")
+        await asknews.read_limits()
+    assert service.used == [*["SENTINEL-token-1"] * 3, "SENTINEL-token-2"]
+
+
+async def test_five_concurrent_calls_with_a_revoked_token_renew_it_once() -> None:
+    service = Service()
+    async with client(service) as asknews:
+        await asknews.read_limits()
+        service.revoked.add("SENTINEL-token-1")
+        await asyncio.gather(*(asknews.read_limits() for _number in range(5)))
+    assert len(service.token_requests) == 2
+
+
+async def test_a_second_401_is_final() -> None:
+    service = Service(revoked=["SENTINEL-token-1", "SENTINEL-token-2"])
+    error = await failure_of(client(service), is_echoed=True)
+    assert isinstance(error, CredentialsRefused)
+    assert "ASKNEWS_CLIENT_ID and ASKNEWS_CLIENT_SECRET" in str(error)
+    assert service.used == ["SENTINEL-token-1", "SENTINEL-token-2"]
+    assert_tells_no_secret(error, SECRET, BASIC, "SENTINEL-token", is_echoed=True)
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (
+            httpx.Response(400, json={"error": "invalid_client", "error_description": f"no {SECRET}"}),
+            CredentialsRefused,
+        ),
+        (httpx.Response(401, json={"error": "invalid_client"}), CredentialsRefused),
+        (httpx.Response(403, json={"error": "access_denied"}), CredentialsRefused),
+        (httpx.Response(404, json={}), InvalidRequest),
+        (httpx.Response(429, json={}, headers={"Retry-After": "3"}), RateLimited),
+        (httpx.Response(500, json={}), ServiceFailed),
+        (httpx.Response(502, text="<html>"), GatewayAnswered),
+        (httpx.Response(200, text="<html>"), GatewayAnswered),
+        (httpx.Response(200, json=[]), UnexpectedResponse),
+        (httpx.Response(200, json={"token": "x"}), UnexpectedResponse),
+        (httpx.Response(200, json={"access_token": None}), UnexpectedResponse),
+        (httpx.Response(200, json={"access_token": "two\nlines"}), UnexpectedResponse),
+        (httpx.ReadError("reset"), ConnectionFailed),
+    ],
+)
+async def test_what_goes_wrong_at_the_token_endpoint_becomes_an_error_of_the_tree(
+    response: httpx.Response | Exception, kind: type[AskNewsError]
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert str(request.url) == TOKEN_URL, "nothing may be asked without a token"
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    error = await failure_of(client(answer), is_echoed=True)
+    assert type(error) is kind
+    assert not isinstance(error, AccessDenied), "that would read as a plan without stories"
+    assert_tells_no_secret(error, SECRET, BASIC, is_echoed=True)
+
+
+async def test_after_a_failed_renewal_the_next_call_tries_again() -> None:
+    service = Service()
+    failures = [httpx.Response(503, json={})]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return failures.pop() if failures else await service(request)
+
+    async with client(answer) as asknews:
+        with pytest.raises(ServiceFailed):
+            await asknews.read_limits()
+        await asknews.read_limits()
+    assert len(service.token_requests) == 1
+
+
+async def test_a_cancelled_call_does_not_keep_the_others_from_a_token() -> None:
+    service, asked = Service(), asyncio.Event()
+    hang = [True]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if hang.pop() if hang else False:
+            asked.set()
+            await asyncio.Event().wait()
+        return await service(request)
+
+    async with client(answer) as asknews:
+        first = asyncio.create_task(asknews.read_limits())
+        await asked.wait()
+        second = asyncio.create_task(asknews.read_limits())
+        first.cancel()
+        async with asyncio.timeout(5):
+            await second
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
+@pytest.mark.parametrize("secret", ["", "two words", "\u00e9"])
+def test_client_credentials_that_cannot_be_sent_are_refused(secret: str) -> None:
+    with pytest.raises(MissingCredentials, match="ASKNEWS_CLIENT_SECRET"):
+        ClientCredentials("client", SecretStr(secret), token_url=TOKEN_URL)
+
+
+def settings_of(**values: Any) -> Settings:
+    cleared: dict[str, Any] = dict.fromkeys(("ASKNEWS_API_KEY", "ASKNEWS_CLIENT_ID", "ASKNEWS_CLIENT_SECRET"))
+    return Settings(_env_file=None, **cleared | values)  # pyright: ignore[reportCallIssue]  # pydantic-settings' own argument
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "ASKNEWS_API_KEY, or ASKNEWS_CLIENT_ID and ASKNEWS_CLIENT_SECRET"),
+        ({"ASKNEWS_CLIENT_ID": "id"}, "not ASKNEWS_CLIENT_SECRET"),
+        ({"ASKNEWS_CLIENT_SECRET": SECRET}, "not ASKNEWS_CLIENT_ID"),
+    ],
+)
+def test_missing_credentials_name_the_variables_to_set(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(MissingCredentials, match=words) as caught:
+        client_from_settings(settings_of(**values))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["asknews.example", "ftp://asknews.example", "https://", "https://[::1", "\0"])
+def test_an_address_that_cannot_be_used_is_refused_with_the_variables_name(address: str) -> None:
+    with pytest.raises(InvalidRequest, match="ASKNEWS_API_URL"):
+        client_from_settings(settings_of(ASKNEWS_API_KEY=SENTINEL_KEY, ASKNEWS_API_URL=address))
+    with pytest.raises(InvalidRequest, match="ASKNEWS_TOKEN_URL"):
+        ClientCredentials("client", SecretStr(SECRET), token_url=address)
+
+
+@pytest.mark.parametrize(
+    ("values", "kept_elsewhere", "scheme"),
+    [
+        ({"ASKNEWS_API_KEY": SENTINEL_KEY}, "other", f"Bearer {SENTINEL_KEY}"),
+        ({"ASKNEWS_CLIENT_ID": "id", "ASKNEWS_CLIENT_SECRET": SECRET}, "other", "Bearer other"),
+        ({"ASKNEWS_CLIENT_ID": "client", "ASKNEWS_CLIENT_SECRET": SECRET}, None, f"Basic {BASIC}"),
+    ],
+)
+async def test_the_configured_credentials_are_used_in_order(
+    values: dict[str, Any], kept_elsewhere: str | None, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def answer(_self: object, request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(403, json={}, request=request)
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
+    api_key = SecretStr(kept_elsewhere) if kept_elsewhere is not None else None
+    error = await failure_of(client_from_settings(settings_of(**values), api_key=api_key))
+    assert isinstance(error, AccessDenied | CredentialsRefused)
+    assert seen == [scheme]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 429, 500])
+async def test_no_secret_is_in_a_log_or_in_what_the_objects_say_of_themselves(
+    status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json={"detail": request.headers["authorization"]})
+
+    handlers: list[tuple[Authentication, Handler]] = [
+        (ApiKey(SecretStr(SENTINEL_KEY)), answer),
+        (credentials(), answer),
+    ]
+    with structlog.testing.capture_logs() as events:
+        for authentication, handler in handlers:
+            async with client_of(handler, authentication=authentication) as asknews:
+                try:
+                    await asknews.read_limits()
+                except AskNewsError as error:
+                    assert_tells_no_secret(error, SECRET, BASIC, is_echoed=True)
+                told = repr(asknews) + str(vars(asknews)) + repr(authentication) + str(vars(authentication))
+                for secret in (SENTINEL_KEY, SECRET, BASIC):
+                    assert secret not in told
+    output = "".join(capfd.readouterr())
+    for secret in (SENTINEL_KEY, SECRET, BASIC):
+        assert secret not in output + repr(events)

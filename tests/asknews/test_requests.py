@@ -1,0 +1,270 @@
+"""What the client asks for, parameter by parameter, and how it pages through what comes back."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from flows.asknews import Page, UnexpectedResponse
+from flows.asknews.client import MAX_UPDATES
+from tests.asknews.fakes import Handler, article, as_json, client_of, news, story
+
+START = datetime(2026, 9, 7, 22, 0, 0, 500_000, tzinfo=UTC)
+END = datetime(2026, 9, 7, 22, 15, 0, 1, tzinfo=UTC)
+
+
+class Recorder:
+    """Answers with the given bodies, the last of them for ever, and keeps the requests."""
+
+    def __init__(self, *bodies: Any) -> None:
+        self.bodies = list(bodies)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(200, content=as_json(self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]))
+
+
+async def search(handler: Handler, **changes: Any) -> Page[Any]:
+    arguments: dict[str, Any] = {"names": ["Claude"], "start": START, "end": END, "page_size": 10} | changes
+    async with client_of(handler) as client:
+        return await client.search_news(**arguments)
+
+
+async def list_stories(handler: Handler, **changes: Any) -> Page[Any]:
+    arguments: dict[str, Any] = {"query": "Claude", "start": START, "end": END, "page_size": 10, "reddit_threads": 3}
+    async with client_of(handler) as client:
+        return await client.list_stories(**arguments | changes)
+
+
+def pages_of(*sizes: int) -> Recorder:
+    return Recorder(*(news(*[article()] * size, offset=None) for size in sizes))
+
+
+async def test_news_are_asked_for_with_every_parameter_that_matters() -> None:
+    recorder = Recorder(news())
+    await search(recorder, names=["GPT-4o", "GitHub Copilot"], offset=20, page_size=50)
+    (request,) = recorder.requests
+    assert (request.method, request.url.path) == ("GET", "/v1/news/search")
+    assert sorted(request.url.params.multi_items()) == [
+        ("end_timestamp", "1788819301"),
+        ("method", "kw"),
+        ("n_articles", "50"),
+        ("offset", "20"),
+        ("query", ""),
+        ("return_type", "dicts"),
+        ("start_timestamp", "1788818400"),
+        ("string_guarantee", "GPT-4o"),
+        ("string_guarantee", "GitHub Copilot"),
+        ("string_guarantee_op", "OR"),
+        ("time_filter", "crawl_date"),
+    ]
+    assert request.headers["accept-encoding"] == "gzip"
+
+
+async def test_only_the_archive_is_asked_for_as_historical() -> None:
+    recorder = Recorder(news())
+    await search(recorder, archive=True)
+    assert recorder.requests[0].url.params["historical"] == "true"
+
+
+async def test_stories_are_asked_for_with_updates_and_reddit() -> None:
+    recorder = Recorder({"stories": [], "offset": 0})
+    await list_stories(recorder, offset="cursor", page_size=25)
+    (request,) = recorder.requests
+    assert (request.method, request.url.path) == ("GET", "/v1/stories")
+    assert sorted(request.url.params.multi_items()) == [
+        ("end_timestamp", "1788819301"),
+        ("expand_updates", "true"),
+        ("limit", "25"),
+        ("max_updates", str(MAX_UPDATES)),
+        ("method", "kw"),
+        ("offset", "cursor"),
+        ("query", "Claude"),
+        ("reddit", "3"),
+        ("sort_by", "published"),
+        ("sort_type", "desc"),
+        ("start_timestamp", "1788818400"),
+    ]
+
+
+async def test_stories_need_no_window() -> None:
+    recorder = Recorder({"stories": [], "offset": 0})
+    await list_stories(recorder, start=None, end=None)
+    assert not [name for name in recorder.requests[0].url.params if name.endswith("timestamp")]
+
+
+async def test_a_path_in_the_base_address_is_kept() -> None:
+    recorder = Recorder({})
+    async with client_of(recorder, base_url="https://proxy.example/asknews/") as client:
+        await client.read_limits()
+    assert str(recorder.requests[0].url) == "https://proxy.example/asknews/v1/profiles/me/limits"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "sent"),
+    [
+        (START.replace(microsecond=999_999), END.replace(microsecond=0), ("1788818400", "1788819300")),
+        (START, START + timedelta(microseconds=1), ("1788818400", "1788818401")),
+        (START.astimezone(timezone(timedelta(hours=9))), END, ("1788818400", "1788819301")),
+    ],
+)
+async def test_a_window_is_widened_to_whole_seconds(start: datetime, end: datetime, sent: tuple[str, str]) -> None:
+    recorder = Recorder(news())
+    await search(recorder, start=start, end=end)
+    parameters = recorder.requests[0].url.params
+    assert (parameters["start_timestamp"], parameters["end_timestamp"]) == sent
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"names": []},
+        {"start": START.replace(tzinfo=None)},
+        {"end": END.replace(tzinfo=None)},
+        {"start": END, "end": START},
+    ],
+)
+async def test_arguments_that_make_no_query_are_refused_before_any_request(changes: dict[str, Any]) -> None:
+    recorder = Recorder(news())
+    with pytest.raises(ValueError, match="must"):
+        await search(recorder, **changes)
+    assert not recorder.requests
+
+
+async def test_a_page_counts_records_rejects_and_credits() -> None:
+    page = await search(Recorder(news(article(), article(sentiment="bad"), None, usage={"credits": 5})))
+    assert (page.fetched, len(page.records), len(page.rejects), page.credits) == (3, 1, 2, 5)
+    assert page.is_last
+
+
+@pytest.mark.parametrize("usage", [None, ..., {}, {"credits": None}, {"credits": "many"}, {"credits": True}, 7, []])
+async def test_a_page_without_usable_credits_has_none(usage: object) -> None:
+    assert (await search(Recorder(news(usage=usage)))).credits is None
+
+
+async def test_stories_come_with_the_next_offset() -> None:
+    page = await list_stories(Recorder({"stories": [story()] * 10, "offset": 10}))
+    assert (page.fetched, len(page.records), page.next_offset, page.credits, page.is_last) == (10, 10, 10, None, False)
+
+
+@pytest.mark.parametrize("as_string", [None, ...])
+async def test_null_instead_of_a_list_is_an_empty_page(as_string: object) -> None:
+    page = await search(Recorder(news(as_dicts=None, as_string=as_string)))
+    assert (page.fetched, page.is_last) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        news(as_dicts=...),
+        news(as_dicts=None, as_string="text instead of objects"),
+        news(as_dicts={"0": article()}),
+        {"detail": "nothing"},
+        [],
+        "ok",
+        None,
+        3,
+    ],
+)
+async def test_json_of_another_shape_is_an_error_and_not_an_empty_page(body: object) -> None:
+    with pytest.raises(UnexpectedResponse):
+        await search(Recorder(body))
+
+
+@pytest.mark.parametrize("body", [{}, {"stories": None}, {"stories": "none"}, []])
+async def test_stories_of_another_shape_are_an_error(body: object) -> None:
+    with pytest.raises(UnexpectedResponse):
+        await list_stories(Recorder(body))
+
+
+async def test_limits_are_given_as_they_come() -> None:
+    async with client_of(Recorder({"plan": "analyst", "rate": 5})) as client:
+        assert await client.read_limits() == {"plan": "analyst", "rate": 5}
+
+
+@pytest.mark.parametrize(
+    ("offset", "offered", "following"),
+    [
+        (0, 10, 10),
+        (20, 30, 30),
+        (20, None, 30),
+        (20, ..., 30),
+        (20, 20, 30),
+        (20, 0, 30),
+        (20, -1, 30),
+        (20, True, 30),
+        (20, {}, 30),
+        (20, "", 30),
+        (20, "\0", 30),
+        (0, 50, 10),
+        (0, 10**30, 10),
+        (20, 25, 25),
+        ("20", 30, 30),
+        ("20", "30", 30),
+        (0, "c0ffee", "c0ffee"),
+        ("c0ffee", "decade", "decade"),
+    ],
+)
+async def test_the_next_page_begins_after_the_rows_fetched_and_never_beyond(
+    offset: int | str, offered: object, following: int | str
+) -> None:
+    page = await search(Recorder(news(*[article()] * 10, offset=offered)), offset=offset)
+    assert (page.next_offset, page.is_last) == (following, False)
+
+
+async def test_an_opaque_offset_ends_where_the_response_offers_none() -> None:
+    assert (await search(Recorder(news(*[article()] * 10, offset=None)), offset="c0ffee")).is_last
+
+
+@pytest.mark.parametrize("offered", ["c0ffee", "", {}, "x" * 2_000])
+async def test_an_opaque_offset_that_leads_nowhere_is_an_error_but_on_the_last_page(offered: object) -> None:
+    with pytest.raises(UnexpectedResponse):
+        await search(Recorder(news(*[article()] * 10, offset=offered)), offset="c0ffee")
+    assert (await search(Recorder(news(article(), offset=offered)), offset="c0ffee")).is_last
+
+
+@pytest.mark.parametrize(
+    ("sizes", "last", "learnt"),
+    [
+        ((50, 50, 3), (False, False, True), 50),
+        ((10, 10, 7), (False, False, True), 10),
+        ((10, 0), (False, True), 10),
+        ((25, 25, 10), (False, False, True), 25),
+        ((7,), (True,), 50),
+        ((5,), (True,), 50),
+        ((0,), (True,), 50),
+        ((50, 10), (False, True), 50),
+        ((10, 23), (False, True), 50),
+        ((10, 30, 10), (False, False, True), 30),
+    ],
+)
+async def test_a_page_cut_to_the_plans_cap_is_not_the_last_one(
+    sizes: tuple[int, ...], last: tuple[bool, ...], learnt: int
+) -> None:
+    async with client_of(pages_of(*sizes)) as client:
+        pages = [
+            await client.search_news(names=["Claude"], start=START, end=END, offset=offset, page_size=50)
+            for offset in range(len(sizes))
+        ]
+        assert tuple(page.is_last for page in pages) == last
+        assert client.news_page_size(50) == learnt
+        assert client.news_page_size(5) == 5
+        assert client.stories_page_size(50) == 50
+
+
+async def test_each_page_is_logged_as_an_event_with_fields() -> None:
+    with structlog.testing.capture_logs() as events:
+        await search(Recorder(news(article(), None)), offset=10)
+    (event,) = events
+    assert event["event"] == "asknews_page_read"
+    assert {key: event[key] for key in ("path", "offset", "fetched", "rejected", "credits", "is_last")} == {
+        "path": "/v1/news/search",
+        "offset": 10,
+        "fetched": 2,
+        "rejected": 1,
+        "credits": 1,
+        "is_last": True,
+    }

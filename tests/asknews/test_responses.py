@@ -1,0 +1,254 @@
+"""Every answer that is no result becomes one error of the tree, with what to do in it and no secret."""
+
+import pickle
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.asknews import (
+    AccessDenied,
+    AskNewsError,
+    ConnectionFailed,
+    CredentialsRefused,
+    GatewayAnswered,
+    InvalidRequest,
+    PermanentError,
+    RateLimited,
+    RequestTimedOut,
+    ResponseTooLarge,
+    RetryableError,
+    ServiceFailed,
+    UnexpectedResponse,
+    errors,
+)
+from flows.asknews.responses import LONGEST_RETRY_AFTER, retry_after_of
+from tests.asknews.fakes import SENTINEL_KEY, article, client_of, failure_of, news
+
+HTML = "<!doctype html><html><body>502 Bad Gateway</body></html>"
+NOW = datetime(2026, 9, 7, 22, 0, tzinfo=UTC)
+
+
+async def failure(status: int, body: Any = None, *, retry_after: str = "", is_echoed: bool = False) -> AskNewsError:
+    headers = {"Retry-After": retry_after}
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        if isinstance(body, str):
+            return httpx.Response(status, text=body, headers=headers)
+        return httpx.Response(status, json=body, headers=headers)
+
+    return await failure_of(client_of(answer), is_echoed=is_echoed)
+
+
+def told(code: int, detail: str = "explained") -> dict[str, Any]:
+    return {"code": code, "detail": detail}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "code"),
+    [
+        (400, told(400000), InvalidRequest, 400000),
+        (401, told(401000), CredentialsRefused, 401000),
+        (401, HTML, CredentialsRefused, None),
+        (402, "", InvalidRequest, None),
+        (403, told(403000), AccessDenied, 403000),
+        (403, told(403011), AccessDenied, 403011),
+        (403, "", AccessDenied, None),
+        (403, HTML, GatewayAnswered, None),
+        (404, told(404000), InvalidRequest, 404000),
+        (405, told(405000), InvalidRequest, 405000),
+        (408, told(408000), ServiceFailed, 408000),
+        (422, told(422000), InvalidRequest, 422000),
+        (429, told(429000), RateLimited, 429000),
+        (429, told(429001), RateLimited, 429001),
+        (429, HTML, RateLimited, None),
+        (500, told(500000), ServiceFailed, 500000),
+        (502, HTML, GatewayAnswered, None),
+        (502, "", ServiceFailed, None),
+        (503, told(503000), ServiceFailed, 503000),
+        (504, "upstream timed out", GatewayAnswered, None),
+        (599, told(599000), ServiceFailed, 599000),
+        (200, HTML, GatewayAnswered, None),
+        (200, "", GatewayAnswered, None),
+        (200, '{"as_dicts": [', GatewayAnswered, None),
+        (200, "[" * 200_000, GatewayAnswered, None),
+        (200, "[]", UnexpectedResponse, None),
+        (301, "", UnexpectedResponse, None),
+    ],
+)
+async def test_an_answer_becomes_the_trees_error(
+    status: int, body: object, kind: type[AskNewsError], code: int | None
+) -> None:
+    error = await failure(status, body)
+    assert (type(error), error.status, error.code) == (kind, status, code)
+    assert str(error)
+
+
+@pytest.mark.parametrize("body", [None, [], "3", {"code": True}, {"code": "429000"}, {"code": 10**30}, {"code": -1}])
+async def test_an_error_body_of_another_shape_only_lacks_its_code(body: object) -> None:
+    error = await failure(429, body)
+    assert (type(error), error.code) == (RateLimited, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, told(401000), "ASKNEWS_API_KEY"),
+        (402, "", "credits"),
+        (403, told(403000), "plan"),
+        (403, told(403011), "subscription is inactive"),
+        (404, told(404000, "no such\n  thing"), "no such thing"),
+        (429, told(429000), "too many requests in a time"),
+        (429, told(429001), "too many requests at once"),
+        (301, "", "ASKNEWS_API_URL"),
+    ],
+)
+async def test_the_message_says_what_is_wrong_and_what_to_do(status: int, body: object, words: str) -> None:
+    assert words in str(await failure(status, body))
+
+
+async def test_a_validation_error_names_the_field_but_never_quotes_the_input() -> None:
+    problem = {"loc": ["header", "authorization"], "msg": "too short", "type": "value", "input": "Bearer other-secret"}
+    error = await failure(422, {"code": 422000, "detail": [problem, "odd", {}]})
+    assert "header.authorization: too short" in str(error)
+    assert "other-secret" not in str(error)
+
+
+async def test_a_key_that_the_answer_repeats_does_not_reach_the_message() -> None:
+    error = await failure(401, told(401000, f"{'x' * 290} invalid key {SENTINEL_KEY}"), is_echoed=True)
+    assert "ank_" not in str(error)
+
+
+async def test_a_long_explanation_is_cut() -> None:
+    assert len(str(await failure(400, told(400000, "x" * 100_000)))) < 500
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+@pytest.mark.parametrize("body", [{}, HTML])
+async def test_retry_after_is_read_wherever_a_retry_can_help(status: int, body: object) -> None:
+    error = await failure(status, body, retry_after="7")
+    assert isinstance(error, RetryableError)
+    assert error.retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 1.5 ", 1.5),
+        ("99999999999", LONGEST_RETRY_AFTER),
+        ("9" * 400, LONGEST_RETRY_AFTER),
+        ("-5", None),
+        ("1e3", None),
+        ("NaN", None),
+        ("inf", None),
+        ("soon", None),
+        ("", None),
+        ("5, 7", None),
+        ("\u0663", None),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
+        (format_datetime(NOW - timedelta(days=3), usegmt=True), 0.0),
+        ("Mon Sep  7 22:00:30 2026", 30.0),
+        ("Mon, 07 Sep 2199 22:00:00 GMT", LONGEST_RETRY_AFTER),
+        ("Mon, 07 Sep 99999 22:00:00 GMT", None),
+        ("Mon, 07 Sep 2026 22:00:00 +9999", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_or_nothing(sent: str, seconds: float | None) -> None:
+    assert retry_after_of(httpx.Headers([(b"retry-after", sent.encode())]), NOW) == seconds
+
+
+def test_no_retry_after_is_none() -> None:
+    assert retry_after_of(httpx.Headers(), NOW) is None
+
+
+def test_a_date_is_relative_to_the_servers_clock_and_not_to_a_wrong_one_here() -> None:
+    sent = {
+        "Retry-After": format_datetime(NOW + timedelta(seconds=90), usegmt=True),
+        "Date": format_datetime(NOW, usegmt=True),
+    }
+    assert retry_after_of(httpx.Headers(sent), NOW + timedelta(hours=5)) == 90.0
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (httpx.ConnectTimeout("slow"), RequestTimedOut),
+        (httpx.ReadTimeout("slow"), RequestTimedOut),
+        (httpx.WriteTimeout("slow"), RequestTimedOut),
+        (httpx.PoolTimeout("slow"), RequestTimedOut),
+        (httpx.ConnectError("Name or service not known"), ConnectionFailed),
+        (httpx.ReadError("reset"), ConnectionFailed),
+        (httpx.WriteError("reset"), ConnectionFailed),
+        (httpx.CloseError("reset"), ConnectionFailed),
+        (httpx.RemoteProtocolError("Server disconnected"), ConnectionFailed),
+        (httpx.LocalProtocolError(f"Illegal header value b'Bearer {SENTINEL_KEY}'"), ConnectionFailed),
+        (httpx.ProxyError("407"), ConnectionFailed),
+        (httpx.UnsupportedProtocol("ftp"), InvalidRequest),
+        (httpx.DecodingError("bad"), GatewayAnswered),
+        (httpx.TooManyRedirects("bad"), ConnectionFailed),
+        (ConnectionResetError("reset"), ConnectionFailed),
+        (TimeoutError(), RequestTimedOut),
+    ],
+)
+async def test_every_error_of_the_transport_becomes_one_of_the_tree(
+    raised: Exception, kind: type[AskNewsError]
+) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        raise raised
+
+    error = await failure_of(client_of(answer))
+    assert (type(error), error.status) == (kind, None)
+
+
+def test_no_transport_error_of_httpx_is_left_out_above() -> None:
+    pending, kinds = [httpx.TransportError], set[str]()
+    while pending:
+        below = pending.pop().__subclasses__()
+        pending += below
+        kinds |= {kind.__name__ for kind in below if kind.__module__ == "httpx" and not kind.__subclasses__()}
+    marks = test_every_error_of_the_transport_becomes_one_of_the_tree.pytestmark  # pyright: ignore[reportFunctionMemberAccess]  # pytest puts it there
+    covered = {type(parameters[0]).__name__ for parameters in marks[0].args[1]}
+    assert kinds <= covered
+
+
+async def test_an_oversized_body_is_refused_also_from_a_transport_that_delivers_it_whole() -> None:
+    client = client_of(lambda _request: httpx.Response(200, content=b" " * 2_000), max_response_bytes=1_000)
+    assert isinstance(await failure_of(client), ResponseTooLarge)
+
+
+@pytest.mark.parametrize("poison", ["NaN", "-Infinity", "1e999", "9" * 5_000])
+async def test_a_number_that_is_none_costs_its_item_and_not_the_page(poison: str) -> None:
+    body = httpx.Response(200, json=news(article(), article(sentiment="POISON"))).text.replace('"POISON"', poison)
+    async with client_of(lambda _request: httpx.Response(200, text=body)) as client:
+        page = await client.search_news(names=["Claude"], start=NOW, end=NOW, page_size=10)
+    assert (len(page.records), len(page.rejects)) == (1, 1)
+
+
+async def test_broken_utf8_costs_a_character_and_not_the_page() -> None:
+    body = httpx.Response(200, json=news(article(title="POISON"))).content.replace(b"POISON", b"caf\xe9")
+    async with client_of(lambda _request: httpx.Response(200, content=b"\xef\xbb\xbf" + body)) as client:
+        page = await client.search_news(names=["Claude"], start=NOW, end=NOW, page_size=10)
+    assert page.records[0].title == "caf\ufffd"
+
+
+def every_kind(below: type[AskNewsError]) -> list[type[AskNewsError]]:
+    return [below, *(kind for child in below.__subclasses__() for kind in every_kind(child))]
+
+
+@pytest.mark.parametrize("kind", every_kind(AskNewsError))
+def test_an_error_survives_the_way_between_processes(kind: type[AskNewsError]) -> None:
+    error = kind("what to do", status=429, code=429001)
+    if isinstance(error, RetryableError):
+        error.retry_after = 3.0
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert (type(copy), str(copy), vars(copy)) == (kind, "what to do", vars(error))
+
+
+def test_each_error_is_drawn_in_the_tree_and_is_either_retryable_or_permanent() -> None:
+    for kind in every_kind(AskNewsError):
+        assert kind.__name__ in str(errors.__doc__)
+        assert kind is AskNewsError or issubclass(kind, RetryableError) != issubclass(kind, PermanentError)
