@@ -26,6 +26,7 @@ class Base(DeclarativeBase):
         float: Float,
         date: Date,
         dict[str, Any]: Json,
+        dict[str, int]: Json,
         dict[str, list[str]]: Json,
         list[str]: Json,
         list[dict[str, Any]]: Json,

@@ -61,6 +61,7 @@ class Article(Base):
     reporting_voice: Mapped[str | None]
     bias: Mapped[str | None]
     content_type: Mapped[str | None]
+    altered_fields: Mapped[list[str]]
     first_seen_at: Mapped[datetime] = mapped_column(server_default=utc_now())
     changed_at: Mapped[datetime] = mapped_column(server_default=utc_now())
 
@@ -83,20 +84,20 @@ class Story(Base):
     __table_args__ = (Index(None, "updated_at"),)
 
     story_id: Mapped[UUID] = mapped_column(primary_key=True)
-    headline: Mapped[str | None]
-    summary: Mapped[str | None]
+    headline: Mapped[str]
+    summary: Mapped[str]
     updated_at: Mapped[datetime]
     categories: Mapped[list[str]]
     keywords: Mapped[list[str]]
     people: Mapped[list[str]]
     topics: Mapped[list[str]]
-    # Counts by name; AskNews sent plain lists before it sent counts.
-    countries: Mapped[Any] = mapped_column(Json)
-    languages: Mapped[Any] = mapped_column(Json)
-    sources: Mapped[Any] = mapped_column(Json)
+    countries: Mapped[dict[str, int]]
+    languages: Mapped[dict[str, int]]
+    sources: Mapped[dict[str, int]]
     article_count: Mapped[int]
     update_count: Mapped[int]
     article_ids: Mapped[list[str]]
+    altered_fields: Mapped[list[str]]
     first_seen_at: Mapped[datetime] = mapped_column(server_default=utc_now())
     changed_at: Mapped[datetime] = mapped_column(server_default=utc_now())
 
@@ -275,3 +276,19 @@ class JobTransition(Base):
     noticed_at: Mapped[datetime]
     details: Mapped[dict[str, Any]]
     event_emitted_at: Mapped[datetime | None]
+
+
+class DeferredPage(Base):
+    """A page that a poll could not fetch and stepped over; a later run asks for it again."""
+
+    __tablename__ = "deferred_pages"
+
+    job_name: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    window_start: Mapped[datetime] = mapped_column(primary_key=True)
+    window_end: Mapped[datetime] = mapped_column(primary_key=True)
+    page_offset: Mapped[int] = mapped_column(primary_key=True)
+    page_size: Mapped[int]
+    reason: Mapped[str]
+    attempts: Mapped[int]
+    first_failed_at: Mapped[datetime] = mapped_column(server_default=utc_now())

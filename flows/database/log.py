@@ -1,0 +1,168 @@
+"""The execution log's statements. `flows.execution_log.record` decides what a row says; here it is read and written.
+
+Every question about a job's newest rows is an index lookup whose cost does not grow with the log's age. "Newest" is by
+`started_at`, then `id`.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, delete, exists, literal, or_, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
+
+from flows.database.base import table_of
+from flows.database.tables import OPEN, RAN, SUCCEEDED, ExecutionLog, MonitoredJob
+from flows.database.upserts import insert_into
+
+
+@dataclass(frozen=True)
+class LogRow:
+    """A row of `scheduler_execution_log`; `details` is its column "metadata"."""
+
+    execution_id: UUID
+    job_name: str
+    status: str
+    scheduled_for: datetime | None
+    attempt: int
+    started_at: datetime
+    completed_at: datetime | None
+    duration_seconds: float | None
+    error_message: str | None
+    details: dict[str, Any]
+    closed_by: str | None
+
+
+_FIELDS = tuple(field.name for field in fields(LogRow))
+_COLUMNS = tuple(getattr(ExecutionLog, name) for name in _FIELDS)
+_NEWEST_FIRST = (ExecutionLog.started_at.desc(), ExecutionLog.id.desc())
+
+
+async def insert_row(connection: AsyncConnection, row: LogRow) -> bool:
+    """Insert `row` and give True, or give False if its execution has a row already (after waiting for its writer)."""
+    statement = insert_into(connection, ExecutionLog).values(_values(row))
+    result = await connection.execute(statement.on_conflict_do_nothing(index_elements=["execution_id"]))
+    return result.rowcount == 1
+
+
+async def lock_row(connection: AsyncConnection, execution_id: UUID) -> LogRow | None:
+    """The row of an execution, locked until the transaction ends, or None."""
+    rows = await _read(connection, _select().where(ExecutionLog.execution_id == execution_id).with_for_update())
+    return rows[0] if rows else None
+
+
+async def update_row(connection: AsyncConnection, row: LogRow) -> None:
+    """Write `row` over the row of its execution."""
+    statement = update(table_of(ExecutionLog)).where(ExecutionLog.execution_id == row.execution_id)
+    await connection.execute(statement.values(_values(row)))
+
+
+async def read_rows(connection: AsyncConnection, execution_ids: Collection[UUID]) -> dict[UUID, LogRow]:
+    """The rows of those of the executions (a few thousand at most) that have one."""
+    rows = await _read(connection, _select().where(ExecutionLog.execution_id.in_(execution_ids)))
+    return {row.execution_id: row for row in rows}
+
+
+async def latest_runs(
+    connection: AsyncConnection, job_name: str, limit: int, *, only_ran: bool = False
+) -> Sequence[LogRow]:
+    """A job's newest rows, newest first. With `only_ran`, without ticks that did no work: `skipped` and `missed`."""
+    statement = _select().where(ExecutionLog.job_name == job_name)
+    if only_ran:
+        statement = statement.where(text(RAN))
+    return await _read(connection, statement.order_by(*_NEWEST_FIRST).limit(limit))
+
+
+async def latest_success(connection: AsyncConnection, job_name: str) -> LogRow | None:
+    """A job's newest row with the status `success`."""
+    statement = _select().where(ExecutionLog.job_name == job_name, text(SUCCEEDED))
+    rows = await _read(connection, statement.order_by(*_NEWEST_FIRST).limit(1))
+    return rows[0] if rows else None
+
+
+async def latest_run_of_each_job(connection: AsyncConnection) -> dict[str, LogRow | None]:
+    """The newest row that did work, of each job in `monitored_jobs`; None for a job that never ran."""
+    newest = (
+        select(ExecutionLog.id)
+        .where(ExecutionLog.job_name == MonitoredJob.job_name, text(RAN))
+        .order_by(*_NEWEST_FIRST)
+        .limit(1)
+        .correlate(MonitoredJob)
+        .scalar_subquery()
+    )
+    statement = select(MonitoredJob.job_name.label("expected"), *_labelled()).outerjoin(
+        ExecutionLog, ExecutionLog.id == newest
+    )
+    rows = await connection.execute(statement)
+    return {
+        row["expected"]: None if row["execution_id"] is None else LogRow(**{name: row[name] for name in _FIELDS})
+        for row in rows.mappings()
+    }
+
+
+async def open_rows(connection: AsyncConnection, before: datetime) -> Sequence[LogRow]:
+    """The rows that are still `running` though they started before `before`, oldest first."""
+    statement = _select().where(text(OPEN), ExecutionLog.started_at < before)
+    return await _read(connection, statement.order_by(ExecutionLog.started_at))
+
+
+async def rows_between(connection: AsyncConnection, job_name: str, start: datetime, end: datetime) -> Sequence[LogRow]:
+    """A job's rows with `start <= started_at < end`, oldest first. (`started_at` may be later than `scheduled_for`.)"""
+    statement = _select().where(
+        ExecutionLog.job_name == job_name, ExecutionLog.started_at >= start, ExecutionLog.started_at < end
+    )
+    return await _read(connection, statement.order_by(ExecutionLog.started_at, ExecutionLog.id))
+
+
+async def delete_older_than(connection: AsyncConnection, before: datetime, *, limit: int = 500) -> int:
+    """Delete at most `limit` rows that started before `before`, the oldest first, and give how many it were.
+
+    Never a row that is still open, and never a job's newest row or newest success. Repeat it, each time in a
+    transaction of its own, until it gives 0.
+    """
+    table = table_of(ExecutionLog)
+    deletable = (
+        select(ExecutionLog.id)
+        .where(
+            ExecutionLog.started_at < before,
+            ExecutionLog.status != literal("running"),
+            _has_newer(),
+            or_(ExecutionLog.status != literal("success"), _has_newer(SUCCEEDED)),
+        )
+        .order_by(ExecutionLog.started_at)
+        .limit(limit)
+    )
+    result = await connection.execute(delete(table).where(table.c.id.in_(deletable)))
+    return result.rowcount
+
+
+def _has_newer(condition: str | None = None) -> ColumnElement[bool]:
+    """That there is a newer row of the same job, one of those that `condition` admits."""
+    newer = aliased(ExecutionLog, name="newer")
+    same_job = select(newer.id).where(
+        newer.job_name == ExecutionLog.job_name,
+        tuple_(newer.started_at, newer.id) > tuple_(ExecutionLog.started_at, ExecutionLog.id),
+    )
+    if condition is not None:
+        same_job = same_job.where(text(f"newer.{condition}"))
+    return exists(same_job.correlate(ExecutionLog))
+
+
+def _select() -> Select[Any]:
+    return select(*_labelled())
+
+
+def _labelled() -> list[Any]:
+    return [column.label(name) for name, column in zip(_FIELDS, _COLUMNS, strict=True)]
+
+
+async def _read(connection: AsyncConnection, statement: Select[Any]) -> Sequence[LogRow]:
+    rows = await connection.execute(statement)
+    return [LogRow(**row) for row in rows.mappings()]
+
+
+def _values(row: LogRow) -> dict[str, Any]:
+    return {column.name: getattr(row, name) for name, column in zip(_FIELDS, _COLUMNS, strict=True)}

@@ -1,0 +1,134 @@
+"""Bulk "insert, or update what changed", with counts that come from the statement that did it.
+
+A row that is stored already, as it is, is not written. The counts are right whoever else writes: on PostgreSQL each
+statement says of each row what it did, on SQLite nobody else can write during our transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Boolean, Table, bindparam, column, func, literal_column, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.database.base import Base, table_of
+from flows.database.types import clean_text, utc_now
+
+# Set by every update where a table has it.
+CHANGED_AT = "changed_at"
+# Rows in one statement; SQLite takes at most 32,766 values in one.
+BATCH = 500
+
+Row = Mapping[str, Any]
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class UpsertCounts:
+    """What became of the rows that were given. Of rows with one key in one batch, all but one count as unchanged."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    @classmethod
+    def of(cls, rows: int, *, inserted: Set[object], touched: Set[object]) -> "UpsertCounts":
+        """The counts of `rows` records, some of them new, some of them changed in a row or in what belongs to it."""
+        updated = len(touched - inserted)
+        return cls(len(inserted), updated, rows - len(inserted) - updated)
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """The keys of the rows that were written."""
+
+    inserted: frozenset[Key]
+    updated: frozenset[Key]
+
+
+async def upsert(
+    connection: AsyncConnection, model: type[Base], rows: Iterable[Row], *, key: Sequence[str] | None = None
+) -> Upserted:
+    """Insert `rows` into the model's table, or update those whose `key` (default: the primary key) is there already.
+
+    A row holds a value for each column but those that the database fills; what else it holds is left out. Of two rows
+    with one key the later counts. Rows are locked in the order of their keys, so that two writers cannot deadlock.
+    """
+    table = table_of(model)
+    key = list(key or (item.name for item in table.primary_key))
+    names = [item.name for item in table.columns if item.server_default is None]
+    by_key = {tuple(_storable(row[name]) for name in key): {name: row[name] for name in names} for row in rows}
+    ordered = [by_key[each] for each in sorted(by_key)]
+    batches = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
+    write = _write_postgresql if connection.dialect.name == "postgresql" else _write_sqlite
+    inserted: set[Key] = set()
+    updated: set[Key] = set()
+    for batch in batches:
+        for written, is_new in await write(connection, table, key, names, batch):
+            (inserted if is_new else updated).add(written)
+    return Upserted(frozenset(inserted), frozenset(updated))
+
+
+def _storable(value: object) -> object:
+    """A key's value as the database will see it: two keys may differ before and not after."""
+    return clean_text(value) if isinstance(value, str) else value
+
+
+def insert_into(connection: AsyncConnection, model: type[Base]) -> PostgresqlInsert:
+    """The connection's own INSERT, which knows ON CONFLICT. (SQLite's has the methods that we use of PostgreSQL's.)"""
+    if connection.dialect.name == "postgresql":
+        return insert_postgresql(table_of(model))
+    return cast(PostgresqlInsert, insert_sqlite(table_of(model)))
+
+
+async def _write_postgresql(
+    connection: AsyncConnection, table: Table, key: Sequence[str], names: Sequence[str], rows: Sequence[Row]
+) -> list[tuple[Key, bool]]:
+    # One array for each column: a statement of constant text, however many rows, so that it is prepared only once.
+    # One dimension, said aloud: a JSON value may be a list itself.
+    arrays = [bindparam(name, type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
+    columns = [column(name, table.c[name].type) for name in names]
+    source = func.unnest(*arrays).table_valued(*columns).render_derived()
+    statement = insert_postgresql(table).from_select(list(names), select(*source.c))
+    # A row version that an INSERT made was never locked by anybody; one that ON CONFLICT made was, by us.
+    is_new = literal_column("xmax = 0", Boolean)
+    result = await connection.execute(
+        _on_conflict(statement, table, key, names).returning(*(table.c[name] for name in key), is_new),
+        {name: [row[name] for row in rows] for name in names},
+    )
+    return [(tuple(row[:-1]), row[-1]) for row in result]
+
+
+async def _write_sqlite(
+    connection: AsyncConnection, table: Table, key: Sequence[str], names: Sequence[str], rows: Sequence[Row]
+) -> list[tuple[Key, bool]]:
+    key_columns = [table.c[name] for name in key]
+    keys = [tuple(row[name] for name in key) for row in rows]
+    known = await connection.execute(select(*key_columns).where(tuple_(*key_columns).in_(keys)))
+    before = {tuple(row) for row in known}
+    statement = cast(PostgresqlInsert, insert_sqlite(table))
+    result = await connection.execute(
+        _on_conflict(statement, table, key, names).returning(*key_columns), [dict(row) for row in rows]
+    )
+    return [(tuple(row), tuple(row) not in before) for row in result]
+
+
+def _on_conflict(
+    statement: PostgresqlInsert, table: Table, key: Sequence[str], names: Sequence[str]
+) -> PostgresqlInsert:
+    values = [name for name in names if name not in key]
+    if not values:
+        return statement.on_conflict_do_nothing(index_elements=list(key))
+    new = statement.excluded
+    changes: dict[str, Any] = {name: new[name] for name in values}
+    if CHANGED_AT in table.c:
+        changes[CHANGED_AT] = utc_now()
+    return statement.on_conflict_do_update(
+        index_elements=list(key),
+        set_=changes,
+        where=or_(*(table.c[name].is_distinct_from(new[name]) for name in values)),
+    )

@@ -1,0 +1,66 @@
+"""The one way to write the execution log: say what you know, and the row says what all know."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.database.log import LogRow, insert_row, lock_row, update_row
+from flows.execution_log.merge import CLAIMS, Closing, Fact, merge
+
+__all__ = ["Closing", "Fact", "record"]
+
+
+async def record(connection: AsyncConnection, fact: Fact) -> bool:
+    """Merge `fact` into its execution's row, within the caller's transaction. Gives whether the log changed.
+
+    1. Insert the row if there is none; a row that another transaction is just inserting is waited for.
+    2. Otherwise lock the row, merge what it says with the fact, and write it if that says more.
+
+    So two writers at once come one after the other, and order, repetition and delay do not matter.
+    """
+    row = _row_of(fact)
+    while not await insert_row(connection, row):
+        # None: the row was there and was deleted since, for its age.
+        if (stored := await lock_row(connection, fact.execution_id)) is not None:
+            merged = _row_of(merge(_fact_of(stored), fact))
+            if merged == stored:
+                return False
+            await update_row(connection, merged)
+            return True
+    return True
+
+
+def _row_of(fact: Fact) -> LogRow:
+    closing = fact.closing
+    details = {} if closing is None else dict(closing.details)
+    if fact.claims:
+        details[CLAIMS] = dict(fact.claims)
+    return LogRow(
+        execution_id=fact.execution_id,
+        job_name=fact.job_name,
+        status=fact.status,
+        scheduled_for=fact.scheduled_for,
+        attempt=fact.attempt,
+        started_at=fact.started_at,
+        completed_at=closing and closing.completed_at,
+        # Clocks differ between hosts: an execution that seems to end before it began took no time.
+        duration_seconds=None
+        if closing is None
+        else max(0.0, (closing.completed_at - fact.started_at).total_seconds()),
+        error_message=closing and closing.error_message,
+        details=details,
+        closed_by=closing and closing.closed_by,
+    )
+
+
+def _fact_of(row: LogRow) -> Fact:
+    closing = None
+    if row.closed_by is not None and row.completed_at is not None:
+        closing = Closing(row.status, row.completed_at, row.closed_by, row.error_message, row.details)
+    return Fact(
+        execution_id=row.execution_id,
+        job_name=row.job_name,
+        scheduled_for=row.scheduled_for,
+        attempt=row.attempt,
+        started_at=row.started_at,
+        closing=closing,
+        claims=row.details.get(CLAIMS, {}),
+    )
