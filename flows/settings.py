@@ -106,9 +106,10 @@ class Settings(BaseSettings):
     ping_url: SecretStr | None = Field(
         None, description="Healthchecks-compatible address that the status flow pings (start, success, fail)."
     )
-    notification_block: str | None = Field(
+    notification: SecretStr | None = Field(
         None,
-        description="Notification block for alarms, as `type-slug/name`, for example `slack-webhook/alarms`.",
+        description="Where alarms go: an Apprise address (Slack, Teams, Discord, mailto://, json://, …), or an existing "
+        "notification block of Prefect's as `type-slug/name`, for example `slack-webhook/alarms`.",
     )
 
     # Logging
