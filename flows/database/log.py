@@ -69,7 +69,7 @@ async def read_rows(connection: AsyncConnection, execution_ids: Collection[UUID]
 async def latest_runs(
     connection: AsyncConnection, job_name: str, limit: int, *, only_ran: bool = False
 ) -> Sequence[LogRow]:
-    """A job's newest rows, newest first. With `only_ran`, without ticks that did no work: `skipped` and `missed`."""
+    """A job's newest rows, newest first. With `only_ran`, without `skipped`, `cancelled` and `missed`."""
     statement = _select().where(ExecutionLog.job_name == job_name)
     if only_ran:
         statement = statement.where(text(RAN))
@@ -84,7 +84,7 @@ async def latest_success(connection: AsyncConnection, job_name: str) -> LogRow |
 
 
 async def latest_run_of_each_job(connection: AsyncConnection) -> dict[str, LogRow | None]:
-    """The newest row that did work, of each job in `monitored_jobs`; None for a job that never ran."""
+    """The newest row of each job in `monitored_jobs`, as by `latest_runs(only_ran=True)`; None if it never ran."""
     newest = (
         select(ExecutionLog.id)
         .where(ExecutionLog.job_name == MonitoredJob.job_name, text(RAN))

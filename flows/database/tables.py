@@ -12,7 +12,7 @@ from flows.database.types import Json, utc_now
 
 # The conditions of the partial indexes. A query finds such an index only if it repeats the condition word for word,
 # with its literals: that is why queries take them from here and not from bound parameters.
-RAN = "status NOT IN ('skipped', 'missed')"
+RAN = "status NOT IN ('skipped', 'cancelled', 'missed')"
 SUCCEEDED = "status = 'success'"
 OPEN = "status = 'running'"
 UNSENT = "event_emitted_at IS NULL"

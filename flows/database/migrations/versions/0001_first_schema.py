@@ -160,7 +160,7 @@ def upgrade() -> None:
         "ix_scheduler_execution_log_ran",
         "scheduler_execution_log",
         ["job_name", "started_at", "id"],
-        **_where("status NOT IN ('skipped', 'missed')"),
+        **_where("status NOT IN ('skipped', 'cancelled', 'missed')"),
     )
     op.create_index("ix_scheduler_execution_log_started_at", "scheduler_execution_log", ["started_at"])
     op.create_index(

@@ -1,0 +1,108 @@
+"""The verdict on each monitored job, and the changes of verdict that people are to be told.
+
+What is expected of the jobs, in the same table, is written by `flows.database.expectations`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.database.base import table_of
+from flows.database.clock import database_now
+from flows.database.tables import UNSENT, JobTransition, MonitoredJob
+from flows.database.types import utc_now
+
+_JOBS = table_of(MonitoredJob)
+_TRANSITIONS = table_of(JobTransition)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictRow:
+    """The last verdict on a job. `bad_streak` counts the judgements in a row that found it unhealthy."""
+
+    job_name: str
+    status: str
+    reason: str | None
+    status_since: datetime
+    last_notified_at: datetime | None
+    bad_streak: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """A change of a job's verdict. It happened `at`, which is before it was noticed."""
+
+    job_name: str
+    from_status: str
+    to_status: str
+    reason: str | None
+    at: datetime
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransitionRow(Transition):
+    """A row of `job_transitions`; `event_emitted_at` is None while it waits to be told."""
+
+    id: int
+    noticed_at: datetime
+    event_emitted_at: datetime | None
+
+
+async def read_verdicts(connection: AsyncConnection) -> dict[str, VerdictRow]:
+    """The last verdict on each job that is expected to run, by the job's name; without retired jobs."""
+    columns = [_JOBS.c[field.name] for field in fields(VerdictRow)]
+    rows = await connection.execute(select(*columns).where(_JOBS.c.retired_at.is_(None)).order_by(_JOBS.c.job_name))
+    return {row["job_name"]: VerdictRow(**row) for row in rows.mappings()}
+
+
+async def change_verdict(connection: AsyncConnection, transition: Transition, *, from_reason: str | None) -> bool:
+    """Change a job's verdict from what `transition` says it was, and put the change among the unsent notices.
+
+    Gives False, and changes nothing, if the verdict is another one by now: of several that notice a change, one makes
+    it. `from_reason` belongs to `from_status`.
+    """
+    changed = await connection.execute(
+        update(_JOBS)
+        .where(
+            _JOBS.c.job_name == transition.job_name,
+            _JOBS.c.status == transition.from_status,
+            _JOBS.c.reason.is_not_distinct_from(from_reason),
+        )
+        .values(status=transition.to_status, reason=transition.reason, status_since=transition.at)
+    )
+    if changed.rowcount == 0:
+        return False
+    noticed_at = await database_now(connection)
+    await connection.execute(insert(_TRANSITIONS).values(**asdict(transition), noticed_at=noticed_at))
+    return True
+
+
+async def unsent_transitions(connection: AsyncConnection, limit: int) -> list[TransitionRow]:
+    """The oldest changes of verdict whose event was not emitted yet, in their order."""
+    columns = [_TRANSITIONS.c[field.name] for field in fields(TransitionRow)]
+    statement = select(*columns).where(text(UNSENT)).order_by(_TRANSITIONS.c.id).limit(limit)
+    rows = await connection.execute(statement)
+    return [TransitionRow(**row) for row in rows.mappings()]
+
+
+async def mark_sent(connection: AsyncConnection, transition_id: int) -> bool:
+    """Note that a transition's event was emitted, now. Gives False if somebody else has noted it."""
+    sent = await connection.execute(
+        update(_TRANSITIONS).where(_TRANSITIONS.c.id == transition_id, text(UNSENT)).values(event_emitted_at=utc_now())
+    )
+    return sent.rowcount == 1
+
+
+async def note_notified(connection: AsyncConnection, job_name: str) -> None:
+    """Note that people were told of the job's state, now: reminders count from here."""
+    await connection.execute(update(_JOBS).where(_JOBS.c.job_name == job_name).values(last_notified_at=utc_now()))
+
+
+async def set_bad_streak(connection: AsyncConnection, job_name: str, bad_streak: int) -> None:
+    """Note how many judgements in a row found the job unhealthy."""
+    await connection.execute(update(_JOBS).where(_JOBS.c.job_name == job_name).values(bad_streak=bad_streak))
