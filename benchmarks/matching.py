@@ -22,8 +22,9 @@ _ORDINARY = (
     "report product users month growth plan office research data price open week number first system country group"
 )
 _STREWN = (
-    "Claude Monet|Claude|Claude Code|GPT-4o|Gemini|horoscope|Gemini Pro|Llama 3.1|Mistral AI|mistral wind|mouse cursor|"
-    "Cursor|Lovable|v0.dev|v0.1.2|GitHub Copilot|Replit|Precursor|Anthropic\u2019s|AI|developers|“quoted”|ClaudeはAIです"
+    "Claude Monet|Claude|Claude Code|GPT-4o|Gemini|horoscope|Gemini Pro|Llama 3.1|Mistral AI|mistral wind|"
+    "mouse cursor|Cursor|Lovable|v0.dev|v0.1.2|GitHub Copilot|Replit|Precursor|Anthropic\u2019s|AI|“quoted”"
+    "|ClaudeはAIです"
 )
 _STREWN_SHARE = 0.03
 

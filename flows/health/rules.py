@@ -1,0 +1,212 @@
+"""The verdict on a job, from what was expected of it and what is known about its runs. Pure.
+
+Everything is measured against one `now`, the database's clock. Runs carry the clocks of the machines that wrote them:
+an age that would be negative is 0.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Literal
+
+Status = Literal["healthy", "not_started", "unhealthy", "paused"]
+Reason = Literal["not_started", "overdue", "failing", "stuck"]
+WarningCode = Literal["stale_data", "budget", "no_planned_runs"]
+
+# A job is overdue after this many of its intervals, and the status flow has gone quiet after that many of its own.
+OVERDUE_INTERVALS = 2
+STALE_INTERVALS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedJob:
+    """What is expected of a job."""
+
+    name: str
+    longest_interval_seconds: float | None
+    """The longest gap between its ticks; None if nothing is scheduled, and then it cannot be late."""
+    since: datetime
+    """From when on it is expected to run: when it was first seen, or last resumed, or given another schedule."""
+    paused: bool
+    next_run_at: datetime | None
+    """When the scheduler will start it next, as far as it has planned."""
+    planned_runs: int
+    """How many runs the scheduler has planned."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one run of a job ended."""
+
+    status: str
+    """A final status of the execution log. Skipped, cancelled and missed runs say nothing about the job's health."""
+    started_at: datetime
+    completed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFacts:
+    """What is known about a job's runs. A run that was skipped, cancelled or missed is not a run."""
+
+    last_run: datetime | None = None
+    """When the last run started, be it over or not."""
+    last_success: datetime | None = None
+    """When the last successful run completed. For the reader of a report: no rule asks for it."""
+    running_since: datetime | None = None
+    """When the run that is going on started; the oldest one, if several are."""
+    outcomes: Sequence[Outcome] = ()
+    """The last outcomes, newest first: at least as many as make a job failing. With all back to the last run that did
+    not fail, the time at which it began to be failing is exact."""
+    new_rows: Sequence[int] = ()
+    """How many new rows each of the last successful runs brought, newest first."""
+    budget_ratio: float | None = None
+    """The share of the request budget that is used up; None if the job needs none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The thresholds, which are settings."""
+
+    failing_after: int = 3
+    """Failed runs in a row."""
+    stale_data_after: int = 8
+    """Successful runs in a row without a new row."""
+    budget_soft_ratio: float = 0.9
+    """Share of the request budget from which to warn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What there is to say about a job."""
+
+    status: Status
+    reason: Reason | None
+    """Why it is unhealthy; None if it is not."""
+    since: datetime | None
+    """When it became so, which is before anybody noticed. None for healthy and paused, where the facts do not tell."""
+    age_seconds: float | None
+    """Since the last run started; None if it never ran."""
+    warnings: tuple[WarningCode, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverallVerdict:
+    """What there is to say about all jobs together."""
+
+    status: Literal["healthy", "unhealthy"]
+    stale: bool
+    """Whether the status flow has gone quiet, so that nobody repairs the log and sends alarms."""
+    stale_since: datetime | None
+    unhealthy_jobs: tuple[str, ...]
+    """The names of the jobs whose verdict makes the whole unhealthy, sorted."""
+
+
+def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> Verdict:
+    """The verdict on `job` at `now`. The first that holds, in this order:
+
+    1. paused: the deployment is paused. Neither healthy nor alarming, whatever else is wrong.
+    2. unhealthy, stuck: a run has been going for longer than the interval.
+    3. unhealthy, overdue: the last run started more than 2 intervals ago. Exactly 2 is healthy. Time before `since`
+       does not count, so that a job that was resumed is not late at once.
+    4. not_started: it never ran; after more than 2 intervals since `since`: unhealthy, not_started.
+    5. unhealthy, failing: the last N outcomes are failures. A partial failure is none: it stored something.
+    6. healthy.
+    """
+    age = None if facts.last_run is None else max(0.0, (now - facts.last_run).total_seconds())
+    status, reason, since = _judge(job, facts, now, limits)
+    return Verdict(
+        status=status, reason=reason, since=since, age_seconds=age, warnings=tuple(_warnings(job, facts, limits))
+    )
+
+
+def judge_all(
+    verdicts: Mapping[str, Verdict],
+    *,
+    status_flow: ExpectedJob | None,
+    reported_at: datetime | None,
+    now: datetime,
+    not_started_is_healthy: bool = False,
+) -> OverallVerdict:
+    """The verdict on all jobs together, from the `verdicts` on each, by name.
+
+    Unhealthy if a job is, if a job has not started (unless `not_started_is_healthy`), if no job is expected at all, and
+    if it is stale: the status flow reported (`reported_at`) more than 3 of its intervals ago, or never did though it is
+    expected for as long, or is not expected. A status flow that somebody paused is not stale.
+    """
+    alarming = {"unhealthy"} if not_started_is_healthy else {"unhealthy", "not_started"}
+    unhealthy_jobs = tuple(sorted(name for name, verdict in verdicts.items() if verdict.status in alarming))
+    stale, stale_since = _judge_staleness(status_flow, reported_at, now)
+    return OverallVerdict(
+        status="unhealthy" if unhealthy_jobs or stale or not verdicts else "healthy",
+        stale=stale,
+        stale_since=stale_since,
+        unhealthy_jobs=unhealthy_jobs,
+    )
+
+
+def recovered_at(reason: Reason, since: datetime, facts: JobFacts) -> datetime | None:
+    """When a job that was unhealthy for `reason` since `since`, and no longer is, became healthy again.
+
+    That is the start of the first run after `since` for a job that did not run, and else the end of the first run that
+    ended after it: any for a stuck one, one that did not fail for a failing one. None if the facts do not show it.
+    """
+    if reason in ("not_started", "overdue"):
+        starts = [outcome.started_at for outcome in facts.outcomes] + [facts.running_since, facts.last_run]
+        return min((start for start in starts if start is not None and start > since), default=None)
+    ends = (
+        outcome.completed_at
+        for outcome in _telling(facts.outcomes)
+        if outcome.completed_at > since and (reason == "stuck" or outcome.status != "failure")
+    )
+    return min(ends, default=None)
+
+
+def _judge(
+    job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits
+) -> tuple[Status, Reason | None, datetime | None]:
+    if job.paused:
+        return "paused", None, None
+    if job.longest_interval_seconds is not None:
+        interval = timedelta(seconds=job.longest_interval_seconds)
+        if facts.running_since is not None and now > facts.running_since + interval:
+            return "unhealthy", "stuck", facts.running_since + interval
+        bound = max(job.since, facts.last_run or job.since) + OVERDUE_INTERVALS * interval
+        if now > bound:
+            return "unhealthy", "not_started" if facts.last_run is None else "overdue", bound
+    if facts.last_run is None:
+        return "not_started", None, job.since
+    failures = list(takewhile(lambda outcome: outcome.status == "failure", _telling(facts.outcomes)))
+    if len(failures) >= limits.failing_after:
+        return "unhealthy", "failing", failures[-limits.failing_after].completed_at
+    return "healthy", None, None
+
+
+def _telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
+    """Those of runs that did something."""
+    return (outcome for outcome in outcomes if outcome.status in ("success", "partial_failure", "failure"))
+
+
+def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[WarningCode]:
+    latest = facts.new_rows[: limits.stale_data_after]
+    if len(latest) == limits.stale_data_after and not any(latest):
+        yield "stale_data"
+    if facts.budget_ratio is not None and facts.budget_ratio >= limits.budget_soft_ratio:
+        yield "budget"
+    if not job.paused and (job.planned_runs == 0 or job.next_run_at is None):
+        yield "no_planned_runs"
+
+
+def _judge_staleness(
+    status_flow: ExpectedJob | None, reported_at: datetime | None, now: datetime
+) -> tuple[bool, datetime | None]:
+    if status_flow is None:
+        return True, None
+    if status_flow.paused:
+        return False, None
+    if status_flow.longest_interval_seconds is None:
+        return True, None
+    bound = max(status_flow.since, reported_at or status_flow.since) + STALE_INTERVALS * timedelta(
+        seconds=status_flow.longest_interval_seconds
+    )
+    return (True, bound) if now > bound else (False, None)

@@ -1,0 +1,149 @@
+"""When the schedules of a deployment are due: the ticks that Prefect's scheduler plans, and the gaps between them.
+
+Prefect plans interval schedules by plain arithmetic, which is done here; for cron and rrule this module asks Prefect's
+own classes, so that both sides agree about daylight saving time as well. Those are imported only when they are needed,
+as importing Prefect takes more than a second.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import NotRequired, TypedDict
+
+_MICROSECOND = timedelta(microseconds=1)
+# How far back and ahead `longest_gap_seconds` looks, until it sees a tick on both sides. The first step holds every
+# weekday and weekend; the last one a leap day.
+_HORIZONS = tuple(timedelta(days=days) for days in (8, 32, 128, 512, 1_600))
+
+
+class ScheduleSpec(TypedDict):
+    """One schedule of a deployment, as it is stored: exactly one of `interval`, `cron` and `rrule` is not None."""
+
+    interval: float | None
+    """Seconds from tick to tick."""
+    anchor: str | None
+    """A tick of the interval, ISO 8601 with an offset: the grid that all other ticks lie on."""
+    cron: str | None
+    day_or: NotRequired[bool]
+    """Whether cron's day of month and day of week are joined by "or" (Prefect's default) or by "and"."""
+    rrule: str | None
+    timezone: str | None
+    """IANA name in which cron and rrule are read; UTC if None."""
+    active: bool
+    slug: str | None
+
+
+class InvalidSchedule(ValueError):
+    """A schedule that no tick can be computed from; the message says which and why."""
+
+
+def ticks_between(specs: Iterable[ScheduleSpec], start: datetime, end: datetime) -> list[datetime]:
+    """The times from `start` on and before `end` at which any active schedule of `specs` is due, sorted, in UTC.
+
+    The stretch is half open, so that neighbouring stretches share no tick. A time at which two schedules are due is one
+    tick. Raises InvalidSchedule for a schedule that cannot be read, and ValueError for times without a timezone.
+
+    One thing here differs from what Prefect did: for an interval of days in a timezone with daylight saving, it plans
+    the few runs ahead of a change of clocks by the clock on the wall, and all later ones by the elapsed time again.
+    This function gives the latter.
+    """
+    start, end = _plain(start), _plain(end)
+    return sorted({tick for spec in specs if spec["active"] for tick in _ticks(spec, start, end)})
+
+
+def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float | None:
+    """The longest time, in seconds, between two neighbouring ticks around `now`, all active schedules taken together.
+
+    A single interval is its own gap. Else the ticks of 8 days either side are looked at, or of more where they are
+    rarer: for "weekdays at 9" the answer is the weekend, 72 hours, on every day of the week.
+    None when nothing is due any more: no schedule, none active, or the last tick is over.
+    Raises InvalidSchedule for a schedule that cannot be read, and ValueError for a `now` without a timezone.
+    """
+    active = [spec for spec in specs if spec["active"]]
+    if len(active) == 1 and active[0]["interval"] is not None:
+        return float(active[0]["interval"])
+    now = _plain(now)
+    ticks: list[datetime] = []
+    for horizon in _HORIZONS:
+        ticks = ticks_between(active, now - horizon, now + horizon)
+        if 0 < bisect_right(ticks, now) < len(ticks):
+            break
+    if not ticks or ticks[-1] <= now or len(ticks) == 1:
+        return None
+    return max((later - earlier).total_seconds() for earlier, later in pairwise(ticks))
+
+
+def _ticks(spec: ScheduleSpec, start: datetime, end: datetime) -> Iterator[datetime]:
+    """The ticks of one schedule, active or not; possibly some twice, or beyond the ends of the stretch."""
+    kinds = [kind for kind in ("interval", "cron", "rrule") if spec[kind] is not None]
+    if len(kinds) != 1:
+        raise InvalidSchedule(f"a schedule needs one of interval, cron and rrule: {spec}")
+    timezone = spec["timezone"] or "UTC"
+    try:
+        if spec["interval"] is not None:
+            yield from _interval_ticks(spec["interval"], spec["anchor"], start, end)
+        elif spec["cron"] is not None:
+            yield from _cron_ticks(spec["cron"], spec.get("day_or", True), timezone, start, end)
+        elif spec["rrule"] is not None:
+            yield from _rrule_ticks(spec["rrule"], timezone, start, end)
+    except (ValueError, OverflowError) as error:
+        raise InvalidSchedule(f"not a valid schedule: {spec}: {error}") from error
+
+
+def _interval_ticks(seconds: float, anchor: str | None, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Anchor + k * interval, for any whole k. In whole microseconds, since sums of floats would drift off the grid."""
+    interval = timedelta(seconds=seconds)
+    if interval <= timedelta(0):
+        raise ValueError("the interval must be positive")
+    if anchor is None:
+        raise ValueError("an interval needs an anchor")
+    first = _plain(datetime.fromisoformat(anchor))
+    # Rounded up: the first tick that is not before the start.
+    tick = first - (first - start) // interval * interval
+    while tick < end:
+        yield tick
+        tick += interval
+
+
+def _cron_ticks(cron: str, day_or: bool, timezone: str, start: datetime, end: datetime) -> Iterator[datetime]:
+    """What Prefect's scheduler makes of a cron expression, asked again and again: it answers with 1,000 at most.
+
+    An answer may hold a tick from before its start (where clocks go forward) and may be short for another reason than
+    the end (where they go back), so only an answer with nothing new in it is the last.
+    """
+    from prefect.server.schemas.schedules import CronSchedule  # slow to import, seldom needed
+
+    schedule = CronSchedule(cron=cron, timezone=timezone, day_or=day_or)
+    while start < end:
+        # The public `get_dates` gives the same, but only to a coroutine.
+        answer = schedule._get_dates_generator(n=1_000, start=start, end=end)  # pyright: ignore[reportPrivateUsage]
+        ticks = [tick for tick in map(_plain, answer) if start <= tick < end]
+        if not ticks:
+            return
+        yield from ticks
+        start = max(ticks) + _MICROSECOND
+
+
+def _rrule_ticks(rrule: str, timezone: str, start: datetime, end: datetime) -> Iterator[datetime]:
+    """The rule's own dates, read as Prefect reads them; in one go, as the rule counts up from its start each time."""
+    from prefect.client.schemas.schedules import RRuleSchedule  # slow to import, seldom needed
+
+    rule = RRuleSchedule(rrule=rrule, timezone=timezone).to_rrule()
+    for date in rule.xafter(start, inc=True):
+        tick = _plain(date)
+        # A clock time that does not exist when clocks go forward comes out after the ones that follow it.
+        if tick >= end + timedelta(days=1):
+            return
+        if tick < end:
+            yield tick
+
+
+def _plain(date: datetime) -> datetime:
+    """`date` in UTC, as the standard library's own type: Prefect's loses its timezone when a timedelta is added to it.
+
+    Raises ValueError if it has no timezone.
+    """
+    if date.tzinfo is None:
+        raise ValueError(f"{date} has no timezone")
+    return datetime(*date.utctimetuple()[:6], date.microsecond, tzinfo=UTC)
