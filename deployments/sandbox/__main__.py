@@ -1,0 +1,46 @@
+"""`python -m deployments.sandbox`: serve the sandbox until it is interrupted."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from deployments.sandbox.app import create_app
+from deployments.sandbox.server import AddressUnavailable, address_of, listen, make_server
+
+app = App(name="sandbox", help="Serve an AskNews-compatible API with made-up news, for demonstration and tests.")
+
+
+@app.default
+def serve(
+    *,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
+    port_file: Annotated[Path | None, Parameter(help="File to write the port to, once connections are taken.")] = None,
+) -> int:
+    """Serve an AskNews-compatible API with made-up news, for demonstration and tests."""
+    try:
+        listener = listen(host, port)
+    except AddressUnavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    with listener:
+        address = address_of(listener)
+        sys.stdout.write(f"AskNews sandbox at {address} (any API key that begins with ank_)\n")
+        sys.stdout.flush()
+        if port_file is not None:
+            # Renamed into place, so that a reader never sees half of it.
+            unfinished = port_file.with_name(f"{port_file.name}.unfinished")
+            unfinished.write_text(f"{listener.getsockname()[1]}\n", encoding="utf-8")
+            unfinished.replace(port_file)
+        try:
+            make_server(create_app()).run(sockets=[listener])
+        except KeyboardInterrupt:
+            # uvicorn has stopped in order and passes Ctrl-C on.
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,44 @@
+"""Serves the sandbox over HTTP."""
+
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from deployments.sandbox.state import Sandbox
+
+# Long enough for an answer, short enough for a fault that stalls.
+_GRACE_SECONDS = 1
+
+
+class AddressUnavailable(Exception):
+    """The address cannot be listened on; the message says which, and why."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections at once. `port` 0 takes a free one. Raises `AddressUnavailable`."""
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        raise AddressUnavailable(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port.") from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """The base address to reach `listener` at."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """A quiet server for an application made by `create_app`; run it with the sockets it shall serve."""
+    sandbox: Sandbox = app.state.sandbox
+    config = uvicorn.Config(
+        app,
+        http=sandbox.connections.protocol_class(),
+        ws="none",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return uvicorn.Server(config)
