@@ -13,7 +13,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,12 +168,12 @@ def _print_addresses(console: Console, settings: Settings, api_url: str) -> None
 
 async def _start_runs(client: "PrefectClient") -> None:
     """One run of each polling job at once, through its worker; their schedules go on beside it."""
-    from prefect.deployments import run_deployment
+    from prefect.deployments import arun_deployment
 
     from deployments.apply import read_jobs
 
     for job in await read_jobs(client):
-        await run_deployment(job.name, timeout=0, as_subflow=False, tags=["start-up"])
+        await arun_deployment(job.name, timeout=0, as_subflow=False, tags=["start-up"])
 
 
 async def _drain(console: Console) -> None:
@@ -208,7 +208,7 @@ def _on_stop_signals(stop_requested: asyncio.Event, children: Children, console:
 
 
 @contextmanager
-def data_directory_lock(directory: Path) -> Iterator[int]:
+def data_directory_lock(directory: Path) -> Generator[int]:
     """Hold `directory`'s lock, and give its descriptor for the child processes to inherit.
 
     The lock lasts as long as any process holds the descriptor: children that outlived a killed `up` are noticed, not

@@ -31,92 +31,102 @@ class Settings(BaseSettings):
 
     # AskNews
     asknews_api_key: SecretStr | None = Field(
-        None,
+        default=None,
         validation_alias=_from_environment("ASKNEWS_API_KEY"),
         description="AskNews API key. Without it and without client credentials, `vibecheck up` uses the sandbox.",
     )
     asknews_client_id: str | None = Field(
-        None,
+        default=None,
         validation_alias=_from_environment("ASKNEWS_CLIENT_ID"),
         description="OAuth2 client id, the alternative to an API key.",
     )
     asknews_client_secret: SecretStr | None = Field(
-        None, validation_alias=_from_environment("ASKNEWS_CLIENT_SECRET"), description="OAuth2 client secret."
+        default=None, validation_alias=_from_environment("ASKNEWS_CLIENT_SECRET"), description="OAuth2 client secret."
     )
     asknews_api_url: str = Field(
-        "https://api.asknews.app",
+        default="https://api.asknews.app",
         validation_alias=_from_environment("ASKNEWS_API_URL"),
         description="Base address of the AskNews API.",
     )
     asknews_token_url: str = Field(
-        "https://auth.asknews.app/oauth2/token",
+        default="https://auth.asknews.app/oauth2/token",
         validation_alias=_from_environment("ASKNEWS_TOKEN_URL"),
         description="Address that exchanges client credentials for a token.",
     )
     asknews_secret_block: str | None = Field(
-        None, description="Name of a Prefect Secret block that holds the API key; used where ASKNEWS_API_KEY is unset."
+        default=None,
+        description="Name of a Prefect Secret block that holds the API key; used where ASKNEWS_API_KEY is unset.",
     )
     requests_per_second: float = Field(
-        1.0, gt=0, description="Ceiling on requests to AskNews by one run; the Spelunker plan allows 1."
+        default=1.0, gt=0, description="Ceiling on requests to AskNews by one run; the Spelunker plan allows 1."
     )
-    request_timeout_seconds: Seconds = Field(30.0, description="Longest wait for one read from AskNews.")
+    request_timeout_seconds: Seconds = Field(default=30.0, description="Longest wait for one read from AskNews.")
     max_response_bytes: int = Field(
-        32_000_000, gt=0, description="A response larger than this, unpacked, is cut off and counts as an error."
+        default=32_000_000,
+        gt=0,
+        description="A response larger than this, unpacked, is cut off and counts as an error.",
     )
     max_retry_wait_seconds: Seconds = Field(
-        60.0, description="Longest wait that a `Retry-After` header can impose before one retry."
+        default=60.0, description="Longest wait that a `Retry-After` header can impose before one retry."
     )
 
     # The pipeline's database
     database_url: SecretStr | None = Field(
-        None,
+        default=None,
         description="SQLAlchemy address of the pipeline's database (asyncpg or aiosqlite). Default: a SQLite file in "
         "the data directory.",
     )
     database_block: str | None = Field(
-        None, description="Name of a prefect-sqlalchemy AsyncSqlAlchemyConnector block; wins over the address."
+        default=None, description="Name of a prefect-sqlalchemy AsyncSqlAlchemyConnector block; wins over the address."
     )
     data_directory: Path = Field(
-        PROJECT_ROOT / ".vibecheck", description="Where embedded databases and logs of `vibecheck up` live."
+        default=PROJECT_ROOT / ".vibecheck", description="Where embedded databases and logs of `vibecheck up` live."
     )
 
     # Requests budget
     monthly_credits: int = Field(
-        20_000, ge=0, description="AskNews credits that the pipeline may spend in one billing period."
+        default=20_000, ge=0, description="AskNews credits that the pipeline may spend in one billing period."
     )
-    billing_day: int = Field(1, ge=1, le=28, description="Day of the month on which the billing period starts (UTC).")
+    billing_day: int = Field(
+        default=1, ge=1, le=28, description="Day of the month on which the billing period starts (UTC)."
+    )
     budget_soft_ratio: float = Field(
-        0.9, gt=0, le=1, description="Share of the credits from which the pipeline slows down and warns."
+        default=0.9, gt=0, le=1, description="Share of the credits from which the pipeline slows down and warns."
     )
 
     # The execution log
-    retention_days: int = Field(180, ge=1, description="Log rows older than this are deleted, but never the newest.")
+    retention_days: int = Field(
+        default=180, ge=1, description="Log rows older than this are deleted, but never the newest."
+    )
 
     # Health
-    failing_after: int = Field(3, ge=1, description="A job is `failing` after this many failed runs in a row.")
+    failing_after: int = Field(default=3, ge=1, description="A job is `failing` after this many failed runs in a row.")
     stale_data_after: int = Field(
-        8, ge=1, description="Warn when this many successful runs in a row brought nothing new."
+        default=8, ge=1, description="Warn when this many successful runs in a row brought nothing new."
     )
     not_started_is_healthy: bool = Field(
-        False, description="Answer 200 instead of 503 while a new job waits for its first run, within its bound."
+        default=False,
+        description="Answer 200 instead of 503 while a new job waits for its first run, within its bound.",
     )
     reminder_seconds: Seconds = Field(
-        21_600.0, description="While a job stays unhealthy, remind at this interval (6 hours)."
+        default=21_600.0, description="While a job stays unhealthy, remind at this interval (6 hours)."
     )
     ping_url: SecretStr | None = Field(
-        None, description="Healthchecks-compatible address that the status flow pings (start, success, fail)."
+        default=None, description="Healthchecks-compatible address that the status flow pings (start, success, fail)."
     )
     notification: SecretStr | None = Field(
-        None,
-        description="Where alarms go: an Apprise address (Slack, Teams, Discord, mailto://, json://, …), or an existing "
-        "notification block of Prefect's as `type-slug/name`, for example `slack-webhook/alarms`.",
+        default=None,
+        description="Where alarms go: an Apprise address (Slack, Teams, Discord, mailto://, json://, …), or an "
+        "existing notification block of Prefect's as `type-slug/name`, for example `slack-webhook/alarms`.",
     )
 
     # Logging
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="`auto` is coloured on a terminal and JSON elsewhere."
+        default="auto", description="`auto` is coloured on a terminal and JSON elsewhere."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Lowest level that is logged."
+    )
 
     def has_asknews_credentials(self) -> bool:
         """Whether anything is configured to log in to AskNews with."""
@@ -135,4 +145,4 @@ def load_settings() -> Settings:
 
     Raises pydantic.ValidationError, which names the variable but never shows its value.
     """
-    return Settings()  # pyright: ignore[reportCallIssue]  # every field has a default or comes from the environment
+    return Settings()

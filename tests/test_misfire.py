@@ -12,8 +12,8 @@ DUE = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def run(*, auto_scheduled: bool = True, run_count: int = 1) -> FlowRun:
-    return FlowRun(
-        flow_id=uuid4(), auto_scheduled=auto_scheduled, run_count=run_count, expected_start_time=DUE, name="any"
+    return FlowRun.model_validate(
+        {"flow_id": uuid4(), "auto_scheduled": auto_scheduled, "run_count": run_count, "expected_start_time": DUE}
     )
 
 

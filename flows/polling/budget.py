@@ -1,6 +1,6 @@
 """The request budget: AskNews credits are reserved before a call and settled after it, in the pipeline's database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -38,7 +38,7 @@ class CreditBudget:
     soft_ratio: float
 
     @asynccontextmanager
-    async def spend(self, credits: int) -> AsyncIterator[Receipt]:
+    async def spend(self, credits: int) -> AsyncGenerator[Receipt]:
         """Reserve `credits` around one call to AskNews, and settle them with what the receipt says.
 
         A call that AskNews answered with an error was not charged, and its credits are given back. A call whose fate is

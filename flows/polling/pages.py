@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import AskNewsError, InvalidRequest, Page, PermanentError, ResponseTooLarge, UnexpectedResponse
+from flows.database.cursors import touch_cursor
 from flows.database.deferred import (
     DeferredPage,
     defer_page,
@@ -29,7 +30,7 @@ from flows.database.deferred import (
 )
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
-from flows.polling.positions import read_position, touch_position, write_position
+from flows.polling.positions import read_position, write_position
 from flows.polling.run import CatchUpProgress, PollingRun
 from flows.polling.windows import Position, Reach, Window, next_window, progress
 
@@ -68,7 +69,7 @@ async def poll_scopes(run: PollingRun, feeds: Mapping[str, Feed[Any]], reach: Re
 
     Raises the last error if nothing succeeded at all: BudgetExhausted, or an AskNewsError.
     """
-    last_scope = next(reversed(feeds), None)
+    last_scope = list(feeds)[-1]
     error: AskNewsError | BudgetExhausted | None = None
     for scope, feed in feeds.items():
         try:
@@ -83,7 +84,7 @@ async def poll_scopes(run: PollingRun, feeds: Mapping[str, Feed[Any]], reach: Re
                 break
             # So that the next run begins with another scope: the rotation goes by the last attempt.
             async with run.engine.begin() as connection:
-                await touch_position(connection, run.job_name, scope)
+                await touch_cursor(connection, run.job_name, scope)
     if error is not None and run.statistics.pages == 0:
         raise error
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -168,7 +168,7 @@ class CatchUpProgress:
 
 
 @asynccontextmanager
-async def polling_run(job_name: str) -> AsyncIterator[PollingRun]:
+async def polling_run(job_name: str) -> AsyncGenerator[PollingRun]:
     """Open everything that a polling job needs, for the current flow run, and close it afterwards.
 
     Raises MissingCredentials or DatabaseUnavailable before any work is done. An error that no retry can help takes the

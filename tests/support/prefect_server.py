@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +165,7 @@ class PrefectServer:
 
 
 @contextmanager
-def running_prefect(folder: Path, template: Path, environment: Mapping[str, str]) -> Iterator[PrefectServer]:
+def running_prefect(folder: Path, template: Path, environment: Mapping[str, str]) -> Generator[PrefectServer]:
     """A started server whose files are in `folder`, from the migrated `template`; everything is stopped afterwards."""
     shutil.copytree(template, folder / "home")
     server = PrefectServer(folder, dict(environment))

@@ -1,0 +1,139 @@
+"""Stopping a worker loses no run."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
+
+pytestmark = pytest.mark.end_to_end
+
+POOL = "held"
+# A run that is going until the test lets it end.
+FLOW = """
+import asyncio, os
+from pathlib import Path
+from prefect import flow
+
+@flow
+async def held() -> None:
+    Path("started").touch()
+    while not Path("release").exists():
+        await asyncio.sleep(0.1)
+"""
+
+
+@dataclass
+class Held:
+    """A server with one deployment, whose runs end when the test says so."""
+
+    prefect: PrefectServer
+    folder: Path
+    deployment_id: str
+
+    @property
+    def polled_file(self) -> Path:
+        return self.folder / "polled"
+
+    def start_worker(self) -> Process:
+        worker = self.prefect.spawn(
+            "worker", "-m", "deployments", "worker", "--pool", POOL, "--polled-file", str(self.polled_file),
+            # It is to give up a request at once, so that the test need not wait for the client's own retries.
+            environment={"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_CLIENT_MAX_RETRIES": "0"},
+        )  # fmt: skip
+        wait_until(self.polled_file.exists, seconds=60, what="the worker's first poll")
+        return worker
+
+    def ask_for_run(self) -> str:
+        def asked() -> str | None:
+            # A server that has just started answers 503 while its own services hold SQLite's lock.
+            with suppress(httpx.HTTPStatusError):
+                return self.prefect.api(f"deployments/{self.deployment_id}/create_flow_run")["id"]
+            return None
+
+        return wait_until(asked, seconds=30, what="the server to take a run")
+
+    def state(self, run_id: str) -> str:
+        (run,) = self.prefect.flow_runs(id={"any_": [run_id]})
+        return run["state_type"]
+
+    def wait_until_started(self) -> None:
+        wait_until((self.folder / "started").exists, seconds=60, what="the run to start")
+
+    def release(self) -> None:
+        (self.folder / "release").touch()
+
+
+@pytest.fixture
+def held(tmp_path: Path, prefect_template: Path) -> Iterator[Held]:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "held.py").write_text(FLOW)
+    with running_prefect(tmp_path, prefect_template, {}) as prefect:
+        prefect.command("prefect", "work-pool", "create", POOL, "--type", "process")
+        flow = prefect.api("flows/", name="held")
+        deployment = prefect.api(
+            "deployments/", name="held", flow_id=flow["id"], work_pool_name=POOL, entrypoint="held.py:held",
+            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}],
+            job_variables={"working_dir": str(folder), "env": {"PREFECT_CLIENT_MAX_RETRIES": "5"}},
+        )  # fmt: skip
+        yield Held(prefect, folder, deployment["id"])
+
+
+def test_a_worker_that_is_told_to_stop_takes_no_run_and_ends_after_the_one_it_has(held: Held) -> None:
+    worker = held.start_worker()
+    running = held.ask_for_run()
+    held.wait_until_started()
+
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: "worker_draining" in worker.output(), seconds=30, what="the worker to drain")
+    refused = held.ask_for_run()
+    # Draining is no reason to be restarted: the file stays fresh although nothing is polled.
+    asked_at = time.time()
+    wait_until(lambda: held.polled_file.stat().st_mtime > asked_at, seconds=30, what="a sign of life while draining")
+    assert worker.popen.poll() is None
+    assert held.state(running) == "RUNNING"
+
+    held.release()
+    assert worker.popen.wait(timeout=60) == 0, worker.output()
+    assert held.state(running) == "COMPLETED"
+    assert held.state(refused) == "SCHEDULED"
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_outlives_a_server_that_goes_away_and_its_run_completes(held: Held) -> None:
+    worker = held.start_worker()
+    running = held.ask_for_run()
+    held.wait_until_started()
+
+    server = held.prefect.server
+    assert server is not None
+    server.kill_group()
+    wait_until(lambda: "prefect_server_unavailable" in worker.output(), seconds=110, what="an unanswered poll")
+    assert worker.popen.poll() is None
+    held.prefect.start()
+    held.release()
+
+    wait_until(lambda: held.state(running) == "COMPLETED", seconds=90, what="the run to complete")
+    after = held.ask_for_run()
+    wait_until(lambda: held.state(after) == "COMPLETED", seconds=90, what="the next run to complete")
+    worker.signal(signal.SIGTERM)
+    assert worker.popen.wait(timeout=60) == 0, worker.output()
+
+
+def test_a_worker_whose_server_never_answered_still_stops_when_told(held: Held) -> None:
+    server = held.prefect.server
+    assert server is not None
+    server.kill_group()
+    worker = held.prefect.spawn("worker", "-m", "deployments", "worker", "--pool", POOL)
+    wait_until(lambda: "worker_starting" in worker.output(), seconds=30, what="the worker to start")
+
+    worker.signal(signal.SIGTERM)
+
+    assert worker.popen.wait(timeout=20) is not None
