@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
-from flows.execution_log.record import Closing, Fact, record
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 
 from flows.database.engine import engine_from_settings
 from flows.execution_log.outcome import outcome_of
+from flows.execution_log.record import Closing, Fact, record
 from flows.logs import bind_run, configure_logging
 from flows.settings import load_settings
 
