@@ -1,0 +1,110 @@
+"""What is expected of the jobs: which ones there are, how often they are due, and how that changed over time.
+
+The verdict columns of `monitored_jobs` are none of this module's business: it fills them for a new job and then leaves
+them alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
+
+from flows.database.base import table_of
+from flows.database.tables import MonitoredJob, ScheduleHistory
+from flows.database.types import utc_now
+from flows.database.upserts import insert_into
+
+_JOBS = table_of(MonitoredJob)
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A row of `monitored_jobs` without its verdict. `interval_seconds` is 0 for a job that nothing schedules."""
+
+    job_name: str
+    deployment_id: UUID | None
+    interval_seconds: float
+    schedule: list[dict[str, Any]]
+    since: datetime
+    paused: bool
+    retired_at: datetime | None
+    next_run_at: datetime | None
+    planned_runs: int
+
+
+@dataclass(frozen=True)
+class SeenJob(JobRow):
+    """A job as it is stored; `updated_at` is when it was last compared with the server."""
+
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class ScheduleEntry:
+    """The schedules that a job had from `valid_from` on, until its next entry."""
+
+    valid_from: datetime
+    schedule: list[dict[str, Any]]
+    paused: bool
+
+
+async def read_jobs(connection: AsyncConnection) -> dict[str, SeenJob]:
+    """Every job that was ever monitored, by its name."""
+    names = list(SeenJob.__dataclass_fields__)
+    rows = await connection.execute(select(*(_JOBS.c[name] for name in names)).order_by(_JOBS.c.job_name))
+    return {row["job_name"]: SeenJob(**row) for row in rows.mappings()}
+
+
+async def write_job(connection: AsyncConnection, job: JobRow) -> None:
+    """Insert the job, or bring it up to date; its verdict stays as it is."""
+    values = asdict(job) | {"updated_at": utc_now()}
+    verdict = {"status": "not_started", "status_since": job.since, "bad_streak": 0}
+    changes = {name: value for name, value in values.items() if name != "job_name"}
+    await connection.execute(
+        insert_into(connection, MonitoredJob)
+        .values(**values, **verdict)
+        .on_conflict_do_update(index_elements=["job_name"], set_=changes)
+    )
+
+
+async def retire_job(connection: AsyncConnection, job_name: str, at: datetime) -> None:
+    """Note that nothing is expected of the job any more."""
+    await connection.execute(
+        update(_JOBS)
+        .where(_JOBS.c.job_name == job_name)
+        .values(retired_at=at, next_run_at=None, planned_runs=0, updated_at=utc_now())
+    )
+
+
+async def append_schedule(connection: AsyncConnection, job_name: str, entry: ScheduleEntry) -> None:
+    """Add an entry to the job's history. One for the same moment is kept: two who saw the change wrote the same."""
+    statement = insert_into(connection, ScheduleHistory).values(job_name=job_name, **asdict(entry))
+    await connection.execute(statement.on_conflict_do_nothing(index_elements=["job_name", "valid_from"]))
+
+
+async def schedule_history(
+    connection: AsyncConnection, since: datetime | None = None
+) -> Mapping[str, Sequence[ScheduleEntry]]:
+    """Each job's entries, oldest first: those that were valid at `since` or later, or all of them."""
+    statement = select(
+        ScheduleHistory.job_name, ScheduleHistory.valid_from, ScheduleHistory.schedule, ScheduleHistory.paused
+    ).order_by(ScheduleHistory.job_name, ScheduleHistory.valid_from)
+    if since is not None:
+        earlier = aliased(ScheduleHistory)
+        valid_at_since = (
+            select(func.max(earlier.valid_from))
+            .where(earlier.job_name == ScheduleHistory.job_name, earlier.valid_from <= since)
+            .scalar_subquery()
+        )
+        statement = statement.where(
+            or_(ScheduleHistory.valid_from > since, ScheduleHistory.valid_from == valid_at_since)
+        )
+    history: dict[str, list[ScheduleEntry]] = {}
+    for row in await connection.execute(statement):
+        history.setdefault(row.job_name, []).append(ScheduleEntry(row.valid_from, row.schedule, row.paused))
+    return history

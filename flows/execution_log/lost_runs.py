@@ -1,0 +1,152 @@
+"""Runs that cannot be alive any more although Prefect calls them Running: found, ended on the server and in the log.
+
+The first path is the server's own automation on missing heartbeats. This one is the backstop, for the runs that it does
+not see: those that never got as far as a heartbeat, and those of servers without that automation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.events.filters import (
+    EventFilter,
+    EventNameFilter,
+    EventOccurredFilter,
+    EventRelatedFilter,
+    EventResourceFilter,
+)
+from prefect.states import Cancelled, Crashed
+
+from flows.execution_log.flow_runs import closed, runs_in
+from flows.execution_log.record import Fact
+
+HEARTBEAT = "prefect.flow-run.heartbeat"
+LOST = "lost"
+# Ending a run frees a slot of its deployment, also one that another run has got since. So a lost run is left alone
+# while another of its deployment is going, but not for longer than this.
+SLOT_WAIT = timedelta(hours=1)
+# A run of a deployment that is not known to send heartbeats at all is only given up after this long.
+SILENT_WITHOUT_HEARTBEATS = timedelta(hours=24)
+
+logger = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a run may be silent before it counts as lost, in seconds.
+
+    `pending_seconds`: between being handed to a worker and its start. `silent_seconds`: without a heartbeat, which is
+    sent every 30 s (by our workers) to 180 s (Prefect's default); three of those must have failed to come.
+    """
+
+    pending_seconds: float = 300.0
+    silent_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class _Loss:
+    run: FlowRun
+    last_seen_at: datetime
+    message: str
+
+
+async def end_lost_runs(
+    client: PrefectClient, jobs: Mapping[UUID, str], now: datetime, patience: Patience
+) -> list[Fact]:
+    """End every lost run of the flows in `jobs` (names by flow id) on the server, and give what the log should say.
+
+    A pending or running run becomes Crashed, which frees its concurrency slot; one that was being cancelled becomes
+    Cancelled. `now` is the server's clock.
+    """
+    active = await runs_in(client, set(jobs.values()), [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    losses = [loss for run in active if (loss := await _loss_of(client, run, now, patience)) is not None]
+    lost_ids = {loss.run.id for loss in losses}
+    in_use = {run.deployment_id for run in active if run.id not in lost_ids and run.deployment_id is not None}
+    facts: list[Fact] = []
+    for loss in losses:
+        if loss.run.deployment_id in in_use and now - loss.last_seen_at < SLOT_WAIT:
+            logger.info("lost_run_waits_for_slot", flow_run_id=str(loss.run.id))
+        elif (fact := await _end(client, loss, jobs[loss.run.flow_id])) is not None:
+            logger.warning("lost_run_ended", flow_run_id=str(loss.run.id), explanation=loss.message)
+            facts.append(fact)
+    return facts
+
+
+async def _loss_of(client: PrefectClient, run: FlowRun, now: datetime, patience: Patience) -> _Loss | None:
+    """Why `run` counts as lost, or None if it may be alive."""
+    if run.state is None:
+        return None
+    state_age = now - run.state.timestamp
+    silence = timedelta(seconds=patience.silent_seconds)
+    if run.state.type == StateType.PENDING:
+        if state_age <= timedelta(seconds=patience.pending_seconds):
+            return None
+        message = f"Lost: handed to a worker {_seconds(state_age)} ago, and it never started."
+        return _Loss(run, run.state.timestamp, message)
+    if state_age <= silence:
+        return None
+    heartbeat_at = await _last_event(
+        client, run.state.timestamp, now, resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"])
+    )
+    if heartbeat_at is None and not await _sends_heartbeats(client, run, now):
+        silence = SILENT_WITHOUT_HEARTBEATS
+    last_seen_at = max(run.state.timestamp, heartbeat_at or run.state.timestamp)
+    if now - last_seen_at <= silence:
+        return None
+    doing = "being cancelled" if run.state.type == StateType.CANCELLING else "running"
+    return _Loss(run, last_seen_at, f"Lost while {doing}: no sign of life for {_seconds(now - last_seen_at)}.")
+
+
+async def _end(client: PrefectClient, loss: _Loss, job_name: str) -> Fact | None:
+    """End the run on the server. None if it has gone on in the meantime, or the server does not let it."""
+    run = await client.read_flow_run(loss.run.id)
+    if run.state is None or loss.run.state is None or run.state.id != loss.run.state.id:
+        return None
+    is_cancelling = run.state.type == StateType.CANCELLING
+    final = (Cancelled if is_cancelling else Crashed)(message=loss.message)
+    result = await client.set_flow_run_state(run.id, final)
+    if result.status != SetStateStatus.ACCEPT or result.state is None:
+        return None
+    return closed(
+        run,
+        job_name,
+        status="cancelled" if is_cancelling else "failure",
+        completed_at=result.state.timestamp,
+        error_message=loss.message,
+        details={"reason": LOST, "last_seen_at": loss.last_seen_at.isoformat()},
+    )
+
+
+async def _sends_heartbeats(client: PrefectClient, run: FlowRun, now: datetime) -> bool:
+    """Whether any run of the same deployment ever sent a heartbeat, as far back as the server keeps events."""
+    if run.deployment_id is None:
+        return False
+    deployment = EventRelatedFilter(id=[f"prefect.deployment.{run.deployment_id}"])
+    return await _last_event(client, now - timedelta(days=7), now, related=deployment) is not None
+
+
+async def _last_event(
+    client: PrefectClient,
+    since: datetime,
+    now: datetime,
+    *,
+    resource: EventResourceFilter | None = None,
+    related: EventRelatedFilter | None = None,
+) -> datetime | None:
+    occurred = EventOccurredFilter(
+        since=since,  # pyright: ignore[reportArgumentType]  # pendulum's own type
+        # The clocks of the senders may be ahead.
+        until=now + timedelta(days=1),  # pyright: ignore[reportArgumentType]
+    )
+    wanted = EventFilter(occurred=occurred, event=EventNameFilter(name=[HEARTBEAT]), resource=resource, related=related)
+    page = await client.read_events(wanted, limit=1)
+    return page.events[0].occurred if page.events else None
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():.0f} s"

@@ -1,0 +1,59 @@
+"""The ticks that a job should have had, from the history of its schedules. Pure."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, cast
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from flows.database.expectations import ScheduleEntry
+from flows.execution_log.record import Closing, Fact
+from flows.health.schedules import ScheduleSpec, ticks_between
+
+# The server's scheduler looks for new and changed deployments every 5 seconds. A tick that is due before it has looked
+# is not expected: `prefect deploy` takes away the planned runs, and the scheduler never plans the past.
+PLANNING_TIME = timedelta(seconds=15)
+NO_RUN = "no_run"
+
+
+def expected_ticks(history: Sequence[ScheduleEntry], start: datetime, end: datetime) -> list[datetime]:
+    """The ticks from `start` on and before `end` that `history` (one job's, oldest first) asks for, sorted, in UTC.
+
+    Nothing is known, and so nothing expected, of the time before its first entry. Raises InvalidSchedule.
+    """
+    ticks: set[datetime] = set()
+    for valid_from, valid_until, schedule in _stretches(history, end):
+        ticks.update(ticks_between(cast("list[ScheduleSpec]", schedule), max(start, valid_from), valid_until))
+    return sorted(ticks)
+
+
+def missed(job_name: str, tick: datetime) -> Fact:
+    """That no run was ever there for `tick`. The same words, whoever says them and whenever."""
+    return Fact(
+        execution_id=missed_id(job_name, tick),
+        job_name=job_name,
+        scheduled_for=tick,
+        attempt=0,
+        started_at=tick,
+        closing=Closing(
+            status="missed",
+            completed_at=tick,
+            closed_by="reconciler",
+            error_message="The server has no run for this tick: it planned none, or has deleted it.",
+            details={"reason": NO_RUN},
+        ),
+    )
+
+
+def missed_id(job_name: str, tick: datetime) -> UUID:
+    """The execution id of a tick without a flow run."""
+    return uuid5(NAMESPACE_URL, f"vibecheck:{job_name}:{tick.astimezone(UTC).isoformat()}")
+
+
+def _stretches(
+    history: Sequence[ScheduleEntry], end: datetime
+) -> Iterator[tuple[datetime, datetime, list[dict[str, Any]]]]:
+    last = ScheduleEntry(end, [], paused=True)
+    for entry, following in pairwise((*history, last)):
+        if not entry.paused:
+            yield entry.valid_from + PLANNING_TIME, min(following.valid_from, end), entry.schedule
