@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -35,6 +36,41 @@ def apply() -> int:
     from deployments.apply import run_apply
 
     return asyncio.run(run_apply(_settings()))
+
+
+@app.command
+def worker(
+    *,
+    pool: Annotated[str, Parameter(help="Work pool whose runs it executes.")],
+    limit: Annotated[int, Parameter(help="Most runs to execute at a time; one needs about 100 MB.")] = 4,
+    name: Annotated[str | None, Parameter(help="Its name in Prefect. Default: a random one.")] = None,
+    polled_file: Annotated[
+        Path | None, Parameter(help="File to touch at each poll that the server answered, for a healthcheck.")
+    ] = None,
+) -> int:
+    """Execute runs as processes. SIGTERM drains it: no further run starts, and those that are going end first."""
+    from deployments.worker import run_worker
+
+    return asyncio.run(run_worker(_settings(), pool=pool, limit=limit, name=name, polled_file=polled_file))
+
+
+@app.command
+def drain(
+    *,
+    timeout: Annotated[float, Parameter(help="Seconds to wait for the running flows.")] = 900.0,
+) -> int:
+    """Pause the work pools, and wait until no run is going: for maintenance of the server or the database."""
+    from deployments.drain import run_drain
+
+    return asyncio.run(run_drain(_settings(), timeout_seconds=timeout))
+
+
+@app.command
+def resume() -> int:
+    """Let the work pools start runs again, after `drain`."""
+    from deployments.drain import run_resume
+
+    return asyncio.run(run_resume(_settings()))
 
 
 @app.command

@@ -44,8 +44,8 @@ class Held:
     def start_worker(self) -> Process:
         worker = self.prefect.spawn(
             "worker", "-m", "deployments", "worker", "--pool", POOL, "--polled-file", str(self.polled_file),
-            # It is to give up a request at once, so that the test need not wait for the client's own retries.
-            environment={"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_CLIENT_MAX_RETRIES": "0"},
+            # The client retries for a minute by itself: shortened, so that the test need not wait for that.
+            environment={"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_CLIENT_MAX_RETRIES": "2"},
         )  # fmt: skip
         wait_until(self.polled_file.exists, seconds=60, what="the worker's first poll")
         return worker

@@ -1,0 +1,131 @@
+"""`vibecheck worker`: a process worker that is drained, not killed.
+
+Prefect's own `worker start` kills its flows when it is stopped, and leaves them Running for ever; when the server stays
+away for some four minutes it gives up, with the same effect. This one uses the same ProcessWorker, but:
+
+- on SIGTERM or SIGINT it takes no further run, waits for those that it has, and then ends;
+- no answer of the server, and no silence, ends it: it goes on asking, and its healthcheck tells.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import structlog
+from prefect.exceptions import PrefectException
+from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessWorker
+
+from flows.logs import configure_logging
+from flows.settings import Settings
+
+DRAIN_CHECK_SECONDS = 0.5
+
+logger = structlog.stdlib.get_logger()
+
+
+class Limiter(Protocol):
+    """Counts the runs that a worker has in its hands."""
+
+    @property
+    def borrowed_tokens(self) -> int:
+        """How many there are."""
+        ...
+
+
+async def run_worker(settings: Settings, *, pool: str, limit: int, name: str | None, polled_file: Path | None) -> int:
+    """Execute the runs of `pool`, at most `limit` at a time, until SIGTERM or SIGINT. Gives the exit code.
+
+    `polled_file` is touched at each poll that the server has answered, for `container_health polled`. The exit code is
+    1 when the worker ended for another reason than a signal; its runs were waited for then, too.
+    """
+    configure_logging(settings, to_prefect=False)
+    stop = asyncio.Event()
+    starting = asyncio.current_task()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            logger.warning("worker_already_draining", explanation="SIGKILL ends it at once, and loses its runs.")
+        stop.set()
+        if starting is not None:
+            starting.cancel()  # it has no run yet, and may be waiting for the server
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+
+    logger.info("worker_starting", work_pool=pool, limit=limit)
+    worker = ProcessWorker(work_pool_name=pool, name=name, limit=limit)
+    try:
+        async with worker:
+            starting = None
+            logger.info("worker_started", work_pool=pool, worker=worker.name)
+            failed = await _poll_until(stop, worker, polled_file)
+            await _drain(worker.limiter, polled_file)
+            # Leaving the block waits for whatever a finished run has still to report.
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        failed = False
+    logger.info("worker_stopped", work_pool=pool, worker=worker.name)
+    return 1 if failed else 0
+
+
+async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: Path | None) -> bool:
+    """Poll until `stop`; gives whether polling ended by itself."""
+    polling = asyncio.create_task(_poll(worker, polled_file))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([polling, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    # A poll hands over all runs that it has received at once, after its last request: cutting it off loses none.
+    polling.cancel()
+    with suppress(asyncio.CancelledError):
+        try:
+            await polling
+        except Exception:
+            logger.exception("worker_polling_failed", explanation="Ending, once the runs in hand are done.")
+            return True
+    return False
+
+
+async def _poll(worker: ProcessWorker, polled_file: Path | None) -> None:
+    """Tell the server that the worker lives, and take the runs that are due, for ever."""
+    loop = asyncio.get_running_loop()
+    interval = get_current_settings().worker.query_seconds
+    next_heartbeat = loop.time()
+    while True:
+        if loop.time() >= next_heartbeat and await _answered(worker.sync_with_backend):
+            next_heartbeat = loop.time() + worker.heartbeat_interval_seconds
+        if await _answered(worker.get_and_submit_flow_runs):
+            _show_life(polled_file)
+        await asyncio.sleep(interval)
+
+
+async def _answered(request: Callable[[], Awaitable[Any]]) -> bool:
+    """Whether the server answered `request` as it should; logs why not. The client has made its own retries before."""
+    try:
+        await request()
+    except (httpx.HTTPError, PrefectException, OSError) as error:
+        logger.warning("prefect_server_unavailable", error_type=type(error).__name__, error=str(error))
+        return False
+    return True
+
+
+async def _drain(runs: Limiter, polled_file: Path | None) -> None:
+    """Wait until no run is left. The worker shows life meanwhile: something may restart those that do not."""
+    announced = 0
+    while running := runs.borrowed_tokens:
+        if running != announced:
+            logger.info("worker_draining", running=running)
+            announced = running
+        _show_life(polled_file)
+        await asyncio.sleep(DRAIN_CHECK_SECONDS)
+
+
+def _show_life(polled_file: Path | None) -> None:
+    if polled_file is not None:
+        polled_file.touch()
