@@ -67,16 +67,14 @@ def parse_items(
     for item in items:
         try:
             records.append(parse(item))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             rejects.append(
                 Reject(kind=kind, external_id=_external_id(item, id_field), reason=_reason(error), raw=_raw(item))
             )
     return records, rejects
 
 
-def _reason(error: ValueError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "is nested too deeply"
+def _reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return clean(str(error))[:LONGEST_REASON]
     problems = error.errors(include_url=False, include_context=False, include_input=False)

@@ -29,7 +29,6 @@ UNPACKED_STEP = 65_536
 # Seconds; a longer `Retry-After` means the same: not today.
 LONGEST_RETRY_AFTER = 86_400.0
 LONGEST_DETAIL = 300
-# Longer ones are kept as text, for the item's validation to refuse: int() would refuse the whole page.
 MOST_DIGITS = 40
 CONCURRENCY_CODE = 429001
 INACTIVE_SUBSCRIPTION_CODE = 403011
@@ -64,7 +63,7 @@ class BoundedStream(httpx.AsyncByteStream):
                 yield chunk
                 continue
             rest = chunk
-            while True:
+            while rest and not unpacker.eof:
                 try:
                     piece = unpacker.decompress(rest, UNPACKED_STEP)
                 except zlib.error:
@@ -73,8 +72,6 @@ class BoundedStream(httpx.AsyncByteStream):
                 self._check(unpacked)
                 yield piece
                 rest = unpacker.unconsumed_tail
-                if not rest and len(piece) < UNPACKED_STEP:
-                    break
         if unpacker is not None and received and not unpacker.eof:
             raise GatewayAnswered("the response's gzip data is incomplete", status=self._status)
 
@@ -164,8 +161,7 @@ def _parse(content: bytes) -> tuple[bool, Any]:
     try:
         return True, json.loads(
             content.decode("utf-8-sig", errors="replace"),
-            # Neither is JSON. As text they reach the item's validation, which refuses that item and not the page.
-            parse_constant=str,
+            # int() refuses very long numbers; as text, they reach the validation, which refuses the item, not the page.
             parse_int=lambda digits: int(digits) if len(digits) <= MOST_DIGITS else digits,
         )
     except (ValueError, RecursionError):

@@ -173,7 +173,7 @@ async def test_a_body_of_exactly_the_limit_is_read() -> None:
     "response",
     [
         pytest.param(http_response(b"not gzip at all", GZIP), id="not packed"),
-        pytest.param(http_response(gzip.compress(b'{"plan": 1}' * 99)[:-9], GZIP), id="incomplete"),
+        pytest.param(http_response(gzip.compress(b"{}")[:-4], GZIP), id="incomplete"),
         pytest.param(http_response(gzip.compress(b"{}")[:-8] + b"\0" * 8, GZIP), id="wrong checksum"),
         pytest.param(http_response(gzip.compress(gzip.compress(b"{}")), "Content-Encoding: gzip, gzip"), id="twice"),
         pytest.param(http_response(zlib.compress(b"{}"), "Content-Encoding: deflate"), id="deflate"),

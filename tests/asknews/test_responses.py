@@ -117,8 +117,19 @@ async def test_a_validation_error_names_the_field_but_never_quotes_the_input() -
 
 
 async def test_a_key_that_the_answer_repeats_does_not_reach_the_message() -> None:
-    error = await failure(401, told(401000, f"{'x' * 290} invalid key {SENTINEL_KEY}"), is_echoed=True)
+    error = await failure(401, told(401000, f"{'x' * 283} invalid key {SENTINEL_KEY}"), is_echoed=True)
     assert "ank_" not in str(error)
+
+
+async def test_a_redirect_is_not_followed_lest_the_key_travel() -> None:
+    requests: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request.url)
+        return httpx.Response(302, headers={"Location": "https://elsewhere.example/"})
+
+    assert isinstance(await failure_of(client_of(answer)), UnexpectedResponse)
+    assert [url.host for url in requests] == ["asknews.example"]
 
 
 async def test_a_long_explanation_is_cut() -> None:
