@@ -74,6 +74,20 @@ def resume() -> int:
 
 
 @app.command
+def verify(
+    *,
+    since: Annotated[str, Parameter(help="From when on: a duration before now (90m, 24h, 7d) or an ISO time.")] = "24h",
+    until: Annotated[str | None, Parameter(help="Until when; default: now.")] = None,
+    grace: Annotated[float, Parameter(help="Seconds for which what is young may still be open.")] = 600.0,
+    json: Annotated[bool, Parameter(help="Print every tick as JSON.")] = False,
+) -> int:
+    """Say what happened to each tick of each job. Exit code 0: all accounted for; 1: not; 2: could not tell."""
+    from deployments.verify import run_verify
+
+    return asyncio.run(run_verify(_settings(), since=since, until=until, grace_seconds=grace, as_json=json))
+
+
+@app.command
 def sandbox(
     *,
     port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
