@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from deployments.sandbox.access import Access
 from deployments.sandbox.api_routes import API_VERSION, api_router
-from deployments.sandbox.articles import Newsroom
+from deployments.sandbox.articles import shared_newsroom
 from deployments.sandbox.connections import Connections
 from deployments.sandbox.content_files import load_content
 from deployments.sandbox.control_routes import control_router
@@ -61,7 +61,7 @@ def create_app(
     """
     content = load_content()
     timeline = Timeline(slot_seconds=slot_seconds, late_share=late_share, late_by_seconds=late_by_seconds)
-    newsroom = Newsroom(content)
+    newsroom = shared_newsroom()
     sandbox = Sandbox(
         clock=clock,
         access=Access(clock=clock, api_keys=api_keys, clients=clients, token_lifetime_seconds=token_lifetime_seconds),

@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from deployments.sandbox.article_fields import article_payload
-from deployments.sandbox.content_files import TONE_NAMES, Content, Evidence, Outlet, Scenario, Subject, Tone, Trap
+from deployments.sandbox.content_files import (
+    TONE_NAMES,
+    Content,
+    Evidence,
+    Outlet,
+    Scenario,
+    Subject,
+    Tone,
+    Trap,
+    load_content,
+)
 from deployments.sandbox.draw import Draw
 from deployments.sandbox.timeline import Stamp
 from deployments.sandbox.writing import choose_words, slug, write
@@ -47,6 +57,12 @@ class Article:
     entities: Evidence
     categories: tuple[str, ...]
     outlet: Outlet
+
+
+@lru_cache(maxsize=1)
+def shared_newsroom() -> "Newsroom":
+    """The newsroom of this process: an article follows from its stamp alone, so that all applications can share it."""
+    return Newsroom(load_content())
 
 
 class Newsroom:

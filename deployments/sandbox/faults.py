@@ -48,17 +48,25 @@ class Fault(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: FaultKind
-    path: str = Field("*", description="Pattern of the path, such as `/v1/news/search`, `/v1/*` or `/oauth2/token`.")
-    times: int | Literal["forever"] = Field(1, description="How many of the matching requests are hit.")
-    after: int = Field(0, ge=0, description="How many matching requests are let through first.")
-    offset: int | str | None = Field(None, description="Only requests for this page: the value of their `offset`.")
-    query: str | None = Field(None, description="Only requests whose `query` or `string_guarantee` has this value.")
-    status: int | None = Field(None, description="Another HTTP status than the kind's usual one.")
-    code: int | None = Field(None, description="Another AskNews code than the usual one, for example 429001.")
-    retry_after: str | float | None = Field(None, description="The `Retry-After` header: seconds, a date, anything.")
-    seconds: float = Field(30.0, ge=0, description="`slow`, `stalled`: how long.")
-    items: int = Field(3, ge=1, description="`malformed_items`: how many of the page's items are spoilt.")
-    size_bytes: int = Field(10_000_000, ge=1, description="`huge_field`, `gzip_bomb`: the size, unpacked.")
+    path: str = Field(
+        default="*", description="Pattern of the path, such as `/v1/news/search`, `/v1/*` or `/oauth2/token`."
+    )
+    times: int | Literal["forever"] = Field(default=1, description="How many of the matching requests are hit.")
+    after: int = Field(default=0, ge=0, description="How many matching requests are let through first.")
+    offset: int | str | None = Field(
+        default=None, description="Only requests for this page: the value of their `offset`."
+    )
+    query: str | None = Field(
+        default=None, description="Only requests whose `query` or `string_guarantee` has this value."
+    )
+    status: int | None = Field(default=None, description="Another HTTP status than the kind's usual one.")
+    code: int | None = Field(default=None, description="Another AskNews code than the usual one, for example 429001.")
+    retry_after: str | int | float | None = Field(
+        default=None, description="The `Retry-After` header: seconds, a date, anything."
+    )
+    seconds: float = Field(default=30.0, ge=0, description="`slow`, `stalled`: how long.")
+    items: int = Field(default=3, ge=1, description="`malformed_items`: how many of the page's items are spoilt.")
+    size_bytes: int = Field(default=10_000_000, ge=1, description="`huge_field`, `gzip_bomb`: the size, unpacked.")
 
     def concerns(self, path: str, parameters: Sequence[tuple[str, str]]) -> bool:
         """Whether a request for `path` with these query parameters can be hit."""

@@ -1,6 +1,6 @@
 """A client that asks a sandbox in this process, without a network."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ParamSpec
 
@@ -17,7 +17,7 @@ Options = ParamSpec("Options")
 
 def _asked(make_app: Callable[Options, FastAPI]) -> Callable[Options, AbstractAsyncContextManager[httpx.AsyncClient]]:
     @asynccontextmanager
-    async def client(*args: Options.args, **kwargs: Options.kwargs) -> AsyncIterator[httpx.AsyncClient]:
+    async def client(*args: Options.args, **kwargs: Options.kwargs) -> AsyncGenerator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(make_app(*args, **kwargs))
         headers = {"Authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as one:

@@ -55,7 +55,7 @@ async def test_faults_are_switched_on_over_http_and_count_what_they_hit() -> Non
         assert created.status_code == 201
         refused = await client.get(SEARCH)
         assert refused.status_code == 429
-        assert refused.headers["Retry-After"] == "7.0"
+        assert refused.headers["Retry-After"] == "7"
         assert [(one["kind"], one["fired"]) for one in await answer(client, "/_sandbox/faults")] == [
             ("rate_limited", 1),
             ("forbidden", 0),
@@ -125,9 +125,8 @@ async def test_malformed_items_stand_beside_good_ones(path: str, field: str) -> 
 
 async def test_one_of_the_malformed_stories_has_arrays_of_unequal_length() -> None:
     async with asking(clock=ManualClock(), faults=[Fault(kind="malformed_items", items=6)]) as client:
-        stories = (await answer(client, STORIES))["stories"]
-    whole = [story for story in stories if isinstance(story, dict) and isinstance(story["sentiment"], list)]
-    assert [len(one["sentiment"]) - len(one["sentiment_timestamps"]) for one in whole].count(1) == 1
+        second: dict[str, Any] = (await answer(client, STORIES))["stories"][1]
+    assert len(second["sentiment"]) == len(second["sentiment_timestamps"]) + 1
 
 
 async def test_the_poison_record_comes_with_the_last_page_of_each_poll_and_hides_no_good_one() -> None:

@@ -33,16 +33,23 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 def credentials(sandbox: RunningSandbox, kind: str) -> dict[str, Any]:
+    common = {"base_url": sandbox.base_url, "token_url": sandbox.token_url, "trust_env": False}
     if kind == "key":
-        return {"api_key": KEY, "base_url": sandbox.base_url, "trust_env": False}
-    return {
-        "client_id": "some-id",
-        "client_secret": "some secret/+",
-        "scopes": {"news", "stories"},
-        "base_url": sandbox.base_url,
-        "token_url": sandbox.token_url,
-        "trust_env": False,
-    }
+        return {"api_key": KEY, **common}
+    return {"client_id": "some-id", "client_secret": "some secret/+", "scopes": {"news", "stories"}, **common}
+
+
+# The SDK is untyped in part, hence Any. It is imported where the marks above apply.
+def synchronous_sdk(**settings: Any) -> Any:
+    from asknews_sdk import AskNewsSDK
+
+    return AskNewsSDK(**settings)
+
+
+def asynchronous_sdk(**settings: Any) -> Any:
+    from asknews_sdk import AsyncAskNewsSDK
+
+    return AsyncAskNewsSDK(**settings)
 
 
 def check_news(response: Any) -> None:
@@ -69,9 +76,7 @@ def check_stories(response: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["key", "client credentials"])
 def test_the_synchronous_sdk_reads_news_and_stories(sandbox: RunningSandbox, kind: str) -> None:
-    from asknews_sdk import AskNewsSDK
-
-    with AskNewsSDK(**credentials(sandbox, kind)) as sdk:
+    with synchronous_sdk(**credentials(sandbox, kind)) as sdk:
         check_news(sdk.news.search_news(**NEWS))
         check_stories(sdk.stories.search_stories(**STORIES))
         assert sdk.ping().version
@@ -81,38 +86,30 @@ def test_the_synchronous_sdk_reads_news_and_stories(sandbox: RunningSandbox, kin
 
 @pytest.mark.parametrize("kind", ["key", "client credentials"])
 async def test_the_asynchronous_sdk_reads_news_and_stories(sandbox: RunningSandbox, kind: str) -> None:
-    from asknews_sdk import AsyncAskNewsSDK
-
-    async with AsyncAskNewsSDK(**credentials(sandbox, kind)) as sdk:
+    async with asynchronous_sdk(**credentials(sandbox, kind)) as sdk:
         check_news(await sdk.news.search_news(**NEWS))
         check_stories(await sdk.stories.search_stories(**STORIES))
         assert (await sdk.ping()).version
 
 
 def test_every_article_of_a_day_and_every_story_of_a_week_satisfies_the_sdk(sandbox: RunningSandbox) -> None:
-    from asknews_sdk import AskNewsSDK
-
-    with AskNewsSDK(**credentials(sandbox, "key")) as sdk:
-        offset: Any = 0
+    with synchronous_sdk(**credentials(sandbox, "key")) as sdk:
         count = 0
         while True:
-            page = sdk.news.search_news(n_articles=10, return_type="dicts", offset=offset)
-            articles = page.as_dicts or []
-            count += len(articles)
-            if len(articles) < 10:
+            page = sdk.news.search_news(n_articles=10, return_type="dicts", offset=count)
+            count += len(page.as_dicts)
+            if len(page.as_dicts) < 10:
                 break
-            offset = page.offset
         assert count > 250
         stories = sdk.stories.search_stories(limit=100, expand_updates=True, max_updates=10, max_articles=3, reddit=6)
         assert len(stories.stories) > 50
 
 
 def test_the_sdk_understands_the_errors(sandbox: RunningSandbox) -> None:
-    from asknews_sdk import AskNewsSDK
     from asknews_sdk.errors import ForbiddenError, RateLimitExceededError, UnauthorizedError, ValidationError
 
     sandbox.add_faults(Fault(kind="rate_limited", path="/v1/news/search"), Fault(kind="forbidden", path="/v1/stories"))
-    with AskNewsSDK(**credentials(sandbox, "key")) as sdk:
+    with synchronous_sdk(**credentials(sandbox, "key")) as sdk:
         with pytest.raises(RateLimitExceededError):
             sdk.news.search_news()
         with pytest.raises(ForbiddenError):
@@ -120,7 +117,7 @@ def test_the_sdk_understands_the_errors(sandbox: RunningSandbox) -> None:
         with pytest.raises(ValidationError):
             sdk.news.search_news(n_articles=1000)
     with (
-        AskNewsSDK(api_key="wrong", base_url=sandbox.base_url, trust_env=False) as sdk,
+        synchronous_sdk(api_key="wrong", base_url=sandbox.base_url, trust_env=False) as sdk,
         pytest.raises(UnauthorizedError),
     ):
         sdk.news.search_news()

@@ -1,7 +1,7 @@
 """A really running sandbox for tests, on a free port of this machine, in a thread of its own."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,7 +70,7 @@ def _served(make_app: Callable[Options, FastAPI]) -> Callable[Options, AbstractC
     """`make_app` as a context manager that serves the application and stops it at the end."""
 
     @contextmanager
-    def running(*args: Options.args, **kwargs: Options.kwargs) -> Iterator[RunningSandbox]:
+    def running(*args: Options.args, **kwargs: Options.kwargs) -> Generator[RunningSandbox]:
         app = make_app(*args, **kwargs)
         server = make_server(app)
         with listen("127.0.0.1", 0) as listener:
