@@ -144,12 +144,15 @@ def _connect(
     return connection
 
 
-def _translate_error(context: ExceptionContext) -> None:
+def _translate_error(context: ExceptionContext) -> DatabaseUnavailable | None:
     """Turn the loss of a connection into DatabaseUnavailable; other errors stay what they are."""
-    if context.is_disconnect or isinstance(context.original_exception, OSError):
-        context.chained_exception = DatabaseUnavailable(
-            _explain("The connection to the database was lost", context.original_exception)
-        )
+    error = context.original_exception
+    # A driver's timeout is a server that no longer answers: the connection is of no use either. The caller's own
+    # cancellation also costs the connection, but it must arrive as what it is.
+    context.is_disconnect = context.is_disconnect or isinstance(error, OSError)
+    if not context.is_disconnect or not isinstance(error, Exception):
+        return None
+    return DatabaseUnavailable(_explain("The connection to the database was lost", error))
 
 
 def _explain(what: str, error: BaseException) -> str:
