@@ -1,0 +1,126 @@
+"""The health report as JSON: what `GET /health/scheduler` and `vibecheck status --json` give."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.health.report import JobReport, Report
+from flows.health.rules import Reason, Status, WarningCode
+from flows.health.wording import explain_all, explain_job
+
+UNAVAILABLE = (
+    "The pipeline's database cannot be read, or not in time, so nothing can be said about the jobs. "
+    "The health service's log says why."
+)
+
+
+class JobHealth(BaseModel):
+    """The verdict on one job. `status`, `last_run` and `age_seconds` are what monitors have always read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Status
+    last_run: Annotated[
+        datetime | None, Field(description="When the last run started; null if it never ran. A skipped run is none.")
+    ]
+    age_seconds: Annotated[float | None, Field(description="Since then, by the database's clock.", ge=0)]
+    reason: Annotated[Reason | None, Field(description="Why the job is unhealthy; null if it is not.")]
+    explanation: Annotated[str, Field(description="The verdict in words.")]
+    since: Annotated[datetime | None, Field(description="When it became so; null for a healthy or paused job.")]
+    last_success: Annotated[datetime | None, Field(description="When the last successful run ended.")]
+    next_run: Annotated[datetime | None, Field(description="When it is due next; in the past if it is late.")]
+    interval_seconds: Annotated[
+        float | None, Field(description="The longest time between its scheduled runs; null if nothing schedules it.")
+    ]
+    warnings: Annotated[
+        list[WarningCode], Field(description="What deserves a look, though it does not make the job unhealthy.")
+    ]
+
+
+class CreditsHealth(BaseModel):
+    """AskNews credits in the current billing period."""
+
+    model_config = ConfigDict(frozen=True)
+
+    used: int
+    limit: int
+    period_start: date
+
+
+class SchedulerHealth(BaseModel):
+    """The verdict on all jobs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["healthy", "unhealthy"]
+    reason: Annotated[
+        Literal["database_unavailable", "no_jobs", "stale", "jobs"] | None,
+        Field(
+            description="Why the whole is unhealthy. `database_unavailable`: nothing is known. `no_jobs`: nothing is "
+            "expected to run. `stale`: the status flow has gone quiet, so the log may be out of date (jobs may be "
+            "unhealthy as well). `jobs`: at least one job is unhealthy or has not started."
+        ),
+    ]
+    explanation: Annotated[str, Field(description="The verdict in words.")]
+    checked_at: Annotated[
+        datetime | None, Field(description="The database's time of this report; null if it could not be asked.")
+    ]
+    jobs: Annotated[dict[str, JobHealth], Field(description="By the job's name.")]
+    credits: CreditsHealth | None
+
+
+class Alive(BaseModel):
+    """The health service itself answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+def document_of(report: Report) -> SchedulerHealth:
+    """The report as it is published: no error messages and no addresses in it."""
+    return SchedulerHealth(
+        status=report.overall.status,
+        reason=_reason(report),
+        explanation=explain_all(report),
+        checked_at=report.at,
+        jobs={name: _job(job, report) for name, job in report.jobs.items()},
+        credits=CreditsHealth(
+            used=report.credits.used, limit=report.credits.limit, period_start=report.credits.period_start
+        ),
+    )
+
+
+def unavailable_document(explanation: str = UNAVAILABLE) -> SchedulerHealth:
+    """What to publish when the report cannot be read."""
+    return SchedulerHealth(
+        status="unhealthy",
+        reason="database_unavailable",
+        explanation=explanation,
+        checked_at=None,
+        jobs={},
+        credits=None,
+    )
+
+
+def _job(job: JobReport, report: Report) -> JobHealth:
+    verdict = job.verdict
+    return JobHealth(
+        status=verdict.status,
+        last_run=job.facts.last_run,
+        age_seconds=verdict.age_seconds,
+        reason=verdict.reason,
+        explanation=explain_job(job, report.at),
+        since=verdict.since,
+        last_success=job.facts.last_success,
+        next_run=job.next_tick,
+        interval_seconds=job.expected.longest_interval_seconds,
+        warnings=list(verdict.warnings),
+    )
+
+
+def _reason(report: Report) -> Literal["no_jobs", "stale", "jobs"] | None:
+    if report.overall.status == "healthy":
+        return None
+    if not report.jobs:
+        return "no_jobs"
+    return "stale" if report.overall.stale else "jobs"

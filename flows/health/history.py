@@ -1,0 +1,91 @@
+"""What a job did lately: its last runs, the times in which it delivered nothing, and its uptime.
+
+A job is *up* while its last run that delivered (`success` or `partial_failure`) started no longer ago than the rules
+allow before it is overdue. So failed, skipped, cancelled, missed, stuck and absent runs all count alike: by the data
+that did not come.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.database.health import last_delivery, long_pauses
+from flows.database.log import LogRow, latest_runs
+from flows.health.rules import OVERDUE_INTERVALS, ExpectedJob
+
+RUNS_SHOWN = 60
+WINDOWS = {"24 h": timedelta(hours=24), "7 d": timedelta(days=7), "30 d": timedelta(days=30)}
+
+
+@dataclass(frozen=True)
+class Downtime:
+    """A stretch in which the job was not up; an ongoing one ends at the moment of asking."""
+
+    start: datetime
+    end: datetime
+    ongoing: bool
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True)
+class Uptime:
+    """The share of a window in which the job was up. The window is shorter for a job that is younger."""
+
+    ratio: float
+    window_seconds: float
+
+
+@dataclass(frozen=True)
+class JobHistory:
+    """A job's past, as far as it is shown."""
+
+    runs: Sequence[LogRow]
+    """The last runs and ticks without a run, oldest first."""
+    downtimes: Sequence[Downtime]
+    """Those within the longest window, oldest first."""
+    uptimes: dict[str, Uptime]
+    """By the name of the window; empty for a job of which nothing can be expected."""
+
+
+async def read_history(connection: AsyncConnection, job: ExpectedJob, now: datetime) -> JobHistory:
+    """The job's past at `now`. Only the time since `job.since` counts: before, it may have had another schedule."""
+    runs = await latest_runs(connection, job.name, RUNS_SHOWN)
+    downtimes: list[Downtime] = []
+    uptimes: dict[str, Uptime] = {}
+    if job.longest_interval_seconds is not None and not job.paused and job.since < now:
+        downtimes = await _read_downtimes(connection, job, job.longest_interval_seconds, now)
+        uptimes = {name: uptime(downtimes, max(job.since, now - length), now) for name, length in WINDOWS.items()}
+    return JobHistory(runs[::-1], downtimes, uptimes)
+
+
+def uptime(downtimes: Sequence[Downtime], start: datetime, end: datetime) -> Uptime:
+    """The share of the time from `start` to `end` that is in none of `downtimes`, which do not overlap."""
+    window = (end - start).total_seconds()
+    down = sum(max(0.0, (min(each.end, end) - max(each.start, start)).total_seconds()) for each in downtimes)
+    return Uptime(1 - down / window, window)
+
+
+async def _read_downtimes(
+    connection: AsyncConnection, job: ExpectedJob, interval_seconds: float, now: datetime
+) -> list[Downtime]:
+    window_start = now - max(WINDOWS.values())
+    tolerated = OVERDUE_INTERVALS * timedelta(seconds=interval_seconds)
+    # What came before the window decides whether it begins up or down.
+    before = await last_delivery(connection, job.name, before=window_start)
+    pauses = await long_pauses(
+        connection,
+        job.name,
+        start=max(job.since, before or job.since),
+        end=now,
+        longer_than_seconds=tolerated.total_seconds(),
+    )
+    downtimes = (
+        Downtime(max(pause.start + tolerated, window_start), pause.end, ongoing=pause.end == now) for pause in pauses
+    )
+    return [each for each in downtimes if each.end > each.start]

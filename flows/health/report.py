@@ -1,0 +1,184 @@
+"""The health report: what is expected of each job, what the log knows about it, and the verdict. Read from the database
+alone, so that it can be given with Prefect away.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.billing import period_start
+from flows.database.clock import database_now
+from flows.database.credits import read_credits
+from flows.database.expectations import SeenJob, read_jobs
+from flows.database.health import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
+from flows.database.log import LogRow, latest_run_of_each_job, open_rows
+from flows.health.rules import ExpectedJob, JobFacts, Limits, Outcome, OverallVerdict, Verdict, judge, judge_all
+from flows.health.schedules import ScheduleSpec, ticks_between
+from flows.settings import Settings
+
+# The job that reconciles the log and sends the alarms: with it silent, nobody does.
+STATUS_FLOW = "pipeline_status"
+# As many as tell when an outage of half a day (at 15 minutes) ended.
+OUTCOMES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReport:
+    """A job: what is expected of it, what is known about it, and the verdict."""
+
+    expected: ExpectedJob
+    facts: JobFacts
+    verdict: Verdict
+    last_run: LogRow | None
+    """The last run that was not skipped, cancelled or missed."""
+    last_failure: OutcomeRow | None
+    """The newest failure or partial failure, if nothing succeeded since."""
+    next_tick: datetime | None
+    """When it is due next, and the past if that tick is still awaited; None if that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credits:
+    """The AskNews credits of the billing period."""
+
+    used: int
+    limit: int
+    period_start: date
+
+    @property
+    def ratio(self) -> float:
+        """The share that is used up: 1 for a limit of 0."""
+        return self.used / self.limit if self.limit else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The verdicts at one moment of the database's clock. `jobs` is by name, in their order."""
+
+    at: datetime
+    overall: OverallVerdict
+    jobs: Mapping[str, JobReport]
+    credits: Credits
+
+
+async def read_report(connection: AsyncConnection, settings: Settings) -> Report:
+    """The report, from one connection in a transaction (that only reads). Raises DatabaseUnavailable.
+
+    1. Ask the database for its clock: every age is told by it.
+    2. Read what is expected, each job's newest run and what is still running.
+    3. For each expected job, read how its last runs ended and what its last successes brought, and judge.
+    4. Judge the whole.
+    """
+    now = await database_now(connection)
+    expected = {name: job for name, job in (await read_jobs(connection)).items() if job.retired_at is None}
+    newest = await latest_run_of_each_job(connection)
+    running = _oldest_of_each_job(await open_rows(connection, now))
+    credits = await _read_credits(connection, now, settings)
+    limits = Limits(
+        failing_after=settings.failing_after,
+        stale_data_after=settings.stale_data_after,
+        budget_soft_ratio=settings.budget_soft_ratio,
+    )
+    jobs = {
+        name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits, credits)
+        for name, job in expected.items()
+    }
+    status_flow = jobs.get(STATUS_FLOW)
+    overall = judge_all(
+        {name: job.verdict for name, job in jobs.items()},
+        status_flow=status_flow and status_flow.expected,
+        reported_at=status_flow and _reported_at(status_flow),
+        now=now,
+        not_started_is_healthy=settings.not_started_is_healthy,
+    )
+    return Report(at=now, overall=overall, jobs=jobs, credits=credits)
+
+
+async def _report_job(
+    connection: AsyncConnection,
+    job: SeenJob,
+    last_run: LogRow | None,
+    running_since: datetime | None,
+    now: datetime,
+    limits: Limits,
+    credits: Credits,
+) -> JobReport:
+    outcomes = await latest_outcomes(connection, job.job_name, max(OUTCOMES, limits.failing_after))
+    if outcomes and all(outcome.status == "failure" for outcome in outcomes):
+        # It fails for longer than that: the beginning tells since when.
+        outcomes += await first_failures(connection, job.job_name, limits.failing_after)
+    successes = await latest_successes(connection, job.job_name, limits.stale_data_after)
+    expected = ExpectedJob(
+        name=job.job_name,
+        longest_interval_seconds=job.interval_seconds or None,
+        since=job.since,
+        paused=job.paused,
+        next_run_at=job.next_run_at,
+        planned_runs=job.planned_runs,
+    )
+    facts = JobFacts(
+        last_run=last_run and last_run.started_at,
+        last_success=successes[0].completed_at if successes else None,
+        running_since=running_since,
+        outcomes=[
+            Outcome(status=row.status, started_at=row.started_at, completed_at=row.completed_at) for row in outcomes
+        ],
+        new_rows=_new_rows(successes),
+        budget_ratio=credits.ratio if successes and "credits" in successes[0].details else None,
+    )
+    return JobReport(
+        expected=expected,
+        facts=facts,
+        verdict=judge(expected, facts, now, limits),
+        last_run=last_run,
+        last_failure=outcomes[0] if outcomes and outcomes[0].status != "success" else None,
+        next_tick=_next_tick(job, facts.last_run, now),
+    )
+
+
+def _oldest_of_each_job(rows: Sequence[LogRow]) -> dict[str, datetime]:
+    oldest: dict[str, datetime] = {}
+    for row in rows:
+        oldest.setdefault(row.job_name, row.started_at)
+    return oldest
+
+
+def _new_rows(successes: Sequence[SuccessRow]) -> list[int]:
+    """How much each success brought; none for a job that counts no rows, or whose plan has nothing to bring."""
+    details = [success.details for success in successes]
+    if not all("inserted" in each and each.get("feature") != "off" for each in details):
+        return []
+    return [_count(each, "inserted") + _count(each, "updated") for each in details]
+
+
+def _count(details: Mapping[str, Any], name: str) -> int:
+    value = details.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _reported_at(status_flow: JobReport) -> datetime | None:
+    """When the status flow last did its work, be it with trouble on the side."""
+    done = (outcome.completed_at for outcome in status_flow.facts.outcomes if outcome.status != "failure")
+    return max((*done, *filter(None, [status_flow.facts.last_success])), default=None)
+
+
+def _next_tick(job: SeenJob, last_run: datetime | None, now: datetime) -> datetime | None:
+    """What the scheduler had planned when the status flow last looked, or, if the job has run since, the tick after."""
+    if job.paused or job.next_run_at is None:
+        return None
+    if job.next_run_at > now or last_run is None or last_run < job.next_run_at:
+        return job.next_run_at
+    schedule = cast("list[ScheduleSpec]", job.schedule)
+    # Other kinds take Prefect to compute, which is too heavy for the readers of this report.
+    if not all(spec["interval"] for spec in schedule if spec["active"]):
+        return None
+    upcoming = ticks_between(schedule, now, now + timedelta(seconds=job.interval_seconds) + timedelta(microseconds=1))
+    return upcoming[0] if upcoming else None
+
+
+async def _read_credits(connection: AsyncConnection, now: datetime, settings: Settings) -> Credits:
+    period = period_start(now, settings.billing_day)
+    return Credits(used=await read_credits(connection, period), limit=settings.monthly_credits, period_start=period)

@@ -1,0 +1,117 @@
+"""The verdicts in words, the same wherever they are read: in the JSON, on the status page, in the terminal."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from flows.health.report import STATUS_FLOW, JobReport, Report
+from flows.health.rules import OVERDUE_INTERVALS, WarningCode
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def duration(seconds: float) -> str:
+    """A length of time in at most two units: `0.4 s`, `42 s`, `3 h 5 min`, `12 d`."""
+    if seconds < 10:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    whole = int(seconds)
+    for (unit, size), (smaller, smaller_size) in pairwise(_UNITS):
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """A moment in UTC, with its date if that is not today's: `14:15 UTC`, `3 Sep 14:15 UTC`."""
+    date = (
+        ""
+        if moment.date() == now.date()
+        else f"{moment.day} {moment:%b} " + ("" if moment.year == now.year else f"{moment.year} ")
+    )
+    return f"{date}{moment:%H:%M} UTC"
+
+
+def explain_job(job: JobReport, now: datetime) -> str:
+    """The verdict on a job in a sentence or two, with what was expected."""
+    verdict, expected = job.verdict, job.expected
+    every = "" if expected.longest_interval_seconds is None else f"every {duration(expected.longest_interval_seconds)}"
+    age = "" if verdict.age_seconds is None else duration(verdict.age_seconds)
+    match verdict.status, verdict.reason:
+        case "paused", _:
+            return "Paused: nothing is expected of it."
+        case "not_started", _ if expected.longest_interval_seconds is None:
+            return "Has not run yet, and nothing schedules it."
+        case "not_started", _:
+            bound = expected.since + OVERDUE_INTERVALS * timedelta(seconds=expected.longest_interval_seconds or 0)
+            return f"Has not run yet. It is expected {every}, and by {clock(bound, now)} at the latest."
+        case _, "not_started":
+            return f"Has never run, though expected {every} since {clock(expected.since, now)}."
+        case _, "overdue":
+            return f"Overdue: the last run started {age} ago, and one is expected {every}."
+        case _, "stuck":
+            going = "" if job.facts.running_since is None else duration((now - job.facts.running_since).total_seconds())
+            return f"Stuck: a run has been going for {going}, and the next one is due {every}."
+        case _, "failing":
+            return f"Failing since {_when(verdict.since, now)}: " + _last_success(job, now)
+        case _ if every:
+            return f"Ran {age} ago; expected {every}."
+        case _:
+            return f"Ran {age} ago; nothing schedules it."
+
+
+def explain_warning(warning: WarningCode, job: JobReport, report: Report) -> str:
+    """A warning in a sentence. It does not make the job unhealthy."""
+    match warning:
+        case "stale_data":
+            return "Its last successful runs brought nothing new: look whether the source still has what is asked for."
+        case "budget":
+            used, limit = report.credits.used, report.credits.limit
+            return f"{used:,} of the {limit:,} AskNews credits of this billing period are used."
+        case "no_planned_runs":
+            planned = "" if job.expected.next_run_at is None else " any more"
+            return f"Prefect's scheduler has planned no run{planned}: is its scheduler service running?"
+
+
+def explain_all(report: Report) -> str:
+    """The verdict on the whole in a sentence, or one for each thing that is wrong."""
+    overall = report.overall
+    if not report.jobs:
+        return (
+            "No job is expected to run, so nothing can be said to work: deploy with `vibecheck apply`, "
+            "and tag what is to be watched `monitored`."
+        )
+    problems: list[str] = []
+    if overall.unhealthy_jobs:
+        count = f"{len(overall.unhealthy_jobs)} of {len(report.jobs)} jobs"
+        problems.append(f"{count} {_be(overall.unhealthy_jobs)} not healthy: {', '.join(overall.unhealthy_jobs)}.")
+    if overall.stale:
+        since = "" if overall.stale_since is None else f" since {clock(overall.stale_since, report.at)}"
+        watched = STATUS_FLOW in report.jobs
+        what = f"has not reported when it should have{since}" if watched else "is not deployed"
+        problems.append(f"The watchdog, {STATUS_FLOW}, {what}: the log is not repaired and no alarm is sent.")
+    return " ".join(problems) or _all_well(report)
+
+
+def _all_well(report: Report) -> str:
+    statuses = [job.verdict.status for job in report.jobs.values()]
+    parts = [
+        f"{statuses.count(status)} {words}"
+        for status, words in (("healthy", "healthy"), ("not_started", "not started yet"), ("paused", "paused"))
+        if status in statuses
+    ]
+    return f"{'Job' if len(statuses) == 1 else 'Jobs'}: {', '.join(parts)}."
+
+
+def _be(jobs: Sequence[str]) -> str:
+    return "is" if len(jobs) == 1 else "are"
+
+
+def _when(moment: datetime | None, now: datetime) -> str:
+    return "an unknown time" if moment is None else clock(moment, now)
+
+
+def _last_success(job: JobReport, now: datetime) -> str:
+    if job.facts.last_success is None:
+        return "it never succeeded."
+    return f"the last success was {duration((now - job.facts.last_success).total_seconds())} ago."
