@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.asknews import AskNewsError
 from flows.database.credits import read_credits, reserve_credits, settle_credits
 from flows.database.engine import reading
+from flows.polling.statistics import Statistics
 
 NEWS_CREDITS = 1
 ARCHIVE_CREDITS = 5
@@ -30,12 +31,17 @@ class Receipt:
 
 @dataclass(frozen=True)
 class CreditBudget:
-    """The credits of the billing period that began on the last `billing_day`, shared by every job and worker."""
+    """The credits of the billing period that began on the last `billing_day`, shared by every job and worker.
+
+    `limit` is in credits, `soft_ratio` the share of it from which the pipeline slows down. Requests and credits are
+    counted in `statistics` as they are spent, retries included.
+    """
 
     engine: AsyncEngine
     limit: int
     billing_day: int
     soft_ratio: float
+    statistics: Statistics
 
     @asynccontextmanager
     async def spend(self, credits: int) -> AsyncGenerator[Receipt]:
@@ -54,6 +60,7 @@ class CreditBudget:
                 f"The budget of {self.limit} AskNews credits for the period that began on {period} is spent. Raise "
                 "VIBECHECK_MONTHLY_CREDITS, or wait for the next period."
             )
+        self.statistics.requests += 1
         receipt = Receipt(credits)
         try:
             yield receipt
@@ -62,6 +69,7 @@ class CreditBudget:
                 receipt.actual = 0
             raise
         finally:
+            self.statistics.credits += credits if receipt.actual is None else receipt.actual
             if receipt.actual is not None and receipt.actual != credits:
                 async with self.engine.begin() as connection:
                     await settle_credits(connection, period, credits, receipt.actual)

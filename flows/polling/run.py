@@ -47,7 +47,7 @@ class PollingRun:
     budget: CreditBudget
     now: datetime
     is_tight: bool
-    statistics: Statistics = field(default_factory=Statistics)
+    statistics: Statistics
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
 
@@ -186,12 +186,15 @@ async def polling_run(job_name: str) -> AsyncGenerator[PollingRun]:
         client = client_from_settings(settings, api_key=await _api_key_from_block(settings))
         engine = await engine_from_settings(settings)
         try:
-            budget = CreditBudget(engine, settings.monthly_credits, settings.billing_day, settings.budget_soft_ratio)
+            statistics = Statistics()
+            budget = CreditBudget(
+                engine, settings.monthly_credits, settings.billing_day, settings.budget_soft_ratio, statistics
+            )
             is_tight = await budget.is_tight()
             if is_tight:
                 logger.warning("budget_tight", limit=settings.monthly_credits)
             async with client:
-                yield PollingRun(flow_run, job_name, engine, client, budget, datetime.now(UTC), is_tight)
+                yield PollingRun(flow_run, job_name, engine, client, budget, datetime.now(UTC), is_tight, statistics)
         finally:
             await engine.dispose()
     except PermanentError:

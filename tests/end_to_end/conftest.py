@@ -2,8 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.sandbox_server import RunningSandbox, running_sandbox
 
 from tests.support.prefect_server import PROJECT_ROOT, PrefectServer, migrated_home, running_prefect, wait_until
+from tests.support.sandbox_server import RunningSandbox, running_sandbox
 
 # Looked for in every place where a secret could end up.
 SENTINEL_KEY = "ank_sentinel_5b1d0c9e"
@@ -32,6 +32,11 @@ class Pipeline:
         with closing(sqlite3.connect(self.database)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(sql, parameters)]
+
+    def execute(self, sql: str) -> None:
+        """Change the pipeline's database behind its back."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute(sql)
 
     def log_rows(self, job_name: str | None = None) -> list[dict[str, Any]]:
         """The execution log in order of time, with its JSON column read."""
@@ -89,15 +94,22 @@ def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pipeline(tmp_path: Path, prefect_template: Path) -> Iterator[Pipeline]:
     """A server with everything applied, and no worker yet: a test starts its own."""
-    database = tmp_path / "vibecheck.db"
+    with applied_pipeline(tmp_path, prefect_template) as applied:
+        yield applied
+
+
+@contextmanager
+def applied_pipeline(folder: Path, template: Path) -> Generator[Pipeline]:
+    """An installation in `folder`, applied to a new server from `template`."""
+    database = folder / "vibecheck.db"
     with running_sandbox() as sandbox:
         environment = {
             "ASKNEWS_API_URL": sandbox.base_url,
             "ASKNEWS_API_KEY": SENTINEL_KEY,
             "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
             "VIBECHECK_REQUESTS_PER_SECOND": "100",
-            "VIBECHECK_DATA_DIRECTORY": str(tmp_path / "data"),
+            "VIBECHECK_DATA_DIRECTORY": str(folder / "data"),
         }
-        with running_prefect(tmp_path, prefect_template, environment) as prefect:
+        with running_prefect(folder, template, environment) as prefect:
             prefect.command("deployments", "apply")
             yield Pipeline(prefect, sandbox, database)

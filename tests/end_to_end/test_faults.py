@@ -1,0 +1,134 @@
+"""What the polls do when AskNews does not do what it should, seen through a real worker."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.sandbox import Fault
+from tests.end_to_end.conftest import SENTINEL_KEY, Pipeline, applied_pipeline
+from tests.support.prefect_server import wait_until
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+
+NEWS = "/v1/news/search"
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[Pipeline]:
+    """One installation with a worker for this module: its tests differ in their faults, and each starts its own run."""
+    with applied_pipeline(tmp_path_factory.mktemp("faults"), prefect_template) as pipeline:
+        pipeline.prefect.start_worker("vibecheck")
+        yield pipeline
+
+
+@pytest.fixture
+def pipeline(installation: Pipeline) -> Iterator[Pipeline]:
+    """The module's installation, as if nothing had been polled yet, and without the last test's faults."""
+    installation.execute("DELETE FROM cursors")
+    yield installation
+    installation.sandbox.clear_faults()
+
+
+def test_a_429_is_waited_out_as_asked_and_the_run_is_a_success(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_faults(Fault(kind="rate_limited", path=NEWS, times=1, after=1, retry_after=2))
+    row = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    assert row["status"] == "success"
+    assert row["attempt"] == 1
+
+    def logs() -> str | None:
+        text = pipeline.prefect.command("prefect", "flow-run", "logs", row["execution_id"]).stdout
+        return text if "request_retried" in text else None
+
+    logged = wait_until(logs, seconds=30, what="the retry in the run's logs")
+    assert "caused_by=RateLimited" in logged
+    assert "asked_to_wait_seconds=2" in logged
+
+
+def test_one_page_that_fails_for_ever_costs_only_itself_and_is_fetched_once_it_works(pipeline: Pipeline) -> None:
+    pipeline.execute("DELETE FROM articles")
+    pipeline.sandbox.add_faults(Fault(kind="service_failed", path=NEWS, offset=10, times=4))
+    row = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    assert row["status"] == "partial_failure"
+    assert "page at 10" in row["error_message"]
+    assert row["metadata"]["pages"] > 3
+    (deferred,) = pipeline.query("SELECT * FROM deferred_pages")
+    assert deferred["page_offset"] == 10
+    before = {row["article_id"] for row in pipeline.query("SELECT article_id FROM articles")}
+
+    pipeline.sandbox.clear_faults()
+    row = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    assert row["status"] == "success"
+    assert not pipeline.query("SELECT * FROM deferred_pages")
+    late = [
+        row
+        for row in pipeline.query("SELECT article_id, crawled_at FROM articles")
+        if row["article_id"] not in before and row["crawled_at"] < deferred["window_end"]
+    ]
+    assert late, "the articles of the page that had failed"
+
+
+def test_a_refused_key_fails_the_run_at_once_and_is_printed_nowhere(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_faults(Fault(kind="unauthorized", path=NEWS, times="forever"))
+    asked_before = len(pipeline.sandbox.requests)
+    execution_id = pipeline.run("poll_news/scheduled")
+    row = pipeline.wait_for_row(execution_id)
+    assert row["status"] == "failure"
+    assert row["attempt"] == 1
+    assert "CredentialsRefused" in row["error_message"]
+    assert len(pipeline.sandbox.requests) == asked_before + 1
+    logs = pipeline.prefect.command("prefect", "flow-run", "logs", execution_id).stdout
+    run = httpx.get(f"{pipeline.prefect.api_url}/flow_runs/{execution_id}").text
+    for place in (str(row), logs, run, *(process.output() for process in pipeline.prefect.processes)):
+        assert SENTINEL_KEY not in place
+
+
+def test_bad_records_are_kept_aside_and_the_good_ones_are_stored(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_faults(Fault(kind="malformed_items", path=NEWS, items=3, times=1))
+    row = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    counts = row["metadata"]
+    assert row["status"] == "partial_failure"
+    assert counts["rejected"] == counts["newly_rejected"] == 3
+    assert counts["fetched"] == counts["inserted"] + counts["updated"] + counts["unchanged"] + 3
+    assert len(pipeline.query("SELECT * FROM rejected_records WHERE kind = 'article'")) == 3
+
+
+def test_a_plan_without_stories_is_a_feature_that_is_off_and_no_failure(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_faults(Fault(kind="forbidden", path="/v1/stories", times="forever"))
+    execution_id = pipeline.run("poll_stories/scheduled")
+    row = pipeline.wait_for_row(execution_id)
+    assert row["status"] == "success"
+    assert row["metadata"]["feature"] == "off"
+    assert pipeline.wait_for_state(execution_id, "COMPLETED")["state_name"] == "FeatureOff"
+
+
+def test_a_killed_run_leaves_whole_pages_and_the_next_run_completes_them(pipeline: Pipeline) -> None:
+    pipeline.execute("DELETE FROM articles")
+    pipeline.sandbox.add_faults(Fault(kind="stalled", path=NEWS, offset=20, seconds=120, times=1))
+    execution_id = pipeline.run("poll_news/scheduled")
+
+    def stored() -> int:
+        return pipeline.query("SELECT count(*) AS number FROM articles")[0]["number"]
+
+    wait_until(lambda: stored() == 20, seconds=60, what="the two pages before the one that stalls")
+    process_id = wait_until(
+        lambda: pipeline.prefect.process_of_run(execution_id), seconds=10, what="the flow's own process"
+    )
+    os.kill(process_id, signal.SIGKILL)
+    row = pipeline.wait_for_row(execution_id)
+    assert row["status"] == "failure"
+    assert row["closed_by"] == "hook"
+    assert stored() == 20
+    (cursor,) = pipeline.query("SELECT * FROM cursors WHERE job_name = 'poll_news'")
+    assert cursor["next_offset"] == "20"
+
+    pipeline.sandbox.clear_faults()
+    again = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    assert again["status"] == "success"
+    assert again["metadata"]["caught_up"] is True
+    assert stored() == 20 + again["metadata"]["inserted"]
+    (first,) = pipeline.query("SELECT min(crawled_at) AS first, max(crawled_at) AS last FROM articles")
+    assert first["first"] < cursor["window_end"] < first["last"]
