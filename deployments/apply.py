@@ -3,7 +3,8 @@
 1. Migrate the pipeline's database and seed the tracked entities.
 2. Make the work pools that prefect.yaml names, if they are not there.
 3. `prefect deploy --all`.
-4. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
+4. Note in the database which jobs are expected from now on, and how often.
+5. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from flows.database.entities import seed_entities
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -32,8 +32,10 @@ from rich.table import Table
 
 from deployments.work_pools import PREFECT_FILE, make_work_pools
 from flows.database.engine import DatabaseUnavailable, engine_from_settings
+from flows.database.entities import seed_entities
 from flows.database.migrate import migrate
 from flows.entities import load_tracked
+from flows.execution_log.expectations import sync_expectations
 from flows.logs import configure_logging
 from flows.settings import PROJECT_ROOT, Settings
 
@@ -68,6 +70,7 @@ async def apply(settings: Settings) -> list[DeployedJob]:
     async with get_client() as client:
         await make_work_pools(client)
         await deploy()
+        await expect_deployed_jobs(settings, client)
         return await verify_deployments(client)
 
 
@@ -96,6 +99,15 @@ async def deploy() -> None:
     output, _ = await process.communicate()
     if process.returncode != 0:
         raise ApplyFailed(f"`prefect deploy --all` failed:\n{output.decode(errors='replace')}")
+
+
+async def expect_deployed_jobs(settings: Settings, client: PrefectClient) -> None:
+    """Expect the deployed jobs from now on, so that one that never runs is noticed; and those that are gone no more."""
+    engine = await engine_from_settings(settings)
+    try:
+        await sync_expectations(client, engine)
+    finally:
+        await engine.dispose()
 
 
 async def verify_deployments(client: PrefectClient) -> list[DeployedJob]:

@@ -2,11 +2,9 @@
 
 1. Take the data directory's lock, which every child process inherits: no second `up`, no forgotten child.
 2. Start the Prefect server, and the AskNews sandbox if no credentials are set; wait until both answer.
-3. Apply: database, work pools, deployments. Start the worker, and one run of each job at once.
+3. Apply: database, work pools, deployments. Start the workers, and one run of each job at once.
 4. Show the jobs' last runs until Ctrl-C.
-5. Drain: pause the work pools, wait for the running flows, then stop everything. A second Ctrl-C stops at once.
-
-Draining is needed because Prefect's worker kills its flows on SIGTERM and leaves them Running for ever.
+5. Drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at once.
 """
 
 import asyncio
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
 SANDBOX_KEY = "ank_sandbox"
+WORKER = "worker-"
 SERVER_START_SECONDS = 120.0
 SANDBOX_START_SECONDS = 30.0
 
@@ -68,7 +67,7 @@ async def _run(
         from deployments.live import show_jobs
 
         failed = await show_jobs(settings, children, console, stop_requested)
-        await _drain(console)
+        await _drain(children, console)
         return 1 if failed else 0
     finally:
         stop.cancel()
@@ -100,20 +99,18 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     from prefect import get_client
 
     from deployments.apply import apply
-    from deployments.work_pools import set_work_pools_paused, work_pool_names
+    from deployments.work_pools import work_pool_names
 
     configure_logging(settings, to_prefect=False)
     console.print("Applying: database, work pools, deployments …")
     await apply(settings)
+    for pool in work_pool_names():
+        await children.start(
+            f"{WORKER}{pool}",
+            *("-m", "deployments", "worker", "--pool", pool),
+            environment={**environment, **WORKER_SETTINGS},
+        )
     async with get_client() as client:
-        # The last stop paused them.
-        await set_work_pools_paused(client, paused=False)
-        for pool in work_pool_names():
-            await children.start(
-                f"worker-{pool}",
-                *("-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"),
-                environment={**environment, **WORKER_SETTINGS},
-            )
         await _start_runs(client)
     _print_addresses(console, settings, api_url)
     return settings
@@ -176,20 +173,14 @@ async def _start_runs(client: "PrefectClient") -> None:
         await arun_deployment(job.name, timeout=0, as_subflow=False, tags=["start-up"])
 
 
-async def _drain(console: Console) -> None:
-    """Let no further run start, and wait for those that are going."""
-    from prefect import get_client
-
-    from deployments.work_pools import count_active_runs, set_work_pools_paused
-
-    async with get_client() as client:
-        await set_work_pools_paused(client, paused=True)
-        announced = 0
-        while running := await count_active_runs(client):
-            if running != announced:
-                console.print(f"Waiting for {running} running flow(s); Ctrl-C again stops at once …")
-                announced = running
-            await asyncio.sleep(0.5)
+async def _drain(children: Children, console: Console) -> None:
+    """Tell the workers to take no further run, and wait for the runs that they have."""
+    workers = [child for child in children.running if child.name.startswith(WORKER)]
+    for worker in workers:
+        worker.signal_process(signal.SIGTERM)
+    console.print("Letting running flows finish; Ctrl-C again stops at once …")
+    for worker in workers:
+        await worker.process.wait()
 
 
 def _on_stop_signals(stop_requested: asyncio.Event, children: Children, console: Console) -> None:

@@ -28,21 +28,23 @@ class Child:
         """Whether the process has not ended."""
         return self.process.returncode is None
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and its children. One that has ended already is left alone."""
+    def kill(self) -> None:
+        """End the process and whatever is left of its children at once."""
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def signal_process(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone: a worker's or server's children are its own to stop."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
 
     async def stop(self, *, wait_seconds: float) -> None:
         """Ask the process to end, and end it after `wait_seconds`."""
         if self.is_running:
-            # Only the process itself: a worker's or server's children are its own to stop.
-            with suppress(ProcessLookupError):
-                self.process.send_signal(signal.SIGTERM)
+            self.signal_process(signal.SIGTERM)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), wait_seconds)
-        # Whatever is left of the group, so that no process stays behind.
-        self.signal(signal.SIGKILL)
+        self.kill()
         await self.process.wait()
 
 
@@ -81,7 +83,7 @@ class Children:
     def kill(self) -> None:
         """End everything at once."""
         for child in reversed(self.running):
-            child.signal(signal.SIGKILL)
+            child.kill()
 
 
 async def wait_until(is_ready: Callable[[], "asyncio.Future[bool] | bool"], child: Child, *, seconds: float) -> None:

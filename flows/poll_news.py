@@ -15,8 +15,8 @@ from flows.database.articles import store_articles
 from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.execution_log.hooks import monitored
 from flows.misfire import misfire
+from flows.naming import run_name
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
-from flows.polling.naming import run_name
 from flows.polling.pages import poll_scopes
 from flows.polling.retries import ATTEMPTS, BACKOFF_SECONDS, JITTER_FACTOR, retry_if_temporary
 from flows.polling.run import PollingRun, polling_run

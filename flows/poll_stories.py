@@ -17,8 +17,8 @@ from flows.database.stories import store_stories
 from flows.entities import EntityMatcher, load_tracked
 from flows.execution_log.hooks import monitored
 from flows.misfire import misfire
+from flows.naming import run_name
 from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
-from flows.polling.naming import run_name
 from flows.polling.pages import poll_scopes
 from flows.polling.retries import ATTEMPTS, BACKOFF_SECONDS, JITTER_FACTOR, retry_if_temporary
 from flows.polling.run import PollingRun, polling_run

@@ -1,0 +1,69 @@
+"""The status flow: what the log cannot know by itself is filled in, every job is judged, and changes are told.
+
+It runs on a work pool of its own, apart from the workers that it watches.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import structlog
+from prefect import flow, get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.states import Completed
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import engine_from_settings
+from flows.execution_log.expectations import sync_expectations
+from flows.execution_log.hooks import monitored
+from flows.execution_log.reconcile import reconcile
+from flows.logs import bind_run, configure_logging
+from flows.misfire import misfire
+from flows.naming import run_name
+from flows.settings import Settings, load_settings
+
+JOB_NAME = "pipeline_status"
+
+logger = structlog.stdlib.get_logger()
+
+
+@monitored
+@flow(name=JOB_NAME, flow_run_name=run_name, timeout_seconds=240)
+async def pipeline_status(
+    misfire_grace_seconds: Annotated[
+        int, Field(ge=1, description="A scheduled run that starts later than this does no work; the next one does.")
+    ] = 60,
+) -> State[Any]:
+    """Compare the log with Prefect, repair it, judge every monitored job, and report what has changed.
+
+    Its state names the result, so that `prefect flow-run ls` is enough to see it: `Healthy` or `Unhealthy`.
+    """
+    if skipped := misfire(misfire_grace_seconds):
+        return skipped
+    settings = load_settings()
+    configure_logging(settings)
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        bind_run(context.flow_run.id, JOB_NAME)
+    async with _engine(settings) as engine, get_client() as client:
+        synced = await sync_expectations(client, engine)
+        reconciled = await reconcile(client, engine)
+    details = {
+        "jobs": list(synced.jobs),
+        "repaired": reconciled.repaired,
+        "lost": reconciled.lost,
+        "missed": reconciled.missed,
+    }
+    logger.info("status_finished", **details)
+    return Completed(message="reconciled", data=details)
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncGenerator[AsyncEngine]:
+    engine = await engine_from_settings(settings)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
