@@ -83,7 +83,10 @@ async def _engine_from_block(name: str) -> AsyncEngine:
     information = connector.connection_info
     url = information.create_url() if isinstance(information, ConnectionComponents) else make_url(str(information))
     # What the operator put into the block wins over what we would choose.
-    connector.connect_args = {**_connect_arguments(url), **(connector.connect_args or {})}
+    ours, theirs = _connect_arguments(url), connector.connect_args or {}
+    connector.connect_args = {**ours, **theirs}
+    if "server_settings" in ours and "server_settings" in theirs:
+        connector.connect_args["server_settings"] = {**ours["server_settings"], **theirs["server_settings"]}
     return _configured(connector.get_engine(**_engine_options(url)))
 
 
