@@ -49,9 +49,10 @@ def worker(
     ] = None,
 ) -> int:
     """Execute runs as processes. SIGTERM drains it: no further run starts, and those that are going end first."""
+    settings = _settings()
     from deployments.worker import run_worker
 
-    return asyncio.run(run_worker(_settings(), pool=pool, limit=limit, name=name, polled_file=polled_file))
+    return asyncio.run(run_worker(settings, pool=pool, limit=limit, name=name, polled_file=polled_file))
 
 
 @app.command
@@ -102,10 +103,14 @@ def _settings() -> Settings:
     try:
         return load_settings()
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}" for problem in error.errors()
-        ]
+        lines = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
         raise SystemExit("The settings are not usable:\n  " + "\n  ".join(lines)) from None
+
+
+def _variable(location: str) -> str:
+    """The environment variable of a validation problem, which names the field or, where there is one, its alias."""
+    is_field = location in Settings.model_fields
+    return f"{Settings.model_config.get('env_prefix', '')}{location}".upper() if is_field else location
 
 
 def main() -> None:

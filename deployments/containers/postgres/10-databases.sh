@@ -1,0 +1,15 @@
+#!/bin/bash
+# Runs once, when the data volume is empty: one database and one role for Prefect, one of each for the pipeline.
+# Neither role may enter the other's database. Prefect's migrations need pg_trgm.
+psql --set ON_ERROR_STOP=1 --quiet --username "${POSTGRES_USER:-postgres}" --dbname postgres \
+  --set prefect_password="${POSTGRES_PREFECT_PASSWORD:?}" \
+  --set vibecheck_password="${POSTGRES_VIBECHECK_PASSWORD:?}" <<'SQL'
+CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';
+CREATE DATABASE prefect OWNER prefect;
+REVOKE ALL ON DATABASE prefect FROM PUBLIC;
+CREATE ROLE vibecheck LOGIN PASSWORD :'vibecheck_password';
+CREATE DATABASE vibecheck OWNER vibecheck;
+REVOKE ALL ON DATABASE vibecheck FROM PUBLIC;
+\connect prefect
+CREATE EXTENSION pg_trgm;
+SQL

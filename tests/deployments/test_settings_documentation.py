@@ -1,0 +1,77 @@
+"""What the documents say about the settings is what the code does."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deployments import settings_document
+from deployments.__main__ import app
+from flows.settings import PROJECT_ROOT, Settings, load_settings
+
+REMAKE = "remake it with `python -m deployments.settings_document`"
+
+
+@pytest.mark.parametrize(
+    ("path", "make"),
+    [
+        (settings_document.DOCUMENT, settings_document.document),
+        (settings_document.EXAMPLE, settings_document.example),
+    ],
+    ids=["settings.md", ".env.example"],
+)
+def test_the_file_is_what_the_settings_class_says(path: Path, make: Callable[[], str]) -> None:
+    assert path.read_text() == make(), REMAKE
+
+
+def test_every_setting_has_a_description_and_a_variable_of_its_own() -> None:
+    variables = settings_document.settings_variables()
+
+    assert len({variable.name for variable in variables}) == len(Settings.model_fields)
+    assert [variable.name for variable in variables if not variable.effect] == []
+
+
+def test_the_documented_variable_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in settings_document.settings_variables():
+        if variable.allowed.startswith(("text", "secret")):
+            monkeypatch.setenv(variable.name, "documented")
+
+    read = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]  # pydantic-settings' own argument
+
+    assert read.asknews_client_id == "documented"
+    assert read.database_block == "documented"
+    assert read.asknews_api_key is not None
+    assert read.asknews_api_key.get_secret_value() == "documented"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VIBECHECK_RETENTION_DAYS", "soon"),
+        ("VIBECHECK_BILLING_DAY", "31"),
+        ("VIBECHECK_LOG_LEVEL", "loud"),
+        ("VIBECHECK_NOT_STARTED_IS_HEALTHY", "perhaps"),
+    ],
+)
+def test_a_wrong_value_stops_with_a_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    load_settings.cache_clear()
+
+    with pytest.raises(SystemExit, match=rf"(?s)not usable.*{variable}: Input should be"):
+        app(["resume"])
+
+
+def test_a_wrong_value_ends_a_worker_before_it_asks_any_server() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments", "worker", "--pool", "vibecheck"],
+        env={"VIBECHECK_RETENTION_DAYS": "soon", "PATH": "/usr/bin:/bin"},
+        cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("The settings are not usable:\n  VIBECHECK_RETENTION_DAYS: Input should be")
+    assert "Traceback" not in done.stderr
