@@ -1,7 +1,7 @@
 """What the health report asks of the execution log, beyond what `flows.database.log` answers.
 
-The report is read again and again, so every question is an index lookup or walks no more of an index than the answer
-(or, for the gaps, the stretch of time that is asked about) is long, however old the log is.
+The report is read again and again, so what a question costs must not grow with the log's age: it is an index lookup, or
+walks an index over the time that it is about (a window, or the time since the job last delivered).
 """
 
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ async def long_pauses(
         select(literal(start, UtcDateTime()).label("at")),
         _delivered(job_name).where(ExecutionLog.started_at > start, ExecutionLog.started_at < end),
     ).subquery()
-    following = func.lead(at.c.at, 1, literal(end, UtcDateTime())).over(order_by=at.c.at)
+    following = func.lead(at.c.at, 1, literal(end, UtcDateTime()), type_=UtcDateTime()).over(order_by=at.c.at)
     pause = select(at.c.at.label("start"), following.label("end")).subquery()
     rows = await connection.execute(
         select(pause.c.start, pause.c.end)

@@ -54,10 +54,9 @@ def explain_job(job: JobReport, now: datetime) -> str:
             return f"Stuck: a run has been going for {going}, and the next one is due {every}."
         case _, "failing":
             return f"Failing since {_when(verdict.since, now)}: " + _last_success(job, now)
-        case _ if every:
-            return f"Ran {age} ago; expected {every}."
         case _:
-            return f"Ran {age} ago; nothing schedules it."
+            expectation = f"expected {every}" if every else "nothing schedules it"
+            return f"Ran {age} ago; {expectation}." + _last_outcome(job)
 
 
 def explain_warning(warning: WarningCode, job: JobReport, report: Report) -> str:
@@ -109,6 +108,12 @@ def _be(jobs: Sequence[str]) -> str:
 
 def _when(moment: datetime | None, now: datetime) -> str:
     return "an unknown time" if moment is None else clock(moment, now)
+
+
+def _last_outcome(job: JobReport) -> str:
+    if job.last_failure is None:
+        return ""
+    return " Its last run failed." if job.last_failure.status == "failure" else " Its last run failed in part."
 
 
 def _last_success(job: JobReport, now: datetime) -> str:
