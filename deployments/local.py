@@ -85,7 +85,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     environment = client_environment(api_url=api_url, home=settings.data_directory / "prefect")
     os.environ.update(environment)
 
-    console.print("Starting the Prefect server (its first start migrates its database, which takes a while) …")
+    console.print("Starting the Prefect server; the first start migrates its database …")
     server = await children.start(
         "prefect-server",
         *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api_port)),
@@ -154,17 +154,17 @@ async def _answers(url: str) -> bool:
 
 def _print_addresses(console: Console, settings: Settings, api_url: str) -> None:
     home = settings.data_directory
-    console.print(f"\nPrefect UI       [link]{api_url.removesuffix('/api')}[/link]")
-    console.print(f"Database         {make_url(settings.effective_database_url()).render_as_string()}")
-    console.print(f"Logs             {home / 'logs'}")
-    console.print(
-        f"For Prefect's own commands, in another terminal:  export PREFECT_API_URL={api_url}  "
-        "&&  .venv/bin/prefect flow-run ls\n"
-    )
+    for name, address in (
+        ("Prefect UI", api_url.removesuffix("/api")),
+        ("Database", make_url(settings.effective_database_url()).render_as_string()),
+        ("Logs", str(home / "logs")),
+        ("Prefect CLI", f"export PREFECT_API_URL={api_url} && .venv/bin/prefect flow-run ls"),
+    ):
+        console.print(f"{name:<12} {address}", soft_wrap=True, highlight=False)
 
 
 async def _start_runs(client: "PrefectClient") -> None:
-    """One run of each polling job at once, through its worker; their schedules go on beside it."""
+    """One run of each job at once, through its worker; their schedules go on beside it."""
     from prefect.deployments import arun_deployment
 
     from deployments.apply import read_jobs

@@ -80,7 +80,7 @@ class NewsFeed:
         if archive:
             run.statistics.archive_requests += 1
             logger.warning("archive_needed", window_start=str(window.start), credits=ARCHIVE_CREDITS)
-        return await fetch_news_page(run.client, run.budget, self._names, window, offset, self.page_size, archive)
+        return await fetch_news_page(run.client, run.budget, self._names, window, offset, self._page_size, archive)
 
     async def store(self, connection: AsyncConnection, page: Page[Article]) -> None:
         """The page's articles, their links and rejects, within the caller's transaction."""

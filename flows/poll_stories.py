@@ -85,7 +85,7 @@ class StoriesFeed:
         """One page, after all retries."""
         run = self._run
         return await fetch_stories_page(
-            run.client, run.budget, self._entity, window, offset, self.page_size, self._reddit_threads
+            run.client, run.budget, self._entity, window, offset, self._page_size, self._reddit_threads
         )
 
     async def store(self, connection: AsyncConnection, page: Page[Story]) -> None:

@@ -41,7 +41,7 @@ from flows.database.expectations import (
 )
 from flows.database.types import canonical_json
 from flows.execution_log.flow_runs import PAGE, flow_names, server_now
-from flows.health.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
+from flows.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 
 MONITORED_TAG = "monitored"
 _TICK_OF_A_CLOCK = timedelta(microseconds=1)

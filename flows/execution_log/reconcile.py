@@ -30,7 +30,7 @@ from flows.execution_log.lost_runs import LOST, Patience, end_lost_runs
 from flows.execution_log.merge import CLAIMS, RUNNING
 from flows.execution_log.record import Closing, Fact, record
 from flows.execution_log.ticks import expected_ticks, missed
-from flows.health.schedules import InvalidSchedule
+from flows.schedules import InvalidSchedule
 
 STATUS_JOB = "pipeline_status"
 SCOPE = "reconcile"

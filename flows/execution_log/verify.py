@@ -19,7 +19,7 @@ from flows.database.log import LogRow, read_rows, rows_between
 from flows.execution_log.expectations import LiveJob, current_entry, last_entry, read_live_jobs
 from flows.execution_log.flow_runs import flow_names, of_jobs, runs_due, server_now
 from flows.execution_log.verify_timeline import Evidence, JobAccount, Window, account_for
-from flows.health.schedules import InvalidSchedule, longest_gap_seconds
+from flows.schedules import InvalidSchedule, longest_gap_seconds
 
 # The reconciler comes every 5 minutes, and gives a run 5 minutes to start: by then, all is accounted for.
 GRACE = timedelta(minutes=10)

@@ -18,7 +18,7 @@ from flows.execution_log.flow_runs import TERMINAL
 from flows.execution_log.merge import CLAIMS, RUNNING
 from flows.execution_log.outcome import outcome_of
 from flows.execution_log.ticks import expected_ticks
-from flows.health.schedules import InvalidSchedule
+from flows.schedules import InvalidSchedule
 
 MISSED = "missed"
 # The class of what is not over yet, and young enough for that; and of what should be accounted for and is not.

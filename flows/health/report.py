@@ -16,7 +16,7 @@ from flows.database.expectations import SeenJob, read_jobs
 from flows.database.health import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
 from flows.database.log import LogRow, latest_run_of_each_job, open_rows
 from flows.health.rules import ExpectedJob, JobFacts, Limits, Outcome, OverallVerdict, Verdict, judge, judge_all
-from flows.health.schedules import ScheduleSpec, ticks_between
+from flows.schedules import ScheduleSpec, ticks_between
 from flows.settings import Settings
 
 # The job that reconciles the log and sends the alarms: with it silent, nobody does.

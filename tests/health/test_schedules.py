@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
-from flows.health.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds, ticks_between
+from flows.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds, ticks_between
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 HOURS_IN_SECONDS = 3_600.0
@@ -102,6 +102,12 @@ def test_an_hour_that_is_skipped_or_repeated_is_treated_as_prefect_treats_it() -
     spring, autumn = datetime(2026, 3, 8, 5, tzinfo=UTC), datetime(2026, 11, 1, 4, tzinfo=UTC)
     assert len(ticks_between([hourly], spring, spring + 5 * HOUR)) == 5
     assert len(ticks_between([hourly], autumn, autumn + 5 * HOUR)) == 4  # the second 1 o'clock is left out
+
+
+def test_no_tick_comes_before_the_start_though_prefect_names_one_when_clocks_go_forward() -> None:
+    hourly = spec(cron="0 * * * *", timezone="America/New_York")
+    start = datetime(2026, 3, 8, 6, 30, tzinfo=UTC)
+    assert ticks_between([hourly], start, start + 2 * HOUR) == [start + 30 * MINUTE, start + 90 * MINUTE]
 
 
 def test_day_of_month_and_weekday_can_be_joined_by_and() -> None:
