@@ -3,8 +3,9 @@
 1. Migrate the pipeline's database and seed the tracked entities.
 2. Make the work pools that prefect.yaml names, if they are not there.
 3. `prefect deploy --all`.
-4. Note in the database which jobs are expected from now on, and how often.
-5. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
+4. Make the server's automations, and the block that they notify through.
+5. Note in the database which jobs are expected from now on, and how often.
+6. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
 """
 
 import asyncio
@@ -30,12 +31,14 @@ from prefect.client.schemas.sorting import FlowRunSort
 from rich.console import Console
 from rich.table import Table
 
+from deployments.automations import apply_automations
 from deployments.work_pools import PREFECT_FILE, make_work_pools
 from flows.database.engine import DatabaseUnavailable, engine_from_settings
 from flows.database.entities import seed_entities
 from flows.database.migrate import migrate
 from flows.entities import load_tracked
 from flows.execution_log.expectations import sync_expectations
+from flows.health.receiver import InvalidReceiver
 from flows.logs import configure_logging
 from flows.settings import PROJECT_ROOT, Settings
 
@@ -64,12 +67,14 @@ class DeployedJob:
 async def apply(settings: Settings) -> list[DeployedJob]:
     """Do all steps, and give the monitored deployments.
 
-    Raises DatabaseUnavailable, or ApplyFailed when `prefect deploy` fails or the server does not answer.
+    Raises DatabaseUnavailable, InvalidReceiver for a wrong VIBECHECK_NOTIFICATION, or ApplyFailed when `prefect deploy`
+    fails or the server does not answer.
     """
     await prepare_database(settings)
     async with get_client() as client:
         await make_work_pools(client)
         await deploy()
+        await apply_automations(client, settings)
         await expect_deployed_jobs(settings, client)
         return await verify_deployments(client)
 
@@ -183,7 +188,7 @@ async def run_apply(settings: Settings) -> int:
     console = Console()
     try:
         jobs = await apply(settings)
-    except (ApplyFailed, DatabaseUnavailable) as error:
+    except (ApplyFailed, DatabaseUnavailable, InvalidReceiver) as error:
         console.print(f"[red]{error}", highlight=False)
         return 1
     table = Table("deployment", "schedule", "next run", "planned runs")

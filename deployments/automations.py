@@ -1,0 +1,247 @@
+"""The Prefect server's automations, brought to what automations.yaml and the monitored deployments ask for.
+
+Prefect has no idempotent way to do so: names are not unique, creating twice makes two, and writing one that has not
+changed restarts its timer. So:
+
+1. Read the monitored deployments, and expand the file: one automation for each job, work pool or installation.
+2. Read the automations that carry our mark, which a user's own never do.
+3. Compare each pair in a canonical form, without identifiers and without `enabled`, which is the operator's.
+4. Create what is missing, write what differs, delete duplicates and what is no longer wanted.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+import yaml
+from prefect.client.orchestration import PrefectClient
+from prefect.events.schemas.automations import Automation, AutomationCore
+from prefect.settings import PREFECT_UI_URL
+
+from deployments.notifications import receiver_block
+from flows.execution_log.expectations import MONITORED_TAG, read_live_jobs
+from flows.execution_log.flow_runs import server_now
+from flows.health.report import STATUS_FLOW
+from flows.health.wording import duration
+from flows.health.work_pools import Placement, names_in, read_placements
+from flows.schedules import ScheduleSpec, longest_gap_seconds
+from flows.settings import Settings
+
+FILE = Path(__file__).parent / "automations.yaml"
+OWNER = "vibecheck.pipeline"
+MARK = "Made by `vibecheck apply`, which undoes edits, but leaves on and off to you."
+
+# On top of 2 intervals: what a run may start late, and take.
+GRACE_SECONDS = 60.0
+# The status flow is silent after this many of its intervals; a job is given as long, so that the status flow, while it
+# is alive, is always the first to report it.
+STATUS_INTERVALS = 3
+# A run is lost when it has missed this many heartbeats.
+MISSED_HEARTBEATS = 3
+# A proactive trigger cannot be shorter.
+SHORTEST_SILENCE_SECONDS = 10.0
+SEND = "send-notification"
+FOREVER_SECONDS = 10 * 365 * 86_400
+
+logger = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A monitored job that has a schedule, and the longest time between its runs."""
+
+    name: str
+    interval_seconds: float
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The names of the automations that were created, updated and deleted, and of those that were right already."""
+
+    created: Sequence[str]
+    updated: Sequence[str]
+    deleted: Sequence[str]
+    unchanged: Sequence[str]
+
+
+async def apply_automations(client: PrefectClient, settings: Settings) -> Changes:
+    """Bring the server's automations to what is wanted, and say what was changed. Applying again changes nothing.
+
+    Without a receiver for notifications, those that would send one are left out, and a warning tells how to set one.
+    Raises InvalidReceiver if the configured receiver cannot be used.
+    """
+    jobs = await scheduled_jobs(client)
+    placements = await read_placements(client)
+    block_id = await receiver_block(client, settings)
+    wanted = expand(load(), jobs, placements, block_id, reminder_seconds=settings.reminder_seconds)
+    changes = await _write(client, wanted, await client.read_resource_related_automations(OWNER))
+    logger.info(
+        "automations_applied",
+        **{name: list(getattr(changes, name)) for name in ("created", "updated", "deleted")},
+        unchanged=len(changes.unchanged),
+    )
+    return changes
+
+
+async def scheduled_jobs(client: PrefectClient) -> list[Job]:
+    """The monitored jobs that have a schedule. A paused job is one of them: it may be resumed without an apply."""
+    now = await server_now(client)
+    jobs: list[Job] = []
+    for live in await read_live_jobs(client, now):
+        specs = [cast("ScheduleSpec", {**spec, "active": live.paused or spec["active"]}) for spec in live.schedule]
+        if (interval := longest_gap_seconds(specs, now)) is not None:
+            jobs.append(Job(live.job_name, interval))
+    return jobs
+
+
+def load(file: Path = FILE) -> Sequence[Mapping[str, Any]]:
+    """The entries of the file, not yet expanded."""
+    return yaml.safe_load(file.read_text())["automations"]
+
+
+def expand(
+    entries: Iterable[Mapping[str, Any]],
+    jobs: Sequence[Job],
+    placements: Sequence[Placement],
+    block_id: UUID | None,
+    *,
+    reminder_seconds: float,
+) -> list[AutomationCore]:
+    """The automations for these jobs. Those that send a notification do so through the block, or are left out."""
+    wanted: list[AutomationCore] = []
+    common = _common_values(jobs, placements, reminder_seconds)
+    for entry in entries:
+        if block_id is None and any(action["type"] == SEND for action in entry["actions"]):
+            continue
+        actions = [
+            {**action, "block_document_id": block_id} if action["type"] == SEND else action
+            for action in entry["actions"]
+        ]
+        for values in _values_for_each(entry.get("for_each"), jobs, placements):
+            content = _fill({**entry, "actions": actions}, common | values)
+            content |= {"description": f"{content['description']} {MARK}", "owner_resource": OWNER, "tags": []}
+            wanted.append(AutomationCore.model_validate(content))
+    return wanted
+
+
+def silence_seconds(job: Job, jobs: Iterable[Job]) -> float:
+    """After how long a silence the server itself reports `job`."""
+    if job.name == STATUS_FLOW:
+        return max(STATUS_INTERVALS * job.interval_seconds, SHORTEST_SILENCE_SECONDS)
+    intervals = 2 * job.interval_seconds
+    for other in jobs:
+        if other.name == STATUS_FLOW:
+            intervals = max(intervals, STATUS_INTERVALS * other.interval_seconds)
+    return intervals + GRACE_SECONDS
+
+
+def canonical(automation: AutomationCore) -> str:
+    """What two automations that do the same have in common, whatever the order of their lists."""
+    return json.dumps(
+        _sorted(automation.model_dump(mode="json", exclude={"id", "enabled", "owner_resource"})), sort_keys=True
+    )
+
+
+async def _write(client: PrefectClient, wanted: Sequence[AutomationCore], existing: Iterable[Automation]) -> Changes:
+    created, updated, deleted, unchanged = list[str](), list[str](), list[str](), list[str]()
+    by_name: dict[str, list[Automation]] = {}
+    for automation in existing:
+        by_name.setdefault(automation.name, []).append(automation)
+    for automation in wanted:
+        # Of duplicates (two applies at once) the one that is right is kept, as its timer is running.
+        same = sorted(by_name.pop(automation.name, []), key=lambda one: canonical(one) != canonical(automation))
+        for duplicate in same[1:]:
+            await client.delete_automation(duplicate.id)
+            deleted.append(duplicate.name)
+        if not same:
+            await client.create_automation(automation)
+            created.append(automation.name)
+        elif canonical(same[0]) != canonical(automation):
+            await client.update_automation(
+                same[0].id, automation.model_copy(update={"enabled": same[0].enabled, "owner_resource": None})
+            )
+            updated.append(automation.name)
+        else:
+            unchanged.append(automation.name)
+    for unwanted in (automation for same in by_name.values() for automation in same):
+        await client.delete_automation(unwanted.id)
+        deleted.append(unwanted.name)
+    return Changes(created, updated, deleted, unchanged)
+
+
+def _common_values(jobs: Sequence[Job], placements: Sequence[Placement], reminder_seconds: float) -> dict[str, Any]:
+    heartbeat = MISSED_HEARTBEATS * max((placement.heartbeat_seconds for placement in placements), default=0.0)
+    return {
+        "monitored_tag": MONITORED_TAG,
+        "ui_url": (PREFECT_UI_URL.value() or "").rstrip("/"),
+        "reminder": duration(reminder_seconds),
+        "reminder_seconds": reminder_seconds,
+        "forever_seconds": FOREVER_SECONDS,
+        "heartbeat_silence": duration(heartbeat),
+        "heartbeat_silence_seconds": heartbeat,
+        "jobs_and_silences": "\n".join(
+            f"{job.name}, every {duration(job.interval_seconds)}: within {duration(silence_seconds(job, jobs))}"
+            for job in jobs
+            if job.name != STATUS_FLOW
+        ),
+    }
+
+
+def _values_for_each(
+    what: str | None, jobs: Sequence[Job], placements: Sequence[Placement]
+) -> Iterator[dict[str, Any]]:
+    """The values of each automation that an entry stands for."""
+    match what:
+        case None:
+            # One for the installation, as long as there is something to watch.
+            if placements:
+                yield {}
+        case "job" | "status_flow":
+            for job in jobs:
+                if (job.name == STATUS_FLOW) == (what == "status_flow"):
+                    silence = silence_seconds(job, jobs)
+                    yield {
+                        "job": job.name,
+                        "interval": duration(job.interval_seconds),
+                        "silence": duration(silence),
+                        "silence_seconds": silence,
+                    }
+        case "work_pool":
+            for pool in sorted({placement.work_pool for placement in placements if placement.work_pool}):
+                yield {"work_pool": pool, "work_pool_jobs": ", ".join(names_in(placements, pool))}
+        case _:
+            raise ValueError(f"automations.yaml: for_each must be job, status_flow or work_pool, not {what!r}")
+
+
+def _fill(value: Any, values: Mapping[str, Any]) -> Any:
+    """`value` with its `${…}` filled in; a text that is nothing else becomes the value itself."""
+    match value:
+        case str():
+            whole = Template(value)
+            names = whole.get_identifiers()
+            if len(names) == 1 and value == f"${{{names[0]}}}":
+                return values[names[0]]
+            return whole.substitute(values)
+        case list():
+            return [_fill(item, values) for item in cast("list[Any]", value)]
+        case dict():
+            return {key: _fill(item, values) for key, item in cast("dict[str, Any]", value).items()}
+        case _:
+            return value
+
+
+def _sorted(value: Any) -> Any:
+    match value:
+        case list():
+            return sorted(
+                (_sorted(item) for item in cast("list[Any]", value)), key=lambda item: json.dumps(item, sort_keys=True)
+            )
+        case dict():
+            return {key: _sorted(item) for key, item in cast("dict[str, Any]", value).items() if key != "id"}
+        case _:
+            return value

@@ -1,0 +1,241 @@
+"""What the status flow tells the world: events, one message, a table in Prefect's UI, and a ping to a watcher."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import httpx
+import structlog
+from prefect.artifacts import acreate_table_artifact
+from prefect.client.orchestration import PrefectClient
+from prefect.events.schemas.events import Event
+from prefect.settings import PREFECT_UI_URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import reading
+from flows.database.expectations import read_jobs
+from flows.database.monitored import (
+    TransitionRow,
+    VerdictRow,
+    mark_sent,
+    note_notified,
+    read_verdicts,
+    unsent_transitions,
+)
+from flows.database.transitions import outage_began
+from flows.health.messages import Message, Notice, message_of, notice_of, reminder_of
+from flows.health.receiver import InvalidReceiver, NotDelivered, send
+from flows.health.report import STATUS_FLOW, Report
+from flows.health.wording import clock, explain_all, explain_job
+from flows.settings import Settings
+
+ARTIFACT_KEY = "pipeline-status"
+PING_SECONDS = 5.0
+# More changes than that at once are told in the next message.
+MOST_CHANGES = 200
+
+logger = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True)
+class Published:
+    """The message, if there was one to send. `is_told` is False if there is trouble that nobody could be told of."""
+
+    message: Message | None
+    is_told: bool
+
+
+async def publish(client: PrefectClient, engine: AsyncEngine, settings: Settings, report: Report) -> Published:
+    """Tell what `judge` has changed, and what is due for a reminder. Safe to repeat.
+
+    1. Read the untold changes of verdict, and the jobs whose last message is a reminder's interval ago.
+    2. Emit an event for each change. Its id is the change's own, so that a repeated one is one.
+    3. Send one message for all. Only when the receiver has taken it are the changes told; else the next status flow
+       tries again. Without a receiver there is nobody to tell.
+    4. Say that each job has been judged: unless there was something to tell and it could not be delivered, in which
+       case the server's own second path goes off.
+    5. Put the report into Prefect's UI.
+
+    Raises DatabaseUnavailable; what concerns the receiver or Prefect is logged and tried again by the next run.
+    """
+    changes, verdicts, notices, links = await _read(engine, settings, report)
+    # Of a job that was retired meanwhile nobody wants to hear.
+    current = [change for change in changes if change.job_name in verdicts]
+    await _emit(client, [_event_of(change, notices.get(change.job_name)) for change in current])
+    message = message_of(list(notices.values()), report, links) if notices else None
+    delivered = message is None or await _deliver(settings, message)
+    if delivered:
+        async with engine.begin() as connection:
+            for change in changes:
+                await mark_sent(connection, change.id)
+            for job_name in notices:
+                await note_notified(connection, job_name)
+    untold = set[str]() if delivered else {*notices, STATUS_FLOW}
+    await _emit(client, [_judged(name, verdict, report) for name, verdict in verdicts.items() if name not in untold])
+    await _show(report)
+    is_unhealthy = any(verdict.status == "unhealthy" for verdict in verdicts.values())
+    return Published(message, is_told=delivered and not (is_unhealthy and settings.notification is None))
+
+
+async def _read(
+    engine: AsyncEngine, settings: Settings, report: Report
+) -> tuple[Sequence[TransitionRow], Mapping[str, VerdictRow], dict[str, Notice], dict[str, str]]:
+    async with reading(engine) as connection:
+        changes = await unsent_transitions(connection, MOST_CHANGES)
+        verdicts = await read_verdicts(connection)
+        ui_url = (PREFECT_UI_URL.value() or "").rstrip("/")
+        links = {
+            name: f"{ui_url}/deployments/deployment/{job.deployment_id}"
+            for name, job in (await read_jobs(connection)).items()
+            if job.deployment_id is not None and ui_url
+        }
+        notices: dict[str, Notice] = {}
+        for name, verdict in verdicts.items():
+            own = [change for change in changes if change.job_name == name]
+            notice = notice_of(own, report.at) if own else None
+            if notice is None and _is_reminder_due(verdict, settings, report.at) and name in report.jobs:
+                began = await outage_began(connection, name) or verdict.status_since
+                notice = reminder_of(verdict, began, explain_job(report.jobs[name], report.at), report.at)
+            if notice is not None:
+                notices[name] = notice
+    return changes, verdicts, notices, links
+
+
+def _is_reminder_due(verdict: VerdictRow, settings: Settings, now: datetime) -> bool:
+    return (
+        verdict.status == "unhealthy"
+        and verdict.last_notified_at is not None
+        and now >= verdict.last_notified_at + timedelta(seconds=settings.reminder_seconds)
+    )
+
+
+async def _deliver(settings: Settings, message: Message) -> bool:
+    if settings.notification is None:
+        logger.warning("nobody_to_notify", subject=message.subject, explanation="VIBECHECK_NOTIFICATION is not set.")
+        return True
+    try:
+        await send(settings, subject=message.subject, body=message.body)
+    except (NotDelivered, InvalidReceiver) as error:
+        logger.error(  # noqa: TRY400  # the traceback would show the receiver's address
+            "notification_not_delivered", subject=message.subject, error=str(error), explanation="It is tried again."
+        )
+        return False
+    logger.info("notification_delivered", subject=message.subject)
+    return True
+
+
+def _event_of(change: TransitionRow, notice: Notice | None) -> Event:
+    """The event of one change of verdict."""
+    if change.to_status == "unhealthy":
+        kind = change.reason if change.reason in ("failing", "stuck") else "overdue"
+    else:
+        kind = "recovered" if change.from_status == "unhealthy" and change.to_status == "healthy" else change.to_status
+    return Event(
+        id=uuid5(NAMESPACE_URL, f"vibecheck:transition:{change.id}:{change.noticed_at.isoformat()}"),
+        occurred=change.noticed_at,  # pyright: ignore[reportArgumentType]  # any datetime will do
+        event=f"vibecheck.job.{kind}",
+        resource=_resource(change.job_name, change.to_status),  # pyright: ignore[reportArgumentType]
+        payload={
+            "at": change.at.isoformat(),
+            "from_status": change.from_status,
+            "to_status": change.to_status,
+            "reason": change.reason,
+            "subject": f"VibeCheck: {notice.headline}" if notice else None,
+            "body": notice.text if notice else None,
+            **change.details,
+        },
+    )
+
+
+def _judged(job_name: str, verdict: VerdictRow, report: Report) -> Event:
+    return Event(
+        id=uuid5(NAMESPACE_URL, f"vibecheck:judged:{job_name}:{report.at.isoformat()}"),
+        event="vibecheck.job.judged",
+        resource=_resource(job_name, verdict.status),  # pyright: ignore[reportArgumentType]
+        payload={"status": verdict.status, "reason": verdict.reason},
+    )
+
+
+def _resource(job_name: str, status: str) -> dict[str, str]:
+    return {
+        "prefect.resource.id": f"vibecheck.job.{job_name}",
+        "prefect.resource.name": job_name,
+        "vibecheck.status": status,
+    }
+
+
+async def _emit(client: PrefectClient, events: Sequence[Event]) -> None:
+    """Hand events to the server, and know that it has them: `emit_event` would only put them into a queue."""
+    if not events:
+        return
+    try:
+        await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
+    except httpx.HTTPError as error:
+        logger.warning("events_not_emitted", count=len(events), error_type=type(error).__name__)
+
+
+async def _show(report: Report) -> None:
+    """Put the report into Prefect's UI as a table, under a headline that is its summary."""
+    rows: list[dict[str, Any]] = [
+        {
+            "job": name,
+            "verdict": job.verdict.reason or job.verdict.status.replace("_", " "),
+            "explanation": explain_job(job, report.at),
+            "last run": "" if job.facts.last_run is None else clock(job.facts.last_run, report.at),
+            "last success": "" if job.facts.last_success is None else clock(job.facts.last_success, report.at),
+            "next run": "" if job.next_tick is None else clock(job.next_tick, report.at),
+            "warnings": ", ".join(job.verdict.warnings),
+        }
+        for name, job in report.jobs.items()
+    ]
+    try:
+        await acreate_table_artifact(rows, key=ARTIFACT_KEY, description=explain_all(report))
+    except httpx.HTTPError as error:
+        logger.warning("artifact_not_created", error_type=type(error).__name__)
+
+
+@dataclass
+class OutsideWatch:
+    """What the watcher outside will be told at the end."""
+
+    summary: str = ""
+    """The body of the ping."""
+    is_trouble: bool = field(default=False)
+    """Whether nobody else could be told of what is wrong: then the watcher outside should sound the alarm."""
+
+
+@asynccontextmanager
+async def watched_from_outside(settings: Settings, run_id: UUID | None = None) -> AsyncGenerator[OutsideWatch]:
+    """Ping the configured address (Healthchecks protocol) at the start, and at the end with success or failure.
+
+    It fails if the block raises or has noted trouble. A ping that does not arrive is logged, and disturbs nothing.
+    """
+    watch = OutsideWatch()
+    await _ping(settings, "/start", "", run_id)
+    try:
+        yield watch
+    except BaseException as error:
+        await _ping(settings, "/fail", f"The status flow failed: {type(error).__name__}", run_id)
+        raise
+    await _ping(settings, "/fail" if watch.is_trouble else "", watch.summary, run_id)
+
+
+async def _ping(settings: Settings, path: str, body: str, run_id: UUID | None) -> None:
+    if settings.ping_url is None:
+        return
+    # The address may carry a query, and is a secret as a whole.
+    address = httpx.URL(settings.ping_url.get_secret_value())
+    address = address.copy_with(path=address.path.rstrip("/") + path)
+    if run_id is not None:
+        address = address.copy_merge_params({"rid": str(run_id)})
+    try:
+        async with httpx.AsyncClient(timeout=PING_SECONDS) as client:
+            response = await client.post(address, content=body.encode())
+        response.raise_for_status()
+    except httpx.HTTPStatusError as error:
+        logger.warning("ping_refused", kind=path or "success", status=error.response.status_code)
+    except httpx.HTTPError as error:
+        logger.warning("ping_failed", kind=path or "success", error_type=type(error).__name__)

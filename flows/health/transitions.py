@@ -1,0 +1,167 @@
+"""The changes of verdict: found, damped, and stored so that each is told once.
+
+The database holds the last verdict on each job. A change is made by compare-and-set, so of several processes that
+notice it one makes it; its time is when it happened, not when it was noticed; and it stays an unsent notice until
+somebody was told (`flows.health.publishing`).
+
+Against flapping: a job turns unhealthy when two judgements in a row found it so, and healthy again when it has been so
+for as long as two judgements are apart. So a blip between two judgements is no news, and neither is a short recovery.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flows.database.engine import reading
+from flows.database.monitored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
+from flows.database.transitions import outage_began
+from flows.health.report import STATUS_FLOW, JobReport, Report, read_report
+from flows.health.rules import recovered_at
+from flows.health.wording import explain_job
+from flows.health.work_pools import AbsentWorker
+from flows.settings import Settings
+
+# How many judgements in a row must find a job unhealthy.
+CONFIRMATIONS = 2
+
+# Reasons that the rules do not know: they judge by the log alone.
+NO_WORKER = "no_worker"
+STALE = "stale"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What this judgement finds: a verdict, and since when it holds as far as the facts tell."""
+
+    status: str
+    reason: str | None = None
+    since: datetime | None = None
+
+
+async def judge(engine: AsyncEngine, settings: Settings, absent: Mapping[str, AbsentWorker] | None = None) -> Report:
+    """Judge every expected job, store what has changed, and give the report.
+
+    1. Read the report: the rules' verdict on each job, at one moment of the database's clock.
+    2. A healthy job that no worker would execute (`absent`, by the job's name) is unhealthy all the same: people hear
+       of a dead worker minutes after its death, and not only when a job is overdue.
+    3. Compare with the stored verdicts, and store each change that is confirmed.
+    4. If the status flow itself had been silent, note that as an outage which is over: it is judging again.
+
+    Safe to repeat, and to run twice at once. Raises DatabaseUnavailable.
+    """
+    async with reading(engine) as connection:
+        report = await read_report(connection, settings)
+    async with engine.begin() as connection:
+        stored = await read_verdicts(connection)
+        for name, job in report.jobs.items():
+            if name not in stored:
+                continue
+            if name == STATUS_FLOW and report.overall.stale_since is not None:
+                await _note_silence(connection, stored[name], report.overall.stale_since, report.at)
+            else:
+                await _compare(connection, stored[name], job, report, (absent or {}).get(name))
+    # By the log alone the status flow may still look silent; but this is it.
+    overall = replace(
+        report.overall,
+        stale=False,
+        stale_since=None,
+        status="unhealthy" if report.overall.unhealthy_jobs else "healthy",
+    )
+    return replace(report, overall=overall)
+
+
+def _see(job: JobReport, absent: AbsentWorker | None) -> _Seen:
+    verdict = job.verdict
+    if job.expected.name == STATUS_FLOW and verdict.status != "paused":
+        # It is judging: that is all that is asked of it.
+        return _Seen("healthy")
+    if verdict.status in ("healthy", "not_started") and absent is not None:
+        return _Seen("unhealthy", NO_WORKER, max(absent.since or job.expected.since, job.expected.since))
+    return _Seen(verdict.status, verdict.reason, verdict.since)
+
+
+async def _compare(
+    connection: AsyncConnection,
+    stored: VerdictRow,
+    job: JobReport,
+    report: Report,
+    absent: AbsentWorker | None,
+) -> None:
+    seen = _see(job, absent)
+    is_bad = seen.status == "unhealthy"
+    streak = min(stored.bad_streak + 1, CONFIRMATIONS) if is_bad else 0
+    if streak != stored.bad_streak:
+        await set_bad_streak(connection, stored.job_name, streak)
+    if (seen.status, seen.reason) == (stored.status, stored.reason):
+        return
+    was_bad = stored.status == "unhealthy"
+    at, details = seen.since or report.at, dict[str, Any]()
+    if is_bad:
+        if not was_bad and streak < CONFIRMATIONS:
+            return
+        details = _circumstances(job, report, absent)
+    elif was_bad and seen.status == "healthy":
+        recovered = _recovered_at(stored, job)
+        if recovered is not None and stored.reason != NO_WORKER and recovered > report.at - _between_judgements(report):
+            return
+        at = recovered or report.at
+        began = await outage_began(connection, stored.job_name) or stored.status_since
+        details = {"outage_began": began.isoformat(), "outage_reason": stored.reason}
+    await change_verdict(
+        connection,
+        Transition(
+            job_name=stored.job_name,
+            from_status=stored.status,
+            to_status=seen.status,
+            reason=seen.reason,
+            # Facts may come late, and tell of the time before; an outage does not end before it began.
+            at=max(at, stored.status_since) if was_bad else at,
+            details=details,
+        ),
+        from_reason=stored.reason,
+    )
+
+
+async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: datetime, now: datetime) -> None:
+    if since <= stored.status_since:
+        return  # it has been noted already, by a run that failed afterwards
+    silence = Transition(
+        job_name=stored.job_name, from_status=stored.status, to_status="unhealthy", reason=STALE, at=since, details={}
+    )
+    if await change_verdict(connection, silence, from_reason=stored.reason):
+        over = Transition(
+            job_name=stored.job_name,
+            from_status="unhealthy",
+            to_status="healthy",
+            reason=None,
+            at=now,
+            details={"outage_began": since.isoformat(), "outage_reason": STALE},
+        )
+        await change_verdict(connection, over, from_reason=STALE)
+
+
+def _recovered_at(stored: VerdictRow, job: JobReport) -> datetime | None:
+    """When the job became healthy again, or None if the facts do not show it."""
+    match stored.reason:
+        case "overdue" | "not_started" | "failing" | "stuck":
+            return recovered_at(stored.reason, stored.status_since, job.facts)
+        case _:
+            return recovered_at("overdue", stored.status_since, job.facts)
+
+
+def _between_judgements(report: Report) -> timedelta:
+    status_flow = report.jobs.get(STATUS_FLOW)
+    return timedelta(seconds=(status_flow and status_flow.expected.longest_interval_seconds) or 0)
+
+
+def _circumstances(job: JobReport, report: Report, absent: AbsentWorker | None) -> dict[str, Any]:
+    """What the message will say, noted now: it may be delivered much later."""
+    last_failure = job.last_failure
+    return {
+        "explanation": explain_job(job, report.at),
+        "last_error": last_failure and last_failure.error_message,
+        "work_pool_without_worker": absent and absent.work_pool,
+    }

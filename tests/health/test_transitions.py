@@ -1,0 +1,251 @@
+"""Changes of verdict on a real database: damped, stored once, at the time when they happened."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import create_engine, reading
+from flows.database.expectations import retire_job
+from flows.database.log import LogRow, update_row
+from flows.database.monitored import Transition, TransitionRow, change_verdict, read_verdicts, unsent_transitions
+from flows.health.transitions import judge
+from flows.health.work_pools import AbsentWorker
+from flows.settings import Settings
+from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed
+
+NEWS = "poll_news"
+
+
+async def told(engine: AsyncEngine, job_name: str = NEWS) -> list[TransitionRow]:
+    """The changes that were stored, but for the first verdict on a new job."""
+    async with reading(engine) as connection:
+        rows = await unsent_transitions(connection, 100)
+    return [row for row in rows if row.job_name == job_name and not row.details.get("seeded")]
+
+
+async def turns(engine: AsyncEngine, job_name: str = NEWS) -> list[tuple[str, str, str | None]]:
+    return [(row.from_status, row.to_status, row.reason) for row in await told(engine, job_name)]
+
+
+async def judge_times(engine: AsyncEngine, times: int, absent: Mapping[str, AbsentWorker] | None = None) -> None:
+    for _ in range(times):
+        await judge(engine, Settings(), absent)
+
+
+async def known(
+    engine: AsyncEngine, job_name: str, status: str, reason: str | None, *, at: datetime, since: str = "not_started"
+) -> None:
+    """Store a verdict, as a judgement in the past has done."""
+    change = Transition(
+        job_name=job_name, from_status=since, to_status=status, reason=reason, at=at, details={"seeded": True}
+    )
+    async with engine.begin() as connection:
+        assert await change_verdict(connection, change, from_reason=None)
+
+
+async def once_healthy(engine: AsyncEngine, last_run: timedelta, *rows: LogRow, **expectation: object) -> datetime:
+    """`poll_news`, every 15 minutes, was judged healthy yesterday and ran last so long ago; gives the time."""
+    now = await clock(engine)
+    jobs = [expected(NEWS, now, **expectation), expected("pipeline_status", now, every_minutes=5)]  # pyright: ignore[reportArgumentType]
+    await seed(engine, jobs, [ran(NEWS, now - last_run), *ran_every("pipeline_status", now, 5, 3), *rows])
+    for job in jobs:
+        await known(engine, job.job_name, "healthy", None, at=now - timedelta(days=1))
+    return now
+
+
+async def once_overdue(engine: AsyncEngine, *rows: LogRow) -> datetime:
+    """`poll_news` ran last 100 minutes ago, and has been known as overdue since 70 minutes ago; gives the time."""
+    now = await once_healthy(engine, 100 * MINUTE, *rows)
+    await known(engine, NEWS, "unhealthy", "overdue", at=now - 70 * MINUTE, since="healthy")
+    return now
+
+
+async def test_a_healthy_job_is_no_news(database: AsyncEngine) -> None:
+    await once_healthy(database, MINUTE)
+    await judge_times(database, 5)
+    assert await turns(database) == []
+
+
+async def test_one_bad_judgement_is_no_news_and_two_in_a_row_are_one_change(database: AsyncEngine) -> None:
+    await once_healthy(database, 40 * MINUTE)
+    await judge_times(database, 1)
+    assert await turns(database) == []
+    await judge_times(database, 4)
+    assert await turns(database) == [("healthy", "unhealthy", "overdue")]
+
+
+async def test_a_bad_judgement_between_good_ones_is_forgotten(database: AsyncEngine) -> None:
+    now = await once_healthy(database, 40 * MINUTE)
+    await judge_times(database, 1)
+    late = ran(NEWS, now - MINUTE)
+    await seed(database, rows=[late])
+    await judge_times(database, 1)
+    async with database.begin() as connection:
+        await update_row(connection, ran(NEWS, now - 39 * MINUTE, execution_id=late.execution_id))
+    await judge_times(database, 1)
+    assert await turns(database) == []
+    await judge_times(database, 1)
+    assert await turns(database) == [("healthy", "unhealthy", "overdue")]
+
+
+async def test_a_change_carries_the_time_at_which_it_happened_and_what_people_need_to_know(
+    database: AsyncEngine,
+) -> None:
+    now = await once_healthy(database, 55 * MINUTE)
+    await seed(database, rows=[ran(NEWS, now - 40 * MINUTE, "failure")])
+    await judge_times(database, 2)
+    (change,) = await told(database)
+    assert change.at == now - 10 * MINUTE
+    assert change.noticed_at >= now
+    assert change.details["last_error"] == "It broke."
+    assert "every 15 min" in change.details["explanation"]
+
+
+async def test_a_job_that_never_ran_is_reported_from_its_bound_on(database: AsyncEngine) -> None:
+    now = await clock(database)
+    await seed(database, [expected(NEWS, now, since=now - 31 * MINUTE), expected("pipeline_status", now)])
+    await judge_times(database, 2)
+    (change,) = await told(database)
+    assert (change.from_status, change.to_status, change.reason) == ("not_started", "unhealthy", "not_started")
+    assert change.at == now - MINUTE
+
+
+async def test_a_new_job_within_its_bound_is_no_news(database: AsyncEngine) -> None:
+    now = await clock(database)
+    await seed(database, [expected(NEWS, now, since=now - 29 * MINUTE), expected("pipeline_status", now)])
+    await judge_times(database, 3)
+    assert await turns(database) == []
+
+
+async def test_a_job_fails_when_several_runs_in_a_row_did(database: AsyncEngine) -> None:
+    now = await clock(database)
+    failures = [ran(NEWS, now - 15 * number * MINUTE - MINUTE, "failure") for number in range(3)]
+    await once_healthy(database, 46 * MINUTE, *failures)
+    await judge_times(database, 2)
+    assert await turns(database) == [("healthy", "unhealthy", "failing")]
+
+
+async def test_recovery_is_told_once_with_the_outage_and_the_time_of_the_run_that_ended_it(
+    database: AsyncEngine,
+) -> None:
+    now = await once_overdue(database)
+    await seed(database, rows=[ran(NEWS, now - 10 * MINUTE), ran(NEWS, now - MINUTE)])
+    await judge_times(database, 3)
+    (change,) = await told(database)
+    assert (change.from_status, change.to_status, change.reason) == ("unhealthy", "healthy", None)
+    assert change.at == now - 10 * MINUTE
+    assert datetime.fromisoformat(change.details["outage_began"]) == now - 70 * MINUTE
+    assert change.details["outage_reason"] == "overdue"
+
+
+async def test_a_recovery_younger_than_the_time_between_two_judgements_is_not_believed_yet(
+    database: AsyncEngine,
+) -> None:
+    now = await once_overdue(database)
+    await seed(database, rows=[ran(NEWS, now - 4 * MINUTE)])
+    await judge_times(database, 3)
+    assert await turns(database) == []
+
+
+async def test_another_reason_within_an_outage_belongs_to_it(database: AsyncEngine) -> None:
+    now = await once_overdue(database)
+    failures = [ran(NEWS, now - number * 5 * MINUTE - 20 * MINUTE, "failure") for number in range(3)]
+    await seed(database, rows=failures)
+    await judge_times(database, 2)
+    await seed(database, rows=[ran(NEWS, now - 8 * MINUTE)])
+    await judge_times(database, 2)
+    reasons = await told(database)
+    assert [(row.from_status, row.to_status, row.reason) for row in reasons] == [
+        ("unhealthy", "unhealthy", "failing"),
+        ("unhealthy", "healthy", None),
+    ]
+    assert datetime.fromisoformat(reasons[1].details["outage_began"]) == now - 70 * MINUTE
+
+
+async def test_of_two_that_judge_at_the_same_time_one_stores_the_change(database_url: str) -> None:
+    engines = [create_engine(database_url) for _ in range(4)]
+    await once_healthy(engines[0], 40 * MINUTE)
+    await judge_times(engines[0], 1)
+    await asyncio.gather(*(judge_times(engine, 3) for engine in engines))
+    assert await turns(engines[0]) == [("healthy", "unhealthy", "overdue")]
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_a_job_without_a_worker_is_reported_before_it_is_overdue_and_only_once(database: AsyncEngine) -> None:
+    now = await once_healthy(database, 5 * MINUTE)
+    absent = {NEWS: AbsentWorker("vibecheck", now - 3 * MINUTE)}
+    await judge_times(database, 1, absent)
+    assert await turns(database) == []
+    await judge_times(database, 2, absent)
+    (change,) = await told(database)
+    assert (change.to_status, change.reason, change.at) == ("unhealthy", "no_worker", now - 3 * MINUTE)
+    assert change.details["work_pool_without_worker"] == "vibecheck"
+
+
+async def test_a_job_without_a_worker_that_becomes_overdue_is_the_same_outage(database: AsyncEngine) -> None:
+    now = await once_healthy(database, 40 * MINUTE)
+    await known(database, NEWS, "unhealthy", "no_worker", at=now - 35 * MINUTE, since="healthy")
+    await judge_times(database, 3, {NEWS: AbsentWorker("vibecheck", now - 35 * MINUTE)})
+    assert await turns(database) == [("unhealthy", "unhealthy", "overdue")]
+
+
+async def test_a_job_whose_worker_is_back_has_recovered_though_it_was_not_due_meanwhile(database: AsyncEngine) -> None:
+    now = await once_healthy(database, 12 * MINUTE)
+    await known(database, NEWS, "unhealthy", "no_worker", at=now - 10 * MINUTE, since="healthy")
+    await judge_times(database, 1)
+    (change,) = await told(database)
+    assert change.to_status == "healthy"
+    assert change.at >= now
+
+
+async def test_a_paused_job_ends_its_outage_without_having_recovered(database: AsyncEngine) -> None:
+    now = await once_overdue(database)
+    await seed(database, [expected(NEWS, now, paused=True)])
+    await judge_times(database, 3, {NEWS: AbsentWorker("vibecheck", None)})
+    assert await turns(database) == [("unhealthy", "paused", None)]
+
+
+async def test_a_retired_job_is_not_judged(database: AsyncEngine) -> None:
+    now = await once_healthy(database, 40 * MINUTE)
+    async with database.begin() as connection:
+        await retire_job(connection, NEWS, now)
+    await judge_times(database, 3)
+    assert await turns(database) == []
+
+
+async def test_a_silence_of_the_status_flow_itself_is_noted_once_when_it_is_over(database: AsyncEngine) -> None:
+    now = await clock(database)
+    await seed(
+        database,
+        [expected("pipeline_status", now, every_minutes=5)],
+        [ran("pipeline_status", now - 180 * MINUTE, seconds=0), ran("pipeline_status", now, "running")],
+    )
+    await known(database, "pipeline_status", "healthy", None, at=now - timedelta(days=1))
+    report = await judge(database, Settings())
+    assert not report.overall.stale
+    await judge_times(database, 3)
+    silence, over = await told(database, "pipeline_status")
+    assert (silence.to_status, silence.reason, silence.at) == ("unhealthy", "stale", now - 165 * MINUTE)
+    assert over.to_status == "healthy"
+    assert over.at >= now
+    assert datetime.fromisoformat(over.details["outage_began"]) == now - 165 * MINUTE
+
+
+async def test_the_status_flow_does_not_complain_about_itself(database: AsyncEngine) -> None:
+    now = await once_healthy(database, MINUTE)
+    await seed(database, rows=[ran("pipeline_status", now - number * MINUTE, "failure") for number in range(5)])
+    await judge_times(database, 3)
+    assert await turns(database, "pipeline_status") == []
+
+
+async def test_verdicts_that_do_not_change_are_not_written_again(database: AsyncEngine) -> None:
+    await once_overdue(database)
+    await judge_times(database, 1)
+    async with reading(database) as connection:
+        before = await read_verdicts(connection)
+    await judge_times(database, 3)
+    async with reading(database) as connection:
+        assert (await read_verdicts(connection))[NEWS].status_since == before[NEWS].status_since
