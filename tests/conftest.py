@@ -22,6 +22,10 @@ from tests.database.postgresql_server import postgresql_server, run_apart, run_s
 
 KINDS = ["sqlite", "postgresql"]
 
+# No test may reach the Prefect server of whoever runs it, nor start one unasked: nothing listens here.
+os.environ["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
+
 _numbers = itertools.count()
 
 

@@ -1,0 +1,145 @@
+"""The page loop: nothing lost, nothing doubled, whatever fails and wherever it stops."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.asknews import CredentialsRefused, ServiceFailed
+from flows.database.cursors import stalest_scopes
+from flows.database.deferred import deferred_pages
+from flows.database.engine import reading
+from flows.polling.budget import BudgetExhausted
+from flows.polling.pages import poll_scopes
+from tests.polling.runs import JOB, NOW, REACH, FakeFeed, cursor_of, polling_run, row_of
+
+FAILS = ServiceFailed("500: the service failed", status=500)
+REFUSED = CredentialsRefused("401: the key is refused", status=401)
+
+
+async def test_a_poll_pages_to_the_end_moves_the_watermark_and_closes_the_run(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=25)
+    await poll_scopes(run, {"": feed}, REACH)
+    assert feed.stored == list(range(25))
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert (cursor.watermark, cursor.window_start) == (NOW, None)
+    row = await row_of(run)
+    assert row is not None
+    assert (row.status, row.closed_by) == ("success", "flow")
+    assert row.details["fetched"] == 25
+
+
+async def test_a_crash_in_the_last_page_keeps_the_pages_before_it_and_claims_no_success(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=25)
+
+    def crash(offset: int) -> None:
+        if offset == 20:
+            raise RuntimeError("the process ends here")
+
+    feed.before_store = crash
+    with pytest.raises(RuntimeError):
+        await poll_scopes(run, {"": feed}, REACH)
+    assert await row_of(run) is None
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert (cursor.watermark, cursor.next_offset) == (None, "20")
+
+    later = polling_run(database, now=NOW + timedelta(minutes=15))
+    resumed = FakeFeed(later, rows=25)
+    await poll_scopes(later, {"": resumed}, REACH)
+    (first, second) = resumed.asked[0], resumed.asked[1]
+    assert (first[0].end, first[1]) == (NOW, 20), "the frozen window goes on where it stopped"
+    assert (second[0].start, second[1]) == (NOW - REACH.overlap, 0), "and then comes what is new"
+
+
+async def test_a_page_that_fails_is_stepped_over_and_deferred_once_the_next_succeeds(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=35, fails={10: FAILS})
+    await poll_scopes(run, {"": feed}, REACH)
+    assert feed.stored == [*range(10), *range(20, 35)]
+    row = await row_of(run)
+    assert row is not None
+    assert row.status == "partial_failure"
+    assert "page at 10" in (row.error_message or "")
+
+    later = polling_run(database, now=NOW + timedelta(minutes=15))
+    healed = FakeFeed(later, rows=35)
+    await poll_scopes(later, {"": healed}, REACH)
+    window, offset = healed.asked[0]
+    assert (window.end, offset) == (NOW, 10)
+    assert healed.stored[:10] == list(range(10, 20))
+    async with reading(database) as connection:
+        assert not await deferred_pages(connection, JOB, "", limit=9)
+
+
+async def test_two_failing_pages_in_a_row_end_the_poll_where_the_first_one_was(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=45, fails={10: FAILS, 20: FAILS})
+    await poll_scopes(run, {"": feed}, REACH)
+    assert run.statistics.failures
+    assert run.statistics.caught_up is False
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert (cursor.watermark, cursor.next_offset) == (None, "10")
+
+
+async def test_a_poll_in_which_no_request_succeeds_is_a_failure(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    with pytest.raises(ServiceFailed):
+        await poll_scopes(run, {"": FakeFeed(run, rows=45, fails={0: FAILS, 10: FAILS})}, REACH)
+    assert await row_of(run) is None
+
+
+async def test_a_refused_key_ends_the_run_without_asking_for_another_page_or_scope(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    first, second = FakeFeed(run, rows=5, fails={0: REFUSED}), FakeFeed(run, rows=5)
+    with pytest.raises(CredentialsRefused):
+        await poll_scopes(run, {"Claude": first, "Gemini": second}, REACH)
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+
+
+async def test_one_scope_that_fails_leaves_the_others_and_goes_to_the_end_of_the_queue(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    broken = FakeFeed(run, rows=5, fails={0: FAILS, 10: FAILS})
+    working = FakeFeed(run, rows=5)
+    await poll_scopes(run, {"Claude": broken, "Gemini": working}, REACH)
+    assert working.stored == list(range(5))
+    row = await row_of(run)
+    assert row is not None
+    assert row.status == "partial_failure"
+    async with reading(database) as connection:
+        turn = await stalest_scopes(connection, JOB, ["Claude", "Gemini", "Llama"], 3)
+    assert turn == ["Llama", "Claude", "Gemini"]
+
+
+async def test_a_spent_budget_ends_the_run(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    with pytest.raises(BudgetExhausted):
+        await poll_scopes(run, {"": FakeFeed(run, rows=5, fails={0: BudgetExhausted("spent")})}, REACH)
+
+
+async def test_a_deferred_page_that_keeps_failing_is_given_up_aloud(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    await poll_scopes(run, {"": FakeFeed(run, rows=35, fails={10: FAILS})}, REACH)
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE deferred_pages SET first_failed_at = '2020-01-01 00:00:00'"))
+    later = polling_run(database, now=NOW + timedelta(minutes=15))
+    await poll_scopes(later, {"": FakeFeed(later, rows=5, fails={10: FAILS})}, REACH)
+    async with reading(database) as connection:
+        assert not await deferred_pages(connection, JOB, "", limit=9)
+        rejected = (await connection.execute(text("SELECT kind, reason FROM rejected_records"))).all()
+    assert [tuple(row) for row in rejected] == [("page", "ServiceFailed: 500: the service failed")]
+
+
+async def test_near_the_budgets_end_a_run_asks_for_few_pages_and_goes_on_later(database: AsyncEngine) -> None:
+    run = polling_run(database, is_tight=True)
+    feed = FakeFeed(run, rows=95)
+    await poll_scopes(run, {"": feed}, REACH)
+    assert len(feed.asked) == 3
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert cursor.next_offset == "30"
