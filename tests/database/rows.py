@@ -2,7 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.database.log import LogRow
+from flows.database.tables import MonitoredJob
 
 NOON = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 _NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
@@ -85,3 +91,42 @@ def thread(thread_id: str, upvotes: int = 1) -> dict[str, Any]:
         "comment_count": 0,
         "sentiment": 0.0,
     }
+
+
+def row(job_name: str = "news", minute: float = 0, status: str = "success", **changes: Any) -> LogRow:
+    """A closed row, or an open one with the status `running`."""
+    started_at = NOON + timedelta(minutes=minute)
+    closed = status != "running"
+    values: dict[str, Any] = {
+        "execution_id": uuid4(),
+        "job_name": job_name,
+        "status": status,
+        "scheduled_for": started_at,
+        "attempt": 1,
+        "started_at": started_at,
+        "completed_at": started_at + timedelta(seconds=5) if closed else None,
+        "duration_seconds": 5.0 if closed else None,
+        "error_message": None,
+        "details": {"fetched": 3},
+        "closed_by": "flow" if closed else None,
+        **changes,
+    }
+    return LogRow(**values)
+
+
+async def expect(connection: AsyncConnection, *job_names: str) -> None:
+    """Make the jobs monitored."""
+    for name in job_names:
+        await connection.execute(
+            insert(MonitoredJob).values(
+                job_name=name,
+                interval_seconds=900,
+                schedule=[],
+                since=NOON,
+                paused=False,
+                planned_runs=3,
+                status="healthy",
+                status_since=NOON,
+                bad_streak=0,
+            )
+        )

@@ -1,0 +1,135 @@
+"""What the log's questions cost does not grow with its age: their plans on a log of 200,000 rows."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flows.database.log import (
+    delete_older_than,
+    latest_run_of_each_job,
+    latest_runs,
+    latest_success,
+    lock_row,
+    open_rows,
+    read_rows,
+    rows_between,
+)
+from tests.database.rows import NOON, expect, id_of
+
+ROWS = 200_000
+LOG = "scheduler_execution_log"
+# Pages of 8 kB; the table and its indexes have some thousands.
+FEW_PAGES = 60
+
+QUESTIONS: dict[str, Callable[[AsyncConnection], Awaitable[object]]] = {
+    "the latest runs": lambda connection: latest_runs(connection, "stories", 3),
+    "the latest runs that did work": lambda connection: latest_runs(connection, "stories", 3, only_ran=True),
+    "the latest success": lambda connection: latest_success(connection, "stories"),
+    "the latest run of each job": latest_run_of_each_job,
+    "the open rows": lambda connection: open_rows(connection, NOON),
+    "the rows of two hours": lambda connection: rows_between(connection, "news", NOON - timedelta(hours=2), NOON),
+    "the rows of some executions": lambda connection: read_rows(connection, [id_of(n) for n in range(5)]),
+    "an execution's row": lambda connection: lock_row(connection, id_of(1)),
+}
+
+
+@pytest.fixture
+async def old_log(database: AsyncEngine) -> AsyncEngine:
+    """A log of some months: one job runs, the other has been skipped for most of that time, a third never ran."""
+    if database.dialect.name == "postgresql":
+        numbers = f"SELECT n FROM generate_series(1, {ROWS}) AS n"  # noqa: S608  # ours
+        identifier = "gen_random_uuid()"
+        moment = f"timestamptz '2026-09-07 12:00Z' - ({ROWS} - n) * interval '1 minute'"
+    else:
+        some = f"SELECT 1 AS n UNION ALL SELECT n + 1 FROM some WHERE n < {ROWS}"  # noqa: S608  # ours
+        numbers = f"WITH RECURSIVE some AS ({some}) SELECT n FROM some"  # noqa: S608  # ours
+        identifier = "'00000000-0000-0000-0000-' || printf('%012d', n)"
+        moment = f"strftime('%Y-%m-%d %H:%M:%S.000000', '2026-09-07 12:00:00', '-' || ({ROWS} - n) || ' minutes')"
+    async with database.begin() as connection:
+        await connection.exec_driver_sql(
+            f"INSERT INTO {LOG} (execution_id, job_name, status, attempt, started_at, metadata) "  # noqa: S608  # ours
+            f"SELECT {identifier}, CASE WHEN n % 2 = 0 THEN 'news' ELSE 'stories' END, "
+            "CASE WHEN n > 1000 AND n % 2 = 1 THEN 'skipped' WHEN n % 20 = 0 THEN 'failure' ELSE 'success' END, "
+            f"1, {moment}, '{{}}' FROM ({numbers}) AS numbers"
+        )
+        await expect(connection, "news", "stories", "never_ran")
+    async with database.begin() as connection:
+        await connection.execute(text("ANALYZE"))
+    return database
+
+
+async def test_no_question_reads_the_whole_log(old_log: AsyncEngine) -> None:
+    for what, ask in QUESTIONS.items():
+        await check(old_log, what, ask, pages=FEW_PAGES)
+
+
+async def test_deleting_a_batch_of_old_rows_reads_no_more_than_the_batch(old_log: AsyncEngine) -> None:
+    before = NOON - timedelta(days=30)
+    await check(old_log, "retention", lambda connection: delete_older_than(connection, before, limit=100), pages=3_000)
+
+
+async def test_a_question_that_reads_the_whole_log_would_be_noticed(old_log: AsyncEngine) -> None:
+    async def ask(connection: AsyncConnection) -> object:
+        return await connection.scalar(text(f"SELECT count(*) FROM {LOG} WHERE attempt = 1"))  # noqa: S608  # ours
+
+    with pytest.raises(AssertionError):
+        await check(old_log, "a bad question", ask, pages=FEW_PAGES)
+
+
+async def test_the_answers_on_the_old_log_are_right(old_log: AsyncEngine) -> None:
+    async with old_log.connect() as connection:
+        last = await latest_run_of_each_job(connection)
+        assert {name: found and found.started_at for name, found in last.items()} == {
+            "news": NOON,
+            "stories": NOON - timedelta(minutes=ROWS - 999),
+            "never_ran": None,
+        }
+
+
+async def check(
+    database: AsyncEngine, what: str, ask: Callable[[AsyncConnection], Awaitable[object]], *, pages: int
+) -> None:
+    """Ask, and see how the database went about each statement, with the very values that it was given."""
+    async with database.connect() as connection:
+        statements: list[tuple[str, Any]] = []
+
+        def note(
+            _connection: Connection, _cursor: object, sql: str, values: Any, _context: object, _many: bool
+        ) -> None:
+            statements.append((sql, values))
+
+        event.listen(connection.sync_connection, "before_cursor_execute", note)
+        await ask(connection)
+        event.remove(connection.sync_connection, "before_cursor_execute", note)
+        await connection.rollback()
+        assert statements
+        for sql, values in statements:
+            if database.dialect.name == "sqlite":
+                plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)).all()
+                steps = [str(step[-1]) for step in plan]
+                assert not [step for step in steps if step.startswith(f"SCAN {LOG}")], (
+                    what,
+                    steps,
+                )
+            else:
+                explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"
+                answer = (await connection.exec_driver_sql(explain, values)).scalar_one()
+                plan = (json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]
+                assert not [node for node in nodes(plan) if is_whole_scan(node)], (what, plan)
+                assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < pages, (what, plan)
+            await connection.rollback()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def is_whole_scan(node: dict[str, Any]) -> bool:
+    return node["Node Type"] == "Seq Scan" and node["Relation Name"] == LOG
