@@ -6,11 +6,12 @@ It runs on a work pool of its own, apart from the workers that it watches.
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
+from uuid import UUID
 
 import structlog
 from prefect import flow, get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
+from prefect.runtime import flow_run as runtime_flow_run
 from prefect.states import Completed
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,6 +20,11 @@ from flows.database.engine import engine_from_settings
 from flows.execution_log.expectations import sync_expectations
 from flows.execution_log.hooks import monitored
 from flows.execution_log.reconcile import reconcile
+from flows.execution_log.retention import delete_old_rows
+from flows.health.publishing import publish, watched_from_outside
+from flows.health.transitions import judge
+from flows.health.wording import explain_all
+from flows.health.work_pools import absent_workers, read_placements
 from flows.logs import bind_run, configure_logging
 from flows.misfire import misfire
 from flows.naming import run_name
@@ -44,20 +50,32 @@ async def pipeline_status(
         return skipped
     settings = load_settings()
     configure_logging(settings)
-    context = FlowRunContext.get()
-    if context is not None and context.flow_run is not None:
-        bind_run(context.flow_run.id, JOB_NAME)
-    async with _engine(settings) as engine, get_client() as client:
-        synced = await sync_expectations(client, engine)
+    run_id = runtime_flow_run.id
+    if run_id is not None:
+        bind_run(UUID(run_id), JOB_NAME)
+    async with (
+        watched_from_outside(settings, UUID(run_id) if run_id else None) as watch,
+        _engine(settings) as engine,
+        get_client() as client,
+    ):
+        await sync_expectations(client, engine)
         reconciled = await reconcile(client, engine)
+        deleted = await delete_old_rows(engine, settings.retention_days)
+        absent = await absent_workers(client, await read_placements(client))
+        report = await judge(engine, settings, absent)
+        published = await publish(client, engine, settings, report)
+        watch.summary = explain_all(report)
+        watch.is_trouble = not published.is_told
     details = {
-        "jobs": list(synced.jobs),
+        "status": report.overall.status,
+        "unhealthy_jobs": list(report.overall.unhealthy_jobs),
         "repaired": reconciled.repaired,
         "lost": reconciled.lost,
         "missed": reconciled.missed,
+        "deleted": deleted,
     }
-    logger.info("status_finished", **details)
-    return Completed(message="reconciled", data=details)
+    logger.info("status_finished", summary=watch.summary, **details)
+    return Completed(name=report.overall.status.capitalize(), message=watch.summary, data=details)
 
 
 @asynccontextmanager
