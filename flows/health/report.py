@@ -3,7 +3,7 @@ alone, so that it can be given with Prefect away.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from flows.database.credits import read_credits
 from flows.database.expectations import SeenJob, read_jobs
 from flows.database.health import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
 from flows.database.log import LogRow, latest_run_of_each_job, open_rows
+from flows.database.monitored import VerdictRow, read_verdicts
 from flows.health.rules import ExpectedJob, JobFacts, Limits, Outcome, OverallVerdict, Verdict, judge, judge_all
 from flows.schedules import ScheduleSpec, ticks_between
 from flows.settings import Settings
@@ -86,15 +87,44 @@ async def read_report(connection: AsyncConnection, settings: Settings) -> Report
         name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits, credits)
         for name, job in expected.items()
     }
+    return Report(at=now, overall=_judge_all(jobs, now, settings), jobs=jobs, credits=credits)
+
+
+async def read_public_report(connection: AsyncConnection, settings: Settings) -> Report:
+    """As `read_report`, with what the status flow has found out by asking Prefect: the jobs that no worker executes.
+
+    So the endpoint does not say that all is well to somebody who was just told of a dead worker. A finding holds until
+    the job has run since, or the status flow itself is silent.
+    """
+    report = await read_report(connection, settings)
+    if report.overall.stale:
+        return report
+    stored = await read_verdicts(connection)
+    jobs = {name: _with_finding(job, stored.get(name)) for name, job in report.jobs.items()}
+    return replace(report, jobs=jobs, overall=_judge_all(jobs, report.at, settings))
+
+
+def _with_finding(job: JobReport, stored: VerdictRow | None) -> JobReport:
+    if (
+        stored is None
+        or stored.status != "unhealthy"
+        or stored.reason != "no_worker"
+        or job.verdict.status not in ("healthy", "not_started")
+        or (job.facts.last_run is not None and job.facts.last_run > stored.status_since)
+    ):
+        return job
+    return replace(job, verdict=replace(job.verdict, status="unhealthy", reason="no_worker", since=stored.status_since))
+
+
+def _judge_all(jobs: Mapping[str, JobReport], now: datetime, settings: Settings) -> OverallVerdict:
     status_flow = jobs.get(STATUS_FLOW)
-    overall = judge_all(
+    return judge_all(
         {name: job.verdict for name, job in jobs.items()},
         status_flow=status_flow and status_flow.expected,
         reported_at=status_flow and _reported_at(status_flow),
         now=now,
         not_started_is_healthy=settings.not_started_is_healthy,
     )
-    return Report(at=now, overall=overall, jobs=jobs, credits=credits)
 
 
 async def _report_job(

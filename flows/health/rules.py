@@ -11,7 +11,8 @@ from itertools import takewhile
 from typing import Literal
 
 Status = Literal["healthy", "not_started", "unhealthy", "paused"]
-Reason = Literal["not_started", "overdue", "failing", "stuck"]
+# `no_worker` is no finding of these rules, which judge by the log alone: the status flow asks Prefect for it.
+Reason = Literal["not_started", "overdue", "failing", "stuck", "no_worker"]
 WarningCode = Literal["stale_data", "budget", "no_planned_runs"]
 
 # A job is overdue after this many of its intervals, and the status flow has gone quiet after that many of its own.

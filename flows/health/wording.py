@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from flows.database.log import LogRow
 from flows.health.report import STATUS_FLOW, JobReport, Report
 from flows.health.rules import OVERDUE_INTERVALS, WarningCode
 
+_WHY_NOT = {
+    "overlap": "The run before it was still going.",
+    "misfire": "It would have started too late; the next run on time covers the gap.",
+    "budget": "The AskNews credits of this billing period are spent.",
+}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -52,11 +58,23 @@ def explain_job(job: JobReport, now: datetime) -> str:
         case _, "stuck":
             going = "" if job.facts.running_since is None else duration((now - job.facts.running_since).total_seconds())
             return f"Stuck: a run has been going for {going}, and the next one is due {every}."
+        case _, "no_worker":
+            return f"No worker polls its work pool since {_when(verdict.since, now)}: nothing can start it."
         case _, "failing":
             return f"Failing since {_when(verdict.since, now)}: " + _last_success(job, now)
         case _:
             expectation = f"expected {every}" if every else "nothing schedules it"
             return f"Ran {age} ago; {expectation}." + _last_outcome(job)
+
+
+def explain_run(row: LogRow) -> str:
+    """What a run did, or why it did not, as far as its row tells; it may be empty."""
+    if row.error_message:
+        return row.error_message
+    if "fetched" in row.details:
+        counts = ((row.details.get(name, 0), word) for name, word in (("inserted", "new"), ("updated", "updated")))
+        return ", ".join([f"{row.details['fetched']} fetched", *(f"{count} {word}" for count, word in counts)])
+    return _WHY_NOT.get(str(row.details.get("reason")), "")
 
 
 def explain_warning(warning: WarningCode, job: JobReport, report: Report) -> str:

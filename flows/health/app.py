@@ -1,0 +1,198 @@
+"""The health endpoint and the status page: a small web application that only reads the pipeline's database.
+
+It needs neither Prefect's server nor Prefect itself (but for a database that is configured as one of Prefect's blocks),
+so that it tells the truth when those are what is broken.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
+from flows.health.documents import Alive, SchedulerHealth, document_of, unavailable_document
+from flows.health.history import read_history
+from flows.health.page import Snapshot, content_security_policy, render_page
+from flows.health.report import Report, read_public_report
+from flows.health.sharing import Shared
+from flows.settings import Settings
+
+# A monitor is answered within 2 seconds, whatever the database does.
+ANSWER_SECONDS = 1.5
+REPORT_KEPT_SECONDS = 1.0
+# The page's past costs more to read, and nobody looks twice a second.
+PAGE_KEPT_SECONDS = 5.0
+
+# On every response: that it must not be kept, embedded, or taken for something else.
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": content_security_policy(),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+T = TypeVar("T")
+
+logger = structlog.stdlib.get_logger()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. It opens the database when it starts, and answers without it when that fails."""
+    reader = ReportReader(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        await reader.open()
+        yield
+        await reader.close()
+
+    app = FastAPI(
+        title="VibeCheck's pipeline: health",
+        description="Whether the scheduled jobs do what is expected of them. Read from the database alone.",
+        version="1",
+        lifespan=lifespan,
+        # They would load their scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    @app.middleware("http")
+    async def add_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await answer(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    async def alive() -> Alive:
+        """The health service itself answers. It says nothing about the jobs or the database."""
+        return Alive()
+
+    async def scheduler_health() -> JSONResponse:
+        """The verdict on every job: 200 if all are healthy (or paused), else 503."""
+        report = await reader.report()
+        document = unavailable_document() if report is None else document_of(report)
+        return JSONResponse(document.model_dump(mode="json"), 200 if document.status == "healthy" else 503)
+
+    async def status_page() -> HTMLResponse:
+        """The same for people: the status page. 503 if the database cannot be read."""
+        snapshot = await reader.snapshot()
+        return HTMLResponse(render_page(snapshot), 200 if snapshot is not None else 503)
+
+    verdict = {"model": SchedulerHealth}
+    page: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+    _add_route(app, "/health", alive)
+    _add_route(
+        app,
+        "/health/scheduler",
+        scheduler_health,
+        responses={
+            200: {**verdict, "description": "All jobs are healthy."},
+            503: {**verdict, "description": "Not all jobs are healthy, or the database cannot be read."},
+        },
+    )
+    _add_route(
+        app,
+        "/",
+        status_page,
+        response_class=HTMLResponse,
+        responses={
+            200: {**page, "description": "The status page."},
+            503: {**page, "description": "The database cannot be read."},
+        },
+    )
+    return app
+
+
+class ReportReader:
+    """Reads the report for all who ask: one reading at a time, each at most so long, each answer kept for a while.
+
+    So the connections to the database do not grow with the requests, and a database that hangs delays nobody.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine: AsyncEngine | None = None
+        self._opening = asyncio.Lock()
+        self._was_available = True
+        self._report: Shared[Report | None] = Shared(
+            lambda: self._read(self._read_report), keep_seconds=REPORT_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
+        )
+        self._snapshot: Shared[Snapshot | None] = Shared(
+            lambda: self._read(self._read_snapshot), keep_seconds=PAGE_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
+        )
+
+    async def open(self) -> None:
+        """Make the engine; if that fails, each reading tries again."""
+        try:
+            await self._get_engine()
+        except DatabaseUnavailable as error:
+            self._note_outcome(error)
+
+    async def close(self) -> None:
+        """Stop reading, and close the connections."""
+        await self._report.close()
+        await self._snapshot.close()
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    async def report(self) -> Report | None:
+        """The report, or None if the database cannot be read in time."""
+        return await _in_time(self._report)
+
+    async def snapshot(self) -> Snapshot | None:
+        """The report with the jobs' past, or None if the database cannot be read in time."""
+        return await _in_time(self._snapshot)
+
+    async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T | None:
+        answer, error = None, None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), reading(await self._get_engine()) as connection:
+                answer = await read(connection)
+        except (DatabaseUnavailable, SQLAlchemyError, TimeoutError) as caught:
+            error = caught
+        self._note_outcome(error)
+        return answer
+
+    async def _read_report(self, connection: AsyncConnection) -> Report:
+        return await read_public_report(connection, self._settings)
+
+    async def _read_snapshot(self, connection: AsyncConnection) -> Snapshot:
+        report = await self._read_report(connection)
+        histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
+        return Snapshot(report, histories)
+
+    async def _get_engine(self) -> AsyncEngine:
+        async with self._opening:
+            if self._engine is None:
+                self._engine = await engine_from_settings(self._settings)
+            return self._engine
+
+    def _note_outcome(self, error: Exception | None) -> None:
+        """Log the change, and not each of the readings: monitors ask often."""
+        is_available = error is None
+        if is_available != self._was_available:
+            if error is not None:
+                # What follows the first line is the statement.
+                reason = (str(error).splitlines() or ["no answer in time"])[0]
+                logger.error("health_database_unavailable", error_type=type(error).__name__, error=reason)
+            else:
+                logger.info("health_database_available")
+        self._was_available = is_available
+
+
+async def _in_time(shared: Shared[T | None]) -> T | None:
+    try:
+        return await shared.get()
+    except TimeoutError:
+        return None
+
+
+def _add_route(app: FastAPI, path: str, endpoint: Callable[[], Awaitable[Any]], **options: Any) -> None:
+    app.get(path, **options)(endpoint)
+    # Some monitors ask with HEAD; the server leaves out the body.
+    app.head(path, include_in_schema=False)(endpoint)

@@ -1,0 +1,278 @@
+"""The status page: what to show of a report, rendered with everything inline, so that it needs nothing but itself."""
+
+import base64
+import hashlib
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from math import floor, sqrt
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from flows.database.log import LogRow
+from flows.health.documents import UNAVAILABLE
+from flows.health.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
+from flows.health.report import JobReport, Report
+from flows.health.wording import clock, duration, explain_all, explain_job, explain_run, explain_warning
+from flows.logs import redact
+
+REFRESH_SECONDS = 15
+LONGEST_ERROR = 600
+LONGEST_TIP = 200
+DOWNTIMES_SHOWN = 10
+
+_STATUS_WORDS = {"healthy": "Healthy", "unhealthy": "Unhealthy", "not_started": "Not started", "paused": "Paused"}
+_RUN_WORDS = {
+    "success": "success",
+    "partial_failure": "partial failure",
+    "failure": "failure",
+    "running": "running",
+    "skipped": "skipped",
+    "cancelled": "cancelled",
+    "missed": "missed",
+}
+_COLOURS = {"healthy": "#1a7f4b", "unhealthy": "#c62f2f"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A report and the past of its jobs, read in one transaction."""
+
+    report: Report
+    histories: dict[str, JobHistory]
+
+
+def render_page(snapshot: Snapshot | None) -> str:
+    """The page as HTML; None is for a database that cannot be read. What came from outside is escaped."""
+    page = _unavailable() if snapshot is None else _page(snapshot)
+    return _template().render(
+        page=page, style=_style(), script=_script(), refresh_seconds=REFRESH_SECONDS, legend=list(_RUN_WORDS.items())
+    )
+
+
+@lru_cache(maxsize=1)
+def content_security_policy() -> str:
+    """What the page may do: show itself, run its own script, and fetch itself anew."""
+    digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("flows.health"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+
+
+def _template() -> Template:
+    return _environment().get_template("status.html")
+
+
+@lru_cache(maxsize=1)
+def _style() -> str:
+    return _source("status.css")
+
+
+@lru_cache(maxsize=1)
+def _script() -> str:
+    return _source("status.js")
+
+
+def _source(name: str) -> str:
+    """A file of ours, as it is."""
+    environment = _environment()
+    assert environment.loader is not None  # noqa: S101  # set above
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _page(snapshot: Snapshot) -> dict[str, Any]:
+    report = snapshot.report
+    kind = report.overall.status
+    return {
+        "kind": kind,
+        "title": _title(report),
+        "icon": _icon(kind),
+        "explanation": explain_all(report),
+        "as_of": report.at,
+        "jobs": [_job(job, snapshot.histories[name], report) for name, job in report.jobs.items()],
+        "credits": _credits(report),
+    }
+
+
+def _unavailable() -> dict[str, Any]:
+    return {
+        "kind": "unhealthy",
+        "title": "No answer from the database",
+        "icon": _icon("unhealthy"),
+        "explanation": UNAVAILABLE,
+        "as_of": None,
+        "jobs": [],
+        "credits": None,
+    }
+
+
+def _title(report: Report) -> str:
+    if not report.jobs:
+        return "Nothing is expected to run"
+    if report.overall.status == "healthy":
+        return "All is well"
+    if report.overall.unhealthy_jobs:
+        return "Something is wrong"
+    return "Nobody is watching the jobs"
+
+
+def _icon(kind: str) -> str:
+    return quote(
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='7' "
+        f"fill='{_COLOURS[kind]}'/></svg>"
+    )
+
+
+def _job(job: JobReport, history: JobHistory, report: Report) -> dict[str, Any]:
+    now = report.at
+    longest = max((run.duration_seconds or 0.0 for run in history.runs), default=0.0)
+    downtimes = history.downtimes[::-1][:DOWNTIMES_SHOWN]
+    return {
+        "name": job.expected.name,
+        "kind": job.verdict.status,
+        "status": _STATUS_WORDS[job.verdict.status],
+        "explanation": explain_job(job, now),
+        "warnings": [explain_warning(warning, job, report) for warning in job.verdict.warnings],
+        "error": _error(job, now),
+        "facts": _facts(job, now),
+        "runs": [_run(run, longest, now) for run in history.runs],
+        "empty_slots": RUNS_SHOWN - len(history.runs),
+        "runs_summary": _summary(history.runs),
+        "oldest": clock(history.runs[0].started_at, now) if history.runs else "",
+        "durations": _durations(history.runs),
+        "uptimes": _uptimes(history.uptimes),
+        "downtimes": [_downtime(each, now) for each in downtimes],
+        "downtimes_summary": _downtimes_summary(history.downtimes),
+    }
+
+
+def _error(job: JobReport, now: datetime) -> dict[str, str] | None:
+    failure = job.last_failure
+    if failure is None or not failure.error_message:
+        return None
+    return {
+        "title": f"Last error, {clock(failure.completed_at, now)}:",
+        "text": _shortened(failure.error_message, LONGEST_ERROR),
+    }
+
+
+def _facts(job: JobReport, now: datetime) -> list[dict[str, str]]:
+    facts = [_moment("last run", job.facts.last_run, now, "never")]
+    if job.facts.last_success != job.facts.last_run:
+        facts.append(_moment("last success", job.facts.last_success, now, "never"))
+    if job.verdict.status != "paused":
+        facts.append(_next_run(job, now))
+    interval = job.expected.longest_interval_seconds
+    facts.append(_fact("schedule", "none" if interval is None else f"every {duration(interval)}"))
+    return facts
+
+
+def _fact(name: str, value: str, detail: str = "") -> dict[str, str]:
+    return {"name": name, "value": value, "detail": detail}
+
+
+def _moment(name: str, moment: datetime | None, now: datetime, otherwise: str) -> dict[str, str]:
+    if moment is None:
+        return _fact(name, otherwise)
+    return _fact(name, f"{duration(max(0.0, (now - moment).total_seconds()))} ago", clock(moment, now))
+
+
+def _next_run(job: JobReport, now: datetime) -> dict[str, str]:
+    tick = job.next_tick
+    if tick is None:
+        return _fact("next run", "not known")
+    if tick <= now:
+        return _fact("next run", f"due for {duration((now - tick).total_seconds())}", clock(tick, now))
+    return _fact("next run", f"in {duration((tick - now).total_seconds())}", clock(tick, now))
+
+
+def _run(run: LogRow, longest: float, now: datetime) -> dict[str, Any]:
+    took = run.duration_seconds
+    is_known = run.status in _RUN_WORDS
+    # By the root, so that one slow run does not flatten all others.
+    height = 0 if not took or not longest else max(4, round(100 * sqrt(took / longest)))
+    return {
+        "kind": run.status if is_known else "cancelled",
+        "status": _RUN_WORDS.get(run.status, run.status),
+        "when": clock(run.started_at, now),
+        "took": "" if took is None or run.status in ("skipped", "missed") else duration(took),
+        "height": height,
+        "what": _shortened(explain_run(run), LONGEST_TIP),
+    }
+
+
+def _summary(runs: Sequence[LogRow]) -> str:
+    counts = [(sum(run.status == status for run in runs), word) for status, word in _RUN_WORDS.items()]
+    return f"The last {len(runs)} runs: " + ", ".join(f"{count} {word}" for count, word in counts if count)
+
+
+def _durations(runs: Sequence[LogRow]) -> str:
+    took = [
+        run.duration_seconds
+        for run in runs
+        if run.duration_seconds is not None and run.status in ("success", "partial_failure", "failure")
+    ]
+    if not took:
+        return ""
+    return f"takes {duration(statistics.median(took))}, at most {duration(max(took))}"
+
+
+def _uptimes(uptimes: dict[str, Uptime]) -> list[dict[str, str]]:
+    """One for each window that has begun to differ from the one before: a young job's are all the same."""
+    shown: list[dict[str, str]] = []
+    for name, uptime in uptimes.items():
+        is_whole = uptime.window_seconds >= WINDOWS[name].total_seconds()
+        # Rounded down: 100% is said of no less.
+        percent = floor(uptime.ratio * 10_000) / 100
+        shown.append(
+            {
+                "name": f"up in the last {name if is_whole else duration(uptime.window_seconds)}",
+                "value": f"{percent:g}%",
+                "kind": "good" if percent >= 99 else "dented" if percent >= 90 else "poor",
+            }
+        )
+        if not is_whole:
+            break
+    return shown
+
+
+def _downtime(downtime: Downtime, now: datetime) -> str:
+    end = "now" if downtime.ongoing else clock(downtime.end, now)
+    return f"{clock(downtime.start, now)} to {end}: {duration(downtime.seconds)}"
+
+
+def _downtimes_summary(downtimes: Sequence[Downtime]) -> str:
+    total = duration(sum(each.seconds for each in downtimes))
+    count = "1 gap" if len(downtimes) == 1 else f"{len(downtimes)} gaps"
+    shown = "" if len(downtimes) <= DOWNTIMES_SHOWN else f", the last {DOWNTIMES_SHOWN} of them"
+    return f"{count} in 30 days, {total} in all{shown}"
+
+
+def _credits(report: Report) -> dict[str, Any]:
+    credits = report.credits
+    percent = min(100, floor(credits.ratio * 100))
+    is_tight = any("budget" in job.verdict.warnings for job in report.jobs.values())
+    return {
+        "text": f"{credits.used:,} of {credits.limit:,}",
+        "percent": percent,
+        "kind": "poor" if percent == 100 else "dented" if is_tight else "good",
+        "detail": f"{percent}% used in the billing period that began on {credits.period_start:%d %B %Y}.",
+    }
+
+
+def _shortened(text: str, length: int) -> str:
+    """Text from outside, without the secrets that this process knows, and not longer than that."""
+    text = str(redact(text))
+    return text if len(text) <= length else text[: length - 1] + "…"
