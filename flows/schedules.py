@@ -132,7 +132,7 @@ def _rrule_ticks(rrule: str, timezone: str, start: datetime, end: datetime) -> I
     rule = RRuleSchedule(rrule=rrule, timezone=timezone).to_rrule()
     for date in rule.xafter(start, inc=True):
         tick = _plain(date)
-        # A clock time that does not exist when clocks go forward comes out after the ones that follow it.
+        # A clock time that is skipped when clocks go forward comes out before the ones that precede it.
         if tick >= end + timedelta(days=1):
             return
         if tick < end:

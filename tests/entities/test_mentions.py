@@ -67,6 +67,7 @@ MENTIONS: list[tuple[str, set[str]]] = [
     ("생성형 인공지능 Claude는 빠르다", {CLAUDE}),
     ("GPT-4oの使い方", {GPT}),
     ("Cla\u00adude Code with a soft hyphen", {CLAUDE}),
+    ("Cla\u0337ude Code with an overlay", {CLAUDE}),
     ("GPT-4o¹ with a footnote", {GPT}),
     ("<b>Replit</b>/v0.app", {REPLIT, V0}),
     (

@@ -85,7 +85,8 @@ def test_ticks_are_plain_datetimes_in_utc_whatever_comes_in() -> None:
 
 async def test_prefects_own_times_can_be_passed() -> None:
     daily = CronSchedule(cron="0 0 * * *", timezone="Europe/Berlin")
-    [start, end] = await daily.get_dates(n=2, start=SUMMER)
+    # In UTC, which is where Prefect's type loses its timezone on arithmetic.
+    [start, end] = [tick.astimezone(UTC) for tick in await daily.get_dates(n=2, start=SUMMER)]
     for one in (every(HOUR), spec(cron="0 * * * *"), spec(rrule="DTSTART:20260101T000000\nFREQ=HOURLY")):
         assert len(ticks_between([one], start, end)) == 24
     assert longest_gap_seconds([spec(cron="0 0 * * *")], start) == 24 * HOURS_IN_SECONDS
@@ -108,6 +109,13 @@ def test_no_tick_comes_before_the_start_though_prefect_names_one_when_clocks_go_
     hourly = spec(cron="0 * * * *", timezone="America/New_York")
     start = datetime(2026, 3, 8, 6, 30, tzinfo=UTC)
     assert ticks_between([hourly], start, start + 2 * HOUR) == [start + 30 * MINUTE, start + 90 * MINUTE]
+
+
+def test_a_clock_time_that_is_skipped_is_found_though_a_rule_names_it_out_of_order() -> None:
+    # 01:30 is 06:30 UTC; 02:15 does not exist on that day, and Prefect takes 06:15 UTC for it.
+    rrule = spec(rrule="DTSTART:20260308T000000\nFREQ=MINUTELY;INTERVAL=45", timezone="America/New_York")
+    start = datetime(2026, 3, 8, 6, tzinfo=UTC)
+    assert ticks_between([rrule], start, start + 20 * MINUTE) == [start + 15 * MINUTE]
 
 
 def test_day_of_month_and_weekday_can_be_joined_by_and() -> None:
@@ -213,6 +221,7 @@ def test_neighbouring_stretches_hold_each_tick_once(start: datetime, cuts: list[
             2 * HOURS_IN_SECONDS,
         ),
         ([spec(cron="0 0 1 * *")], SUMMER + 8 * DAY, 31 * 24 * HOURS_IN_SECONDS),
+        ([spec(cron="0 0 1,2,3 * *")], SUMMER + 9 * DAY, 29 * 24 * HOURS_IN_SECONDS),
         ([spec(cron="0 0 1 1 *")], SUMMER, 365 * 24 * HOURS_IN_SECONDS),
         ([spec(cron="0 0 29 2 *")], SUMMER, 1_461 * 24 * HOURS_IN_SECONDS),
         ([spec(rrule="DTSTART:20260101T090000\nFREQ=WEEKLY;BYDAY=MO,WE")], SUMMER, 5 * 24 * HOURS_IN_SECONDS),
