@@ -15,7 +15,7 @@ else
 endif
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help up test check lint types lock clean
+.PHONY: help up test drill check lint types lock clean
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -24,6 +24,9 @@ up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C
 
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+drill:  ## Break docker-compose.yml in every way; ITEMS="up scale" for some of them
+	$(PYTHON) -m deployments.drill $(ITEMS)
 
 check: lint types  ## Lint, layers and types
 

@@ -52,6 +52,7 @@ COMPOSE_VARIABLES = (
     Variable("VIBECHECK_IMAGE", "vibecheck-pipeline", "image name", "Image of all application services."),
     Variable("BIND_ADDRESS", "127.0.0.1", "IP address", "Where the two ports are opened."),
     Variable("PREFECT_PORT", "4200", "port", "Prefect's API and UI."),
+    Variable("SERVER_PUBLIC_URL", "http://127.0.0.1:4200", "address", "Prefect's UI as people reach it, for links."),
     Variable("HEALTH_PORT", "8080", "port", "Health endpoint and status page."),
 )
 
