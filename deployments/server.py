@@ -17,8 +17,6 @@ SERVER_SETTINGS = {
 WORKER_SETTINGS = {
     # Look for due runs every 5 seconds instead of 10.
     "PREFECT_WORKER_QUERY_SECONDS": "5",
-    # A run that is alive says so this often; a run that has been silent for three times as long is lost.
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 
 

@@ -23,7 +23,7 @@ from flows.polling.run import PollingRun, polling_run
 from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_news"
-# AskNews' entity lists in which a model or tool may be named; a Person called Claude is none.
+# AskNews' entity lists in which a model or tool may be named. A Person is none: "Claude Dupont" rules out Claude.
 EVIDENCE_TYPES = ("Product", "Technology", "Organization")
 SLICE = timedelta(hours=6)
 
@@ -93,7 +93,7 @@ class NewsFeed:
             (article.title, article.english_title or "", article.summary, *article.key_points, *article.keywords)
         )
         evidence = [name for kind in EVIDENCE_TYPES for name in article.entities.get(kind, ())]
-        return self._matcher.mentioned(text, evidence)
+        return self._matcher.mentioned(text, evidence, people=article.entities.get("Person", ()))
 
 
 @monitored
