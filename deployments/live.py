@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from flows.database.log import LogRow, latest_runs
 from prefect import get_client
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deployments.apply import DeployedJob, read_jobs
 from deployments.processes import Child, Children
 from flows.database.engine import engine_from_settings, reading
+from flows.database.log import LogRow, latest_runs
 from flows.settings import Settings
 
 REFRESH_SECONDS = 2.0
