@@ -1,5 +1,6 @@
 """What the status flow tells the world: events, one message, a table in Prefect's UI, and a ping to a watcher."""
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx
 import structlog
-from prefect.artifacts import acreate_table_artifact
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.context import FlowRunContext
 from prefect.events.schemas.events import Event
 from prefect.settings import PREFECT_UI_URL
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -75,7 +77,7 @@ async def publish(client: PrefectClient, engine: AsyncEngine, settings: Settings
                 await note_notified(connection, job_name)
     untold = set[str]() if delivered else {*notices, STATUS_FLOW}
     await _emit(client, [_judged(name, verdict, report) for name, verdict in verdicts.items() if name not in untold])
-    await _show(report)
+    await _show(client, report)
     is_unhealthy = any(verdict.status == "unhealthy" for verdict in verdicts.values())
     return Published(message, is_told=delivered and not (is_unhealthy and settings.notification is None))
 
@@ -177,7 +179,7 @@ async def _emit(client: PrefectClient, events: Sequence[Event]) -> None:
         logger.warning("events_not_emitted", count=len(events), error_type=type(error).__name__)
 
 
-async def _show(report: Report) -> None:
+async def _show(client: PrefectClient, report: Report) -> None:
     """Put the report into Prefect's UI as a table, under a headline that is its summary."""
     rows: list[dict[str, Any]] = [
         {
@@ -191,8 +193,16 @@ async def _show(report: Report) -> None:
         }
         for name, job in report.jobs.items()
     ]
+    context = FlowRunContext.get()
+    artifact = ArtifactCreate(
+        key=ARTIFACT_KEY,
+        type="table",
+        data=json.dumps(rows),
+        description=explain_all(report),
+        flow_run_id=context.flow_run.id if context is not None and context.flow_run is not None else None,
+    )
     try:
-        await acreate_table_artifact(rows, key=ARTIFACT_KEY, description=explain_all(report))
+        await client.create_artifact(artifact)
     except httpx.HTTPError as error:
         logger.warning("artifact_not_created", error_type=type(error).__name__)
 

@@ -62,11 +62,13 @@ async def send(settings: Settings, *, subject: str, body: str) -> None:
     """
     from prefect.blocks.abstract import NotificationError
 
-    block = await _load(settings)
     try:
-        with block.raise_on_failure():
-            async with asyncio.timeout(DELIVERY_SECONDS):
+        async with asyncio.timeout(DELIVERY_SECONDS):
+            block = await _load(settings)
+            with block.raise_on_failure():
                 await cast("Any", block).anotify(subject=subject, body=body)
+    except InvalidReceiver:
+        raise
     except NotificationError as error:
         raise NotDelivered(_explain(error.log)) from None
     except httpx.HTTPStatusError as error:
@@ -92,5 +94,5 @@ async def _load(settings: Settings) -> "NotificationBlock":
 
 
 def _explain(text: str) -> str:
-    lines = [line.strip() for line in str(redact(text)).splitlines() if line.strip()]
+    lines = [line.strip().removeprefix("[WARNING]: ") for line in str(redact(text)).splitlines() if line.strip()]
     return "; ".join(lines[-3:])[:500] or "The receiver did not accept the message, and gave no reason."

@@ -1,0 +1,272 @@
+"""What is told, to a real Prefect server and a real receiver: once, and again until it is delivered."""
+
+import json
+from collections.abc import AsyncGenerator, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, PREFECT_UI_URL, temporary_settings
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import create_engine
+from flows.health.publishing import Published, publish, watched_from_outside
+from flows.health.receiver import block_of_address
+from flows.health.transitions import judge
+from flows.settings import Settings
+from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed
+from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect, wait_until
+from tests.support.receiver import Receiver, running_receiver
+
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.timeout(300),
+    # Apprise imports it for a plugin of its own.
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
+
+NEWS = "poll_news"
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    folder: Path = tmp_path_factory.mktemp("prefect")
+    (folder / "server").mkdir()
+    with running_prefect(folder / "server", migrated_home(folder), {}) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
+    ours: dict[Any, Any] = {
+        PREFECT_API_URL: prefect.api_url,
+        PREFECT_UI_URL: prefect.api_url.removesuffix("/api"),
+        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+    }
+    with temporary_settings(ours):
+        async with get_client() as client:
+            yield client
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine, None]:
+    engine = create_engine(sqlite_url)
+    yield engine
+    await engine.dispose()
+
+
+def settings(receiver: Receiver | None, **changes: Any) -> Settings:
+    return Settings.model_validate({"notification": receiver and receiver.apprise_url, **changes})
+
+
+async def overdue(engine: AsyncEngine, *names: str) -> datetime:
+    """These jobs, every 15 minutes, ran last 40 minutes ago; gives the time."""
+    now = await clock(engine)
+    jobs = [expected(name, now) for name in names] + [expected("pipeline_status", now, every_minutes=5)]
+    rows = [ran(name, now - 40 * MINUTE, "failure") for name in names]
+    await seed(engine, jobs, [*rows, *ran_every("pipeline_status", now, 5, 3)])
+    return now
+
+
+async def work(
+    client: PrefectClient, engine: AsyncEngine, with_settings: Settings, *, times: int = 1
+) -> list[Published]:
+    """What the status flow does, so many times."""
+    return [await publish(client, engine, with_settings, await judge(engine, with_settings)) for _ in range(times)]
+
+
+def events(prefect: PrefectServer, name: str, since: datetime, *, count: int) -> list[dict[str, Any]]:
+    """So many events that were emitted after `since`, once the server, which writes them in batches, has that many."""
+
+    def found() -> list[dict[str, Any]]:
+        answer = prefect.api(
+            "events/filter", filter={"event": {"name": [name]}, "occurred": {"since": since.isoformat()}}
+        )
+        return answer["events"] if len(answer["events"]) >= count else []
+
+    return wait_until(found, seconds=20, what=f"{count} events {name}")
+
+
+async def test_a_change_is_told_once_with_all_that_an_operator_needs(
+    prefect: PrefectServer, client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    now = await overdue(engine, NEWS)
+    first, second, third = await work(client, engine, settings(receiver), times=3)
+    assert first.message is None
+    assert third.message is None
+    assert second.is_told
+    assert receiver.subjects == ["VibeCheck: poll_news is overdue"]
+    (body,) = receiver.bodies
+    for part in ("poll_news is overdue since", "every 15 min", "Last error: It broke.", prefect.api_url[:-4]):
+        assert part in body
+    (event,) = events(prefect, "vibecheck.job.overdue", now, count=1)
+    assert event["resource"]["prefect.resource.id"] == "vibecheck.job.poll_news"
+    assert event["payload"]["subject"] == receiver.subjects[0]
+    judged = [each["resource"]["prefect.resource.id"] for each in events(prefect, "vibecheck.job.judged", now, count=6)]
+    assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 3 + ["vibecheck.job.poll_news"] * 3
+
+
+async def test_jobs_that_go_down_together_are_one_message(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    await overdue(engine, NEWS, "poll_stories")
+    await work(client, engine, settings(receiver), times=3)
+    assert receiver.subjects == ["VibeCheck: 2 jobs: poll_news is overdue; poll_stories is overdue"]
+
+
+async def test_recovery_is_told_with_the_length_of_the_outage(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    now = await overdue(engine, NEWS)
+    await work(client, engine, settings(receiver), times=2)
+    await seed(engine, rows=[ran(NEWS, now - 6 * MINUTE)])
+    await work(client, engine, settings(receiver), times=3)
+    assert receiver.subjects[1:] == ["VibeCheck: poll_news has recovered after 4 min"]
+    assert "1 healthy" in receiver.bodies[1] or "2 healthy" in receiver.bodies[1]
+
+
+async def test_a_receiver_that_is_away_gets_the_message_once_when_it_is_back(
+    prefect: PrefectServer, client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    now = await overdue(engine, NEWS)
+    receiver.status = 500
+    outcomes = await work(client, engine, settings(receiver), times=4)
+    assert [outcome.is_told for outcome in outcomes] == [True, False, False, False]
+    assert receiver.refused == 3
+    receiver.status = 200
+    await work(client, engine, settings(receiver), times=3)
+    assert receiver.subjects == ["VibeCheck: poll_news is overdue"]
+    # The first judgement had nothing to tell; the next three could not tell it, so the server was not reassured.
+    judged = [each["resource"]["prefect.resource.id"] for each in events(prefect, "vibecheck.job.judged", now, count=8)]
+    assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 4 + ["vibecheck.job.poll_news"] * 4
+
+
+async def test_an_outage_that_is_over_before_anybody_could_be_told_is_one_message(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    now = await overdue(engine, NEWS)
+    receiver.status = 500
+    await work(client, engine, settings(receiver), times=2)
+    await seed(engine, rows=[ran(NEWS, now - 6 * MINUTE)])
+    receiver.status = 200
+    await work(client, engine, settings(receiver), times=3)
+    assert receiver.subjects == ["VibeCheck: poll_news has recovered after 4 min"]
+
+
+async def test_a_job_that_stays_unhealthy_is_remembered_at_the_interval(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    await overdue(engine, NEWS)
+    await work(client, engine, settings(receiver), times=3)
+    await work(client, engine, settings(receiver, reminder_seconds=0.001))
+    assert receiver.subjects[1:] == ["VibeCheck: poll_news: after 10 min, it still is overdue"]
+
+
+async def test_without_a_receiver_everything_else_works_and_nothing_piles_up(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    await overdue(engine, NEWS)
+    outcomes = await work(client, engine, settings(None), times=3)
+    assert outcomes[1].message is not None
+    assert not outcomes[2].is_told
+    await work(client, engine, settings(receiver), times=2)
+    assert receiver.subjects == []
+
+
+async def test_a_job_that_was_retired_before_anybody_could_be_told_is_not_told_of(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    now = await overdue(engine, NEWS)
+    receiver.status = 500
+    await work(client, engine, settings(receiver), times=2)
+    await seed(engine, [expected(NEWS, now, retired_at=now)])
+    receiver.status = 200
+    await work(client, engine, settings(receiver), times=3)
+    assert receiver.subjects == []
+
+
+async def test_the_table_in_prefects_ui_has_a_line_for_each_job_and_the_summary_as_its_headline(
+    prefect: PrefectServer, client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    await overdue(engine, NEWS)
+    await work(client, engine, settings(receiver))
+    (artifact,) = prefect.api("artifacts/latest/filter", artifacts={"key": {"any_": ["pipeline-status"]}})
+    assert "poll_news" in artifact["description"]
+    rows = json.loads(artifact["data"])
+    assert [(row["job"], row["verdict"]) for row in rows] == [("pipeline_status", "healthy"), (NEWS, "overdue")]
+
+
+async def test_a_block_that_exists_is_notified_through_by_its_name(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    await block_of_address(receiver.apprise_url).asave("alarms", overwrite=True)
+    await overdue(engine, NEWS)
+    await work(client, engine, Settings.model_validate({"notification": "slack-webhook/alarms"}), times=2)
+    assert receiver.subjects == ["VibeCheck: poll_news is overdue"]
+
+
+async def test_a_block_that_does_not_exist_is_trouble_that_nobody_can_be_told_of(
+    client: PrefectClient, engine: AsyncEngine
+) -> None:
+    await overdue(engine, NEWS)
+    _, second = await work(client, engine, Settings.model_validate({"notification": "slack-webhook/none"}), times=2)
+    assert not second.is_told
+
+
+async def test_the_receivers_address_is_never_logged(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver, capfd: pytest.CaptureFixture[str]
+) -> None:
+    receiver.status = 500
+    secret = f"json://somebody:sentinel-password@127.0.0.1:{receiver.port}/sentinel-path"
+    await overdue(engine, NEWS)
+    await work(client, engine, Settings.model_validate({"notification": secret}), times=2)
+    output = "".join(capfd.readouterr())
+    assert receiver.refused == 1
+    assert "notification_not_delivered" in output
+    assert "sentinel" not in output
+
+
+async def test_a_watcher_outside_is_pinged_at_the_start_and_at_the_end(receiver: Receiver) -> None:
+    pinged = Settings.model_validate({"ping_url": receiver.http_url})
+    run_id = uuid4()
+    async with watched_from_outside(pinged, run_id) as watch:
+        watch.summary = "Jobs: 3 healthy."
+    assert [(each.path, each.body) for each in receiver.accepted] == [
+        (f"/ping/secret-uuid/start?rid={run_id}", ""),
+        (f"/ping/secret-uuid?rid={run_id}", "Jobs: 3 healthy."),
+    ]
+
+
+async def test_a_watcher_outside_hears_of_failures_and_of_trouble_that_nobody_else_could_be_told_of(
+    receiver: Receiver,
+) -> None:
+    pinged = Settings.model_validate({"ping_url": receiver.http_url})
+    with pytest.raises(RuntimeError):
+        async with watched_from_outside(pinged):
+            raise RuntimeError("secret")
+    async with watched_from_outside(pinged) as watch:
+        watch.summary, watch.is_trouble = "poll_news is overdue", True
+    failures = [each.body for each in receiver.accepted if each.path.endswith("/fail")]
+    assert failures == ["The status flow failed: RuntimeError", "poll_news is overdue"]
+
+
+async def test_a_ping_that_does_not_arrive_disturbs_nothing_and_names_no_address(
+    receiver: Receiver, capfd: pytest.CaptureFixture[str]
+) -> None:
+    receiver.status = 500
+    for address in (receiver.http_url, "http://127.0.0.1:9/secret-uuid"):
+        async with watched_from_outside(Settings.model_validate({"ping_url": address})):
+            pass
+    output = "".join(capfd.readouterr())
+    assert output.count("ping_refused") == output.count("ping_failed") == 2
+    assert "secret-uuid" not in output
