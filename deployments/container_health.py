@@ -52,7 +52,9 @@ def check_services(redis_url: str, *, host: str, within: float, now: float) -> N
 
     client_class: Any = Redis  # partially untyped
     try:
-        with client_class.from_url(redis_url, socket_timeout=ANSWER_SECONDS, decode_responses=True) as redis:
+        with client_class.from_url(
+            redis_url, protocol=2, socket_timeout=ANSWER_SECONDS, decode_responses=True
+        ) as redis:
             heartbeats: list[tuple[str, float]] = redis.zrange(HEARTBEATS, 0, -1, withscores=True)
     except RedisError as error:
         raise Unhealthy(f"Redis: {error}") from None

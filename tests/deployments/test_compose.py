@@ -1,0 +1,184 @@
+"""docker-compose.yml and the Dockerfile keep what the handbook promises, as far as that shows without an engine."""
+
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments import settings_document
+from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS
+from flows.settings import PROJECT_ROOT
+
+COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yml"
+TEXT = COMPOSE_FILE.read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+BACKING = {"postgres", "redis"}
+ONE_SHOT = {"migrate", "apply"}
+LASTING = SERVICES.keys() - ONE_SHOT
+APPLICATION = SERVICES.keys() - BACKING
+# Settings that make no sense in a container.
+NOT_PASSED_ON = {"VIBECHECK_DATA_DIRECTORY"}
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(duration: str) -> float:
+    return float(duration[:-1]) * _UNITS[duration[-1]]
+
+
+def environment(service: str) -> dict[str, str | None]:
+    return SERVICES[service].get("environment", {})
+
+
+def test_it_is_a_valid_compose_file() -> None:
+    arguments = ["--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)]
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    linter = shutil.which("hadolint", path=f"{sys.prefix}/bin")
+    assert linter is not None, "hadolint is missing: `make .venv/installed-dev`"
+    done = subprocess.run([linter, str(PROJECT_ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_is_made_of_official_bases_and_hashed_wheels_alone() -> None:
+    dockerfile = (PROJECT_ROOT / "Dockerfile").read_text()
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"python:3.13-slim-trixie"}
+    assert set(re.findall(r"--from=(\S+)", dockerfile)) == {"build"}
+    assert "# syntax=" not in dockerfile
+    assert "--require-hashes --only-binary :all: -r /tmp/requirements.lock" in dockerfile
+    assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
+
+
+def test_one_image_serves_every_application_service_and_is_built_once() -> None:
+    assert len({SERVICES[name]["image"] for name in APPLICATION}) == 1
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["migrate"]
+    # Nobody else's image of that name is pulled.
+    assert {SERVICES[name]["pull_policy"] for name in APPLICATION} == {"never"}
+
+
+def test_every_password_is_required_and_the_sentence_names_it() -> None:
+    required = {variable.name for variable in settings_document.COMPOSE_VARIABLES if not variable.default}
+    sentences = dict(re.findall(r"\$\{(\w+):\?([^}]+)\}", TEXT))
+    assert sentences.keys() == required
+    assert [name for name, sentence in sentences.items() if f"Set {name} in .env" not in sentence] == []
+    assert [name for name in required if re.search(rf"\$\{{{name}:?-", TEXT)] == []
+
+
+def test_every_variable_that_it_reads_is_documented_with_its_default() -> None:
+    documented = {variable.name: variable.default for variable in settings_document.COMPOSE_VARIABLES}
+    assert set(re.findall(r"\$\{(\w+)", TEXT)) == documented.keys()
+    assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT)) == {
+        name: default for name, default in documented.items() if default
+    }
+
+
+def test_every_setting_of_the_pipeline_reaches_the_worker() -> None:
+    settings = {variable.name for variable in settings_document.settings_variables()}
+    assert settings - environment("worker").keys() == NOT_PASSED_ON
+    # And what judges the jobs agrees with what runs them.
+    own = {name for name in settings - NOT_PASSED_ON if name.startswith("VIBECHECK_")}
+    for service in ("apply", "worker-status", "health"):
+        assert own - environment(service).keys() == set(), service
+
+
+def test_secrets_go_only_where_they_are_needed() -> None:
+    holders = {
+        "POSTGRES_PASSWORD": {"postgres"},
+        "ASKNEWS_API_KEY": {"worker"},
+        "PREFECT_SERVER_ENCRYPTION_KEY": {"migrate", "server", "services"},
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": {"migrate", "server", "services"},
+        "VIBECHECK_DATABASE_URL": {"apply", "worker", "worker-status", "health"},
+    }
+    for name, expected in holders.items():
+        assert {service for service in SERVICES if name in environment(service)} == expected, name
+
+
+def test_the_server_has_the_settings_that_the_pipeline_needs_and_shares_nothing_through_memory() -> None:
+    for service in ("server", "services"):
+        own = {**SERVER_SETTINGS, "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage"}
+        assert own.items() <= environment(service).items()
+        assert environment(service)["PREFECT_SERVER_EVENTS_MESSAGING_BROKER"] == "prefect_redis.messaging"
+        assert environment(service)["PREFECT_SERVER_EVENTS_MESSAGING_CACHE"] == "prefect_redis.messaging"
+        assert environment(service)["PREFECT_SERVER_EVENTS_CAUSAL_ORDERING"] == "prefect_redis.ordering"
+        assert str(environment(service)["PREFECT_SERVER_DOCKET_URL"]).startswith("redis://")
+        assert environment(service)["PREFECT_SERVER_DATABASE_MIGRATE_ON_START"] == "false"
+        assert str(environment(service)["PREFECT_SERVER_API_AUTH_STRING"]).startswith("admin:${SERVER_PASSWORD")
+    for service in ("worker", "worker-status"):
+        assert WORKER_SETTINGS.items() <= environment(service).items()
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_a_service_is_confined(service: str) -> None:
+    definition = SERVICES[service]
+    assert definition["read_only"] is True
+    assert definition["cap_drop"] == ["ALL"]
+    assert definition["security_opt"] == ["no-new-privileges:true"]
+    assert "mem_limit" in definition
+    assert definition["logging"]["options"].keys() >= {"max-size", "max-file"}
+    assert not definition.keys() & {"privileged", "container_name", "ulimits"}
+    if service in APPLICATION:
+        assert definition["user"] == "10001:10001"
+        assert "cap_add" not in definition
+    for port in definition.get("ports", []):
+        assert port.startswith("${BIND_ADDRESS:-127.0.0.1}:")
+
+
+@pytest.mark.parametrize("service", sorted(LASTING))
+def test_a_lasting_service_restarts_and_has_a_healthcheck(service: str) -> None:
+    assert SERVICES[service]["restart"] == "unless-stopped"
+    assert SERVICES[service]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+def test_what_runs_once_is_waited_for() -> None:
+    assert {SERVICES[name]["restart"] for name in ONE_SHOT} == {"no"}
+    done = {"condition": "service_completed_successfully"}
+    for service in ("server", "services"):
+        assert SERVICES[service]["depends_on"]["migrate"] == done
+    for service in ("worker", "worker-status", "health"):
+        assert SERVICES[service]["depends_on"]["apply"] == done
+
+
+def test_workers_can_be_scaled_and_a_rollout_waits_for_their_runs() -> None:
+    assert not SERVICES["worker"].keys() & {"ports", "container_name"}
+    from flows.pipeline_status import pipeline_status
+    from flows.poll_news import poll_news
+    from flows.poll_stories import poll_stories
+
+    def longest_run(flow: Any) -> float:
+        return flow.timeout_seconds * (1 + flow.retries) + flow.retries * flow.retry_delay_seconds
+
+    grace = seconds(SERVICES["worker"]["stop_grace_period"])
+    assert grace > max(longest_run(poll_news), longest_run(poll_stories))
+    assert seconds(SERVICES["worker-status"]["stop_grace_period"]) > longest_run(pipeline_status)
+
+
+def test_every_work_pool_has_a_worker() -> None:
+    pools = {
+        pool["work_pool"]["name"] for pool in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
+    }
+    served = {
+        command[command.index("--pool") + 1]
+        for command in (definition.get("command", []) for definition in SERVICES.values())
+        if "--pool" in command
+    }
+    assert served == pools
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not here")
+def test_a_missing_password_stops_compose_with_the_sentence() -> None:
+    done = subprocess.run(
+        ["docker", "compose", "--file", str(COMPOSE_FILE), "--env-file", "/dev/null", "config", "--quiet"],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "is not a docker command" in done.stderr or "unknown" in done.stderr:
+        pytest.skip("docker compose is not here")
+    assert done.returncode != 0
+    assert re.search(r"Set \w+ in \.env", done.stderr)

@@ -1,0 +1,82 @@
+"""The CI workflows are valid, test every admitted Python, and deploy what was tested."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.settings import PROJECT_ROOT
+
+WORKFLOWS = PROJECT_ROOT / ".github" / "workflows"
+FILES = sorted(WORKFLOWS.glob("*.yml"))
+
+
+def load(name: str) -> dict[str, Any]:
+    # YAML 1.1 reads the key `on` as true.
+    return {
+        "on" if key is True else key: value for key, value in yaml.safe_load((WORKFLOWS / name).read_text()).items()
+    }
+
+
+def commands(job: dict[str, Any]) -> str:
+    return "\n".join(step.get("run", "") for step in job["steps"])
+
+
+@pytest.mark.parametrize("schema", ["vendor.github-workflows", "custom.github-workflows-require-timeout"])
+def test_the_workflows_are_valid(schema: str) -> None:
+    # A job that calls a workflow cannot have a timeout: its jobs have theirs.
+    files = [path for path in FILES if schema.startswith("vendor") or path.name == "ci.yml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_python_that_the_project_admits_is_tested() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    lowest, beyond = re.findall(r"3\.(\d+)", project["requires-python"])
+    expected = [f"3.{minor}" for minor in range(int(lowest), int(beyond))]
+    test = load("ci.yml")["jobs"]["test"]
+    assert test["strategy"]["matrix"]["python"] == expected
+    assert ".ci/run" in commands(test)
+
+
+def test_only_main_is_deployed_and_only_after_its_tests() -> None:
+    deploy = load("deploy.yml")
+    assert deploy["on"] == {"push": {"branches": ["main"]}, "workflow_dispatch": None}
+    assert deploy["jobs"]["test"] == {"uses": "./.github/workflows/ci.yml"}
+    assert deploy["jobs"]["deploy"]["needs"] == "test"
+    assert deploy["concurrency"]["cancel-in-progress"] is False
+
+
+def test_the_deployment_uses_the_locked_versions_and_applies_after_it_has_deployed() -> None:
+    run = commands(load("deploy.yml")["jobs"]["deploy"])
+    steps = [
+        "make .venv/installed",
+        "uv run --no-sync prefect --no-prompt deploy --all",
+        "uv run --no-sync vibecheck apply",
+    ]
+    assert sorted(steps, key=run.index) == steps
+    # `make .venv/installed` is what checks every hash.
+    makefile = (PROJECT_ROOT / "Makefile").read_text()
+    assert re.search(r"^\.venv/installed: requirements\.lock$", makefile, re.MULTILINE)
+    assert "--require-hashes -r $<" in makefile
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_secrets_come_by_name_and_the_token_may_only_read(path: Path) -> None:
+    workflow = load(path.name)
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        for name, value in job.get("env", {}).items():
+            assert re.fullmatch(r"\$\{\{ (secrets|vars)\." + name + r" \}\}", value), name
+        for step in job.get("steps", []):
+            # In a shell line a secret would be pasted in as code.
+            assert "${{" not in step.get("run", "")
+            assert "@" in step.get("uses", "@")
