@@ -89,6 +89,24 @@ def verify(
 
 
 @app.command
+def import_log(
+    *,
+    source: Annotated[
+        str,
+        Parameter(
+            name=["--from"],
+            env_var="OLD_DATABASE_URL",
+            help="SQLAlchemy address of the old database (asyncpg or aiosqlite).",
+        ),
+    ],
+) -> int:
+    """Import the execution log of the APScheduler service that this pipeline replaces. Doing it again is harmless."""
+    from deployments.import_log import run_import
+
+    return asyncio.run(run_import(_settings(), source_url=source))
+
+
+@app.command
 def sandbox(
     *,
     port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
