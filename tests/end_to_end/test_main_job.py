@@ -1,5 +1,6 @@
 """Both flows, deployed and run as a user does."""
 
+import json
 import re
 
 import pytest
@@ -11,7 +12,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 
 def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(pipeline: Pipeline) -> None:
-    pipeline.prefect.start_worker("vibecheck")
+    worker = pipeline.prefect.start_worker("vibecheck")
     news = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
     stories = pipeline.wait_for_row(pipeline.run("poll_stories/scheduled", parameters={"entities_per_run": 3}))
 
@@ -43,8 +44,17 @@ def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(pipeline: P
     deployments = pipeline.prefect.command("prefect", "deployment", "ls").stdout
     assert "poll_news/scheduled" in deployments
     assert "poll_stories/scheduled" in deployments
-    for process in pipeline.prefect.processes:
-        assert SENTINEL_KEY not in process.output()
+    events = [json.loads(line) for line in worker.output().splitlines() if line.startswith("{")]
+    (finished,) = [
+        event for event in events if event["event"] == "poll_finished" and event["execution_id"] == news["execution_id"]
+    ]
+    assert finished["job_name"] == "poll_news"
+    assert finished["inserted"] == news["metadata"]["inserted"]
+
+    # Both databases, every log and every file that any process has written.
+    files = [path for path in pipeline.prefect.folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert [path for path in files if SENTINEL_KEY.encode() in path.read_bytes()] == []
 
 
 def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(pipeline: Pipeline) -> None:
