@@ -162,9 +162,9 @@ async def _write(client: PrefectClient, wanted: Sequence[AutomationCore], existi
             await client.create_automation(automation)
             created.append(automation.name)
         elif canonical(same[0]) != canonical(automation):
-            await client.update_automation(
-                same[0].id, automation.model_copy(update={"enabled": same[0].enabled, "owner_resource": None})
-            )
+            # The owner stays what it is; an update that names it is refused.
+            content = automation.model_dump(exclude={"owner_resource"}) | {"enabled": same[0].enabled}
+            await client.update_automation(same[0].id, AutomationCore.model_validate(content))
             updated.append(automation.name)
         else:
             unchanged.append(automation.name)

@@ -1,0 +1,271 @@
+"""The automations: expanded from the file without a server, and applied to a real one."""
+
+import re
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+
+from deployments.automations import OWNER, Job, apply_automations, canonical, expand, load, silence_seconds
+from flows.health.receiver import InvalidReceiver
+from flows.health.work_pools import Placement
+from flows.settings import Settings
+from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
+
+NEWS, STORIES, STATUS = Job("poll_news", 900), Job("poll_stories", 3600), Job("pipeline_status", 300)
+JOBS = [NEWS, STORIES, STATUS]
+PLACEMENTS = [
+    Placement("poll_news", "vibecheck", 30),
+    Placement("poll_stories", "vibecheck", 30),
+    Placement("pipeline_status", "vibecheck-status", 30),
+]
+RECEIVER = {"notification": "json://somebody:sentinel@127.0.0.1:9/alarms"}
+
+
+def expanded(*, jobs: list[Job] = JOBS, with_receiver: bool = True) -> dict[str, AutomationCore]:
+    placements = [placement for placement in PLACEMENTS if placement.job_name in {job.name for job in jobs}]
+    block_id = uuid4() if with_receiver else None
+    wanted = expand(load(), jobs, placements, block_id, reminder_seconds=21_600)
+    assert len({automation.name for automation in wanted}) == len(wanted)
+    return {automation.name: automation for automation in wanted}
+
+
+def trigger(automation: AutomationCore) -> EventTrigger:
+    assert isinstance(automation.trigger, EventTrigger)
+    return automation.trigger
+
+
+def test_each_job_has_an_automation_of_its_own_that_also_fires_if_it_never_ran() -> None:
+    wanted = expanded()
+    for job in (NEWS, STORIES):
+        silent = trigger(wanted[f"VibeCheck: silent job {job.name}"])
+        assert silent.posture == Posture.Proactive
+        assert silent.match["prefect.resource.id"] == [f"vibecheck.job.{job.name}"]  # pyright: ignore[reportUnknownMemberType]
+        # The one shape that arms itself: the same events in both, and no for_each.
+        assert silent.after == silent.expect == {"vibecheck.job.finished", "vibecheck.job.judged"}
+        assert silent.for_each == set()
+
+
+def test_silence_is_two_intervals_and_a_grace_for_a_job_and_three_intervals_for_the_status_flow() -> None:
+    assert [silence_seconds(job, JOBS) for job in JOBS] == [1_860, 7_260, 900]
+
+
+def test_a_frequent_job_is_given_the_time_that_the_status_flow_needs_to_report_it_first() -> None:
+    assert silence_seconds(Job("frequent", 60), [Job("frequent", 60), STATUS]) == 960
+
+
+def test_everything_is_filled_in_and_described_and_marked_as_ours() -> None:
+    for automation in expanded().values():
+        text = automation.model_dump_json()
+        assert "${" not in text
+        assert "None" not in text
+        assert "Made by `vibecheck apply`" in automation.description
+        assert automation.owner_resource == OWNER
+
+
+def test_without_a_receiver_nothing_that_sends_is_made_but_everything_else_is() -> None:
+    names = set(expanded(with_receiver=False))
+    assert {
+        "VibeCheck: silent job poll_news",
+        "VibeCheck: late runs are missed",
+        "VibeCheck: lost runs are crashed",
+    } <= (names)
+    assert not any("tell" in name or "work pool" in name for name in names)
+
+
+def test_what_would_repeat_the_status_flow_is_off_by_default() -> None:
+    off = {name for name, automation in expanded().items() if not automation.enabled}
+    assert off == {
+        "VibeCheck: work pool vibecheck down",
+        "VibeCheck: work pool vibecheck up",
+        "VibeCheck: work pool vibecheck-status down",
+        "VibeCheck: work pool vibecheck-status up",
+        "VibeCheck: job overdue",
+        "VibeCheck: job recovered",
+        "VibeCheck: run failed",
+    }
+
+
+def test_a_run_is_lost_after_three_of_the_slowest_heartbeats() -> None:
+    lost = trigger(expanded()["VibeCheck: lost runs are crashed"])
+    assert lost.within == timedelta(seconds=90)
+
+
+def test_nothing_to_watch_needs_no_automation() -> None:
+    assert expanded(jobs=[]) == {}
+
+
+def test_an_entry_for_something_unknown_is_refused() -> None:
+    entry = {**load()[0], "for_each": "moon"}
+    with pytest.raises(ValueError, match="for_each must be"):
+        expand([entry], JOBS, PLACEMENTS, None, reminder_seconds=1)
+
+
+def test_two_automations_are_the_same_whatever_their_ids_their_order_and_their_switch() -> None:
+    one = expanded()["VibeCheck: late runs are missed"]
+    other = Automation.model_validate({**one.model_dump(), "id": uuid4(), "enabled": False, "owner_resource": None})
+    related = trigger(one).match_related
+    assert isinstance(related, list)
+    trigger(other).match_related = related[::-1]
+    assert canonical(one) == canonical(other)
+    trigger(other).within = timedelta(seconds=1)
+    assert canonical(one) != canonical(other)
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    folder: Path = tmp_path_factory.mktemp("prefect")
+    (folder / "server").mkdir()
+    with running_prefect(folder / "server", migrated_home(folder), {}) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
+    """A client of the server, on which there are two monitored jobs and no automation."""
+    ours: dict[Any, Any] = {PREFECT_API_URL: prefect.api_url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
+    with temporary_settings(ours):
+        async with get_client() as client:
+            for automation in await client.read_automations():
+                await client.delete_automation(automation.id)
+            for deployment in await client.read_deployments():
+                await client.delete_deployment(deployment.id)
+            await deploy(client, "poll_news", minutes=15)
+            await deploy(client, "pipeline_status", minutes=5)
+            yield client
+
+
+async def deploy(client: PrefectClient, name: str, *, minutes: float) -> None:
+    schedule = IntervalSchedule(interval=timedelta(minutes=minutes), anchor_date=datetime(2026, 1, 1, tzinfo=UTC))  # pyright: ignore[reportArgumentType]
+    await client.create_deployment(
+        await client.create_flow_from_name(name),
+        "scheduled",
+        tags=["monitored"],
+        schedules=[DeploymentScheduleCreate(schedule=schedule, active=True)],
+    )
+
+
+async def on_server(client: PrefectClient) -> dict[str, Automation]:
+    return {automation.name: automation for automation in await client.read_automations()}
+
+
+def with_receiver(**changes: Any) -> Settings:
+    return Settings.model_validate({**RECEIVER, **changes})
+
+
+# Prefect and Apprise, where a block is saved.
+applies = [
+    pytest.mark.end_to_end,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
+
+
+class TestApplied:
+    pytestmark = applies
+
+    async def test_applying_twice_changes_nothing(self, prefect: PrefectServer, client: PrefectClient) -> None:
+        first = await apply_automations(client, with_receiver())
+        assert len(first.created) == 9
+
+        def rows() -> Any:
+            return [(row["id"], row["updated"]) for row in prefect.api("automations/filter")]
+
+        before = rows()
+        second = await apply_automations(client, with_receiver())
+        assert (second.created, second.updated, second.deleted) == ([], [], [])
+        assert sorted(second.unchanged) == sorted(first.created)
+        assert rows() == before
+
+    async def test_a_change_is_made_in_place_and_leaves_the_rest_and_the_operators_switch_alone(
+        self, client: PrefectClient
+    ) -> None:
+        await apply_automations(client, with_receiver())
+        before = await on_server(client)
+        silent = "VibeCheck: silent job poll_news"
+        await client.pause_automation(before[silent].id)
+        await client.resume_automation(before["VibeCheck: run failed"].id)
+        await deploy(client, "poll_news", minutes=20)
+        changes = await apply_automations(client, with_receiver())
+        assert set(changes.updated) == {silent, "VibeCheck: tell of silent jobs"}
+        assert (changes.created, changes.deleted) == ([], [])
+        after = await on_server(client)
+        assert after[silent].id == before[silent].id
+        assert trigger(after[silent]).within == timedelta(minutes=41)
+        assert not after[silent].enabled
+        assert after["VibeCheck: run failed"].enabled
+
+    async def test_a_users_own_automation_is_left_alone_even_under_a_name_of_ours(self, client: PrefectClient) -> None:
+        users = AutomationCore.model_validate(
+            {
+                "name": "VibeCheck: silent job poll_news",
+                "trigger": {"type": "event", "expect": ["x"]},
+                "actions": [{"type": "do-nothing"}],
+            }
+        )
+        users_id = await client.create_automation(users)
+        await apply_automations(client, with_receiver())
+        await apply_automations(client, with_receiver())
+        same_name = [each for each in await client.read_automations() if each.name == users.name]
+        assert len(same_name) == 2
+        mine = next(each for each in same_name if each.id == users_id)
+        assert canonical(mine) == canonical(users)
+
+    async def test_duplicates_of_two_applies_at_once_are_removed_and_the_right_one_stays(
+        self, client: PrefectClient
+    ) -> None:
+        await apply_automations(client, with_receiver())
+        name = "VibeCheck: silent job poll_news"
+        right = (await on_server(client))[name]
+        wrong = right.model_dump(exclude={"id"}) | {"description": "older", "owner_resource": OWNER}
+        await client.create_automation(AutomationCore.model_validate(wrong))
+        changes = await apply_automations(client, with_receiver())
+        assert changes.deleted == [name]
+        assert [each.id for each in await client.read_automations() if each.name == name] == [right.id]
+
+    async def test_a_job_that_is_gone_leaves_no_ghost(self, client: PrefectClient) -> None:
+        await deploy(client, "gone", minutes=5)
+        await apply_automations(client, with_receiver())
+        assert "VibeCheck: silent job gone" in await on_server(client)
+        deployment = await client.read_deployment_by_name("gone/scheduled")
+        await client.delete_deployment(deployment.id)
+        changes = await apply_automations(client, with_receiver())
+        assert "VibeCheck: silent job gone" in changes.deleted
+        assert not [text for text in map(canonical, (await on_server(client)).values()) if re.search(r"\bgone,", text)]
+
+    async def test_a_job_that_is_paused_keeps_its_automation(self, client: PrefectClient) -> None:
+        await apply_automations(client, with_receiver())
+        deployment = await client.read_deployment_by_name("poll_news/scheduled")
+        await client.pause_deployment(deployment.id)
+        changes = await apply_automations(client, with_receiver())
+        assert (changes.created, changes.updated, changes.deleted) == ([], [], [])
+
+    async def test_without_a_receiver_apply_says_how_to_set_one(
+        self, client: PrefectClient, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        changes = await apply_automations(client, Settings.model_validate({"notification": None}))
+        assert "VibeCheck: late runs are missed" in changes.created
+        assert "VIBECHECK_NOTIFICATION" in capfd.readouterr().out
+
+    async def test_a_receiver_that_cannot_be_used_is_refused_without_showing_it(self, client: PrefectClient) -> None:
+        for wrong in ("https://example.com/sentinel", "sentinel", "slack-webhook/sentinel-block"):
+            with pytest.raises(InvalidReceiver) as refusal:
+                await apply_automations(client, with_receiver(notification=wrong))
+            assert "VIBECHECK_NOTIFICATION" in str(refusal.value)
+            assert "example.com" not in str(refusal.value)
+
+    async def test_the_receivers_address_is_in_no_automation_and_no_log(
+        self, client: PrefectClient, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        await apply_automations(client, with_receiver())
+        assert "sentinel" not in "".join(map(canonical, (await on_server(client)).values()))
+        assert "sentinel" not in "".join(capfd.readouterr())
