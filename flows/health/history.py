@@ -1,8 +1,8 @@
 """What a job did lately: its last runs, the times in which it delivered nothing, and its uptime.
 
 A job is *up* while its last run that delivered (`success` or `partial_failure`) started no longer ago than the rules
-allow before it is overdue. So failed, skipped, cancelled, missed, stuck and absent runs all count alike: by the data
-that did not come.
+allow before it is overdue, give or take the usual delay of a start. So failed, skipped, cancelled, missed, stuck and
+absent runs all count alike: by the data that did not come.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from flows.database.log import LogRow, latest_runs
 from flows.health.rules import OVERDUE_INTERVALS, ExpectedJob
 
 RUNS_SHOWN = 60
+# A run starts a little early or late; the one after a skipped tick is no outage, though it comes two intervals later.
+JITTER = timedelta(seconds=60)
 WINDOWS = {"24 h": timedelta(hours=24), "7 d": timedelta(days=7), "30 d": timedelta(days=30)}
 
 
@@ -75,7 +77,8 @@ async def _read_downtimes(
     connection: AsyncConnection, job: ExpectedJob, interval_seconds: float, now: datetime
 ) -> list[Downtime]:
     window_start = now - max(WINDOWS.values())
-    tolerated = OVERDUE_INTERVALS * timedelta(seconds=interval_seconds)
+    interval = timedelta(seconds=interval_seconds)
+    tolerated = OVERDUE_INTERVALS * interval
     # What came before the window decides whether it begins up or down.
     before = await last_delivery(connection, job.name, before=window_start)
     pauses = await long_pauses(
@@ -83,7 +86,7 @@ async def _read_downtimes(
         job.name,
         start=max(job.since, before or job.since),
         end=now,
-        longer_than_seconds=tolerated.total_seconds(),
+        longer_than_seconds=(tolerated + min(JITTER, interval)).total_seconds(),
     )
     downtimes = (
         Downtime(max(pause.start + tolerated, window_start), pause.end, ongoing=pause.end == now) for pause in pauses

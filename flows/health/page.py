@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from flows.database.log import LogRow
 from flows.health.documents import UNAVAILABLE
 from flows.health.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
-from flows.health.report import JobReport, Report
+from flows.health.report import STATUS_FLOW, JobReport, Report
 from flows.health.wording import clock, duration, explain_all, explain_job, explain_run, explain_warning
 from flows.logs import redact
 
@@ -101,7 +101,9 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "icon": _icon(kind),
         "explanation": explain_all(report),
         "as_of": report.at,
-        "jobs": [_job(job, snapshot.histories[name], report) for name, job in report.jobs.items()],
+        "jobs": [
+            _job(job, snapshot.histories[name], report) for name, job in sorted(report.jobs.items(), key=_by_concern)
+        ],
         "credits": _credits(report),
     }
 
@@ -118,14 +120,20 @@ def _unavailable() -> dict[str, Any]:
     }
 
 
+def _by_concern(item: tuple[str, JobReport]) -> tuple[bool, bool, str]:
+    """What is wrong comes first, and the watchdog after those that it watches."""
+    name, job = item
+    return job.verdict.status != "unhealthy", name == STATUS_FLOW, name
+
+
 def _title(report: Report) -> str:
     if not report.jobs:
         return "Nothing is expected to run"
     if report.overall.status == "healthy":
         return "All is well"
-    if report.overall.unhealthy_jobs:
+    if any(job.verdict.status == "unhealthy" for job in report.jobs.values()):
         return "Something is wrong"
-    return "Nobody is watching the jobs"
+    return "Nobody is watching the jobs" if report.overall.stale else "Waiting for first runs"
 
 
 def _icon(kind: str) -> str:
@@ -144,15 +152,15 @@ def _job(job: JobReport, history: JobHistory, report: Report) -> dict[str, Any]:
         "kind": job.verdict.status,
         "status": _STATUS_WORDS[job.verdict.status],
         "explanation": explain_job(job, now),
-        "warnings": [explain_warning(warning, job, report) for warning in job.verdict.warnings],
+        "warnings": [explain_warning(warning, report) for warning in job.verdict.warnings],
         "error": _error(job, now),
-        "facts": _facts(job, now),
+        "schedule": _schedule(job),
+        "facts": _facts(job, history, now),
         "runs": [_run(run, longest, now) for run in history.runs],
         "empty_slots": RUNS_SHOWN - len(history.runs),
         "runs_summary": _summary(history.runs),
         "oldest": clock(history.runs[0].started_at, now) if history.runs else "",
-        "durations": _durations(history.runs),
-        "uptimes": _uptimes(history.uptimes),
+        "uptimes": [] if job.verdict.status == "not_started" else _uptimes(history.uptimes),
         "downtimes": [_downtime(each, now) for each in downtimes],
         "downtimes_summary": _downtimes_summary(history.downtimes),
     }
@@ -168,15 +176,19 @@ def _error(job: JobReport, now: datetime) -> dict[str, str] | None:
     }
 
 
-def _facts(job: JobReport, now: datetime) -> list[dict[str, str]]:
-    facts = [_moment("last run", job.facts.last_run, now, "never")]
-    if job.facts.last_success != job.facts.last_run:
-        facts.append(_moment("last success", job.facts.last_success, now, "never"))
+def _facts(job: JobReport, history: JobHistory, now: datetime) -> list[dict[str, str]]:
+    facts = [
+        _moment("last run", job.facts.last_run, now, "never"),
+        _moment("last success", job.facts.last_success, now, "never"),
+    ]
     if job.verdict.status != "paused":
         facts.append(_next_run(job, now))
+    return [*facts, *_durations(history.runs)]
+
+
+def _schedule(job: JobReport) -> str:
     interval = job.expected.longest_interval_seconds
-    facts.append(_fact("schedule", "none" if interval is None else f"every {duration(interval)}"))
-    return facts
+    return "no schedule" if interval is None else f"every {duration(interval)}"
 
 
 def _fact(name: str, value: str, detail: str = "") -> dict[str, str]:
@@ -199,7 +211,7 @@ def _next_run(job: JobReport, now: datetime) -> dict[str, str]:
 
 
 def _run(run: LogRow, longest: float, now: datetime) -> dict[str, Any]:
-    took = run.duration_seconds
+    took = None if run.status in ("skipped", "missed") else run.duration_seconds
     is_known = run.status in _RUN_WORDS
     # By the root, so that one slow run does not flatten all others.
     height = 0 if not took or not longest else max(4, round(100 * sqrt(took / longest)))
@@ -207,7 +219,7 @@ def _run(run: LogRow, longest: float, now: datetime) -> dict[str, Any]:
         "kind": run.status if is_known else "cancelled",
         "status": _RUN_WORDS.get(run.status, run.status),
         "when": clock(run.started_at, now),
-        "took": "" if took is None or run.status in ("skipped", "missed") else duration(took),
+        "took": "" if took is None else duration(took),
         "height": height,
         "what": _shortened(explain_run(run), LONGEST_TIP),
     }
@@ -218,15 +230,15 @@ def _summary(runs: Sequence[LogRow]) -> str:
     return f"The last {len(runs)} runs: " + ", ".join(f"{count} {word}" for count, word in counts if count)
 
 
-def _durations(runs: Sequence[LogRow]) -> str:
+def _durations(runs: Sequence[LogRow]) -> list[dict[str, str]]:
     took = [
         run.duration_seconds
         for run in runs
         if run.duration_seconds is not None and run.status in ("success", "partial_failure", "failure")
     ]
     if not took:
-        return ""
-    return f"takes {duration(statistics.median(took))}, at most {duration(max(took))}"
+        return []
+    return [_fact("takes", duration(statistics.median(took)), f"at most {duration(max(took))}")]
 
 
 def _uptimes(uptimes: dict[str, Uptime]) -> list[dict[str, str]]:

@@ -25,22 +25,30 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
         logger.error("health_address_unavailable", host=host, port=port, error=error.strerror or str(error))  # noqa: TRY400  # the reason is enough
         return 1
     with listener:
-        address, taken = listener.getsockname()[:2]
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(settings),
-                access_log=False,
-                log_config=None,
-                log_level=logging.WARNING,
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                ws="none",
-            )
-        )
-        shown = f"[{address}]" if ":" in address else address
-        logger.info("health_serving", url=f"http://{shown}:{taken}")
+        server = make_server(settings)
+        logger.info("health_serving", url=url_of(listener))
         server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def make_server(settings: Settings) -> uvicorn.Server:
+    """A quiet server for the application; run it with the sockets that it shall serve."""
+    config = uvicorn.Config(
+        create_app(settings),
+        access_log=False,
+        log_config=None,
+        log_level=logging.WARNING,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ws="none",
+    )
+    return uvicorn.Server(config)
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address to reach `listener` at."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -1,6 +1,5 @@
 """The verdicts in words, the same wherever they are read: in the JSON, on the status page, in the terminal."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -17,10 +16,10 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(seconds: float) -> str:
-    """A length of time in at most two units: `0.4 s`, `42 s`, `3 h 5 min`, `12 d`."""
+    """A length of time, no more exact than of use: `0.4 s`, `42 s`, `3 min 5 s`, `47 min`, `3 h 5 min`, `12 d`."""
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
-    whole = int(seconds)
+    whole = int(seconds) if seconds < 600 else int(seconds) // 60 * 60
     for (unit, size), (smaller, smaller_size) in pairwise(_UNITS):
         if whole >= size:
             rest = whole % size // smaller_size
@@ -71,13 +70,15 @@ def explain_run(row: LogRow) -> str:
     """What a run did, or why it did not, as far as its row tells; it may be empty."""
     if row.error_message:
         return row.error_message
+    if row.details.get("feature") == "off":
+        return str(row.details.get("explanation", ""))
     if "fetched" in row.details:
         counts = ((row.details.get(name, 0), word) for name, word in (("inserted", "new"), ("updated", "updated")))
         return ", ".join([f"{row.details['fetched']} fetched", *(f"{count} {word}" for count, word in counts)])
     return _WHY_NOT.get(str(row.details.get("reason")), "")
 
 
-def explain_warning(warning: WarningCode, job: JobReport, report: Report) -> str:
+def explain_warning(warning: WarningCode, report: Report) -> str:
     """A warning in a sentence. It does not make the job unhealthy."""
     match warning:
         case "stale_data":
@@ -86,8 +87,7 @@ def explain_warning(warning: WarningCode, job: JobReport, report: Report) -> str
             used, limit = report.credits.used, report.credits.limit
             return f"{used:,} of the {limit:,} AskNews credits of this billing period are used."
         case "no_planned_runs":
-            planned = "" if job.expected.next_run_at is None else " any more"
-            return f"Prefect's scheduler has planned no run{planned}: is its scheduler service running?"
+            return "Prefect's scheduler has planned no run of it: is its scheduler service running?"
 
 
 def explain_all(report: Report) -> str:
@@ -95,33 +95,44 @@ def explain_all(report: Report) -> str:
     overall = report.overall
     if not report.jobs:
         return (
-            "No job is expected to run, so nothing can be said to work: deploy with `vibecheck apply`, "
-            "and tag what is to be watched `monitored`."
+            "No job is expected to run, so nothing can be said to work. Deploy with “vibecheck apply”, and give what "
+            "is to be watched the tag “monitored”."
         )
     problems: list[str] = []
     if overall.unhealthy_jobs:
-        count = f"{len(overall.unhealthy_jobs)} of {len(report.jobs)} jobs"
-        problems.append(f"{count} {_be(overall.unhealthy_jobs)} not healthy: {', '.join(overall.unhealthy_jobs)}.")
+        named = ", ".join(f"{name} ({_in_brief(report.jobs[name])})" for name in overall.unhealthy_jobs)
+        verb = "is" if len(overall.unhealthy_jobs) == 1 else "are"
+        problems.append(f"{len(overall.unhealthy_jobs)} of {_jobs(len(report.jobs))} {verb} not healthy: {named}.")
     if overall.stale:
-        since = "" if overall.stale_since is None else f" since {clock(overall.stale_since, report.at)}"
-        watched = STATUS_FLOW in report.jobs
-        what = f"has not reported when it should have{since}" if watched else "is not deployed"
-        problems.append(f"The watchdog, {STATUS_FLOW}, {what}: the log is not repaired and no alarm is sent.")
+        problems.append(f"The watchdog, {STATUS_FLOW}, {_silence(report)}: nobody repairs the log or sends alarms.")
     return " ".join(problems) or _all_well(report)
+
+
+def _silence(report: Report) -> str:
+    if STATUS_FLOW not in report.jobs:
+        return "is not deployed"
+    since = report.overall.stale_since
+    return "has no schedule" if since is None else f"should have reported by {clock(since, report.at)}"
 
 
 def _all_well(report: Report) -> str:
     statuses = [job.verdict.status for job in report.jobs.values()]
-    parts = [
+    others = [
         f"{statuses.count(status)} {words}"
-        for status, words in (("healthy", "healthy"), ("not_started", "not started yet"), ("paused", "paused"))
+        for status, words in (("not_started", "waiting for the first run"), ("paused", "paused"))
         if status in statuses
     ]
-    return f"{'Job' if len(statuses) == 1 else 'Jobs'}: {', '.join(parts)}."
+    if not others:
+        return "The job is healthy." if len(statuses) == 1 else f"All {len(statuses)} jobs are healthy."
+    return f"{statuses.count('healthy')} of {_jobs(len(statuses))} healthy, {', '.join(others)}."
 
 
-def _be(jobs: Sequence[str]) -> str:
-    return "is" if len(jobs) == 1 else "are"
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _in_brief(job: JobReport) -> str:
+    return (job.verdict.reason or job.verdict.status).replace("_", " ")
 
 
 def _when(moment: datetime | None, now: datetime) -> str:

@@ -1,0 +1,52 @@
+"""The verdicts in words."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.health.wording import clock, duration, explain_run
+from tests.health.seeding import ran
+
+NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.44, "0.4 s"),
+        (9.97, "10 s"),
+        (42.9, "42 s"),
+        (60, "1 min"),
+        (185, "3 min 5 s"),
+        (659, "10 min"),
+        (3_600, "1 h"),
+        (11_130, "3 h 5 min"),
+        (86_400 * 12, "12 d"),
+        (86_400 * 12 + 3_600 * 5 + 59, "12 d 5 h"),
+    ],
+)
+def test_a_duration_is_told_no_more_exactly_than_is_of_use(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (timedelta(minutes=5), "11:55 UTC"),
+        (timedelta(days=3), "4 Sep 12:00 UTC"),
+        (timedelta(days=365), "7 Sep 2025 12:00 UTC"),
+    ],
+)
+def test_a_moment_is_told_with_as_much_of_its_date_as_is_not_todays(age: timedelta, words: str) -> None:
+    assert clock(NOW - age, NOW) == words
+
+
+def test_a_run_is_explained_by_its_error_its_counts_or_its_reason() -> None:
+    counts = {"fetched": 5, "inserted": 3, "updated": 1}
+    assert explain_run(ran("poll_news", NOW, "failure", details=counts)) == "It broke."
+    assert explain_run(ran("poll_news", NOW, details=counts)) == "5 fetched, 3 new, 1 updated"
+    assert explain_run(ran("poll_news", NOW, "skipped", details={"reason": "overlap"})).startswith("The run before it")
+    assert explain_run(ran("poll_news", NOW, details={"reason": "unheard of"})) == ""
+    off = {"feature": "off", "explanation": "The plan has no stories.", "fetched": 0}
+    assert explain_run(ran("poll_stories", NOW, details=off)) == "The plan has no stories."
