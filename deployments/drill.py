@@ -36,7 +36,7 @@ def up(stack: Stack) -> None:
     for job in JOBS:
         stack.run(job)
     for job in JOBS:
-        wait(lambda job=job: stack.successes(job) > 0, 300, f"a successful run of {job}")
+        wait(lambda job=job: stack.successes(job) > 0, 600, f"a successful run of {job}")
     for table in ("articles", "stories", "article_entities"):
         expect(stack.sql("vibecheck", f"SELECT count(*) FROM {table}") != ["0"], f"The table {table} is empty.")  # noqa: S608
     wait(lambda: stack.get(stack.health_port, "/health/scheduler") == 200, 300, "200 from /health/scheduler")
@@ -92,7 +92,7 @@ def scale(stack: Stack) -> None:
     stack.compose("up", "-d", "--no-recreate", "--wait", "--scale", "worker=3")
     for job in JOBS[:2]:
         before = stack.successes(job)
-        wait(lambda job=job, before=before: stack.successes(job) >= before + 3, 600, f"three more runs of {job}")
+        wait(lambda job=job, before=before: stack.successes(job) >= before + 3, 1200, f"three more runs of {job}")
     say(f"  runs by worker: {stack.workers_of_runs()}")
     run = _run_in_hand(stack)
     stack.compose("up", "-d", "--no-recreate", "--wait", "--scale", "worker=1")
@@ -173,7 +173,7 @@ def _run_in_hand(stack: Stack) -> str:
 
 def _works_again(stack: Stack) -> None:
     before = stack.successes("poll_news")
-    wait(lambda: stack.successes("poll_news") > before, 420, "the next successful news poll")
+    wait(lambda: stack.successes("poll_news") > before, 600, "the next successful news poll")
 
 
 def main(arguments: list[str]) -> int:

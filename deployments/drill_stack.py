@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "vibecheck-drill"
-# Every job once a minute, so that each item meets runs.
-INTERVALS = {"interval: 300": "interval: 60", "interval: 900": "interval: 60", "interval: 3600": "interval: 60"}
+# Often enough that each item meets runs, and seldom enough for a small machine.
+INTERVALS = {"interval: 300": "interval: 120", "interval: 900": "interval: 120", "interval: 3600": "interval: 180"}
 # A lost run is ended after 10 minutes at most, and the status flow needs a tick or two to write it down.
 SETTLE_SECONDS = 900
 
