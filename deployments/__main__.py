@@ -89,6 +89,18 @@ def verify(
 
 
 @app.command
+def health(
+    *,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 8080,
+) -> int:
+    """Serve the status page, `GET /health/scheduler` (200 or 503) and `GET /health`, from the database alone."""
+    from flows.health.server import serve
+
+    return serve(_settings(), host=host, port=port)
+
+
+@app.command
 def import_log(
     *,
     source: Annotated[

@@ -2,7 +2,7 @@
 
 1. Take the data directory's lock, which every child process inherits: no second `up`, no forgotten child.
 2. Start the Prefect server, and the AskNews sandbox if no credentials are set; wait until both answer.
-3. Apply: database, work pools, deployments. Start the workers, and one run of each job at once.
+3. Apply: database, work pools, deployments. Start the workers, the health app and one run of each job at once.
 4. Show the jobs' last runs until Ctrl-C.
 5. Drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at once.
 """
@@ -32,6 +32,8 @@ SANDBOX_KEY = "ank_sandbox"
 WORKER = "worker-"
 SERVER_START_SECONDS = 120.0
 SANDBOX_START_SECONDS = 30.0
+HEALTH_PORT = 8080
+HEALTH_START_SECONDS = 30.0
 
 
 class AlreadyRunning(Exception):
@@ -110,10 +112,21 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
             *("-m", "deployments", "worker", "--pool", pool),
             environment={**environment, **WORKER_SETTINGS},
         )
+    health_url = await _start_health_app(children, environment)
     async with get_client() as client:
         await _start_runs(client)
-    _print_addresses(console, settings, api_url)
+    _print_addresses(console, settings, api_url, health_url)
     return settings
+
+
+async def _start_health_app(children: Children, environment: dict[str, str]) -> str:
+    port = free_port(HEALTH_PORT)
+    child = await children.start(
+        "health", *("-m", "deployments", "health", "--host", "127.0.0.1", "--port", str(port)), environment=environment
+    )
+    url = f"http://127.0.0.1:{port}"
+    await wait_until(lambda: asyncio.ensure_future(_answers(f"{url}/health")), child, seconds=HEALTH_START_SECONDS)
+    return url
 
 
 async def _start_sandbox(settings: Settings, children: Children, console: Console) -> Settings:
@@ -152,10 +165,12 @@ async def _answers(url: str) -> bool:
         return False
 
 
-def _print_addresses(console: Console, settings: Settings, api_url: str) -> None:
+def _print_addresses(console: Console, settings: Settings, api_url: str, health_url: str) -> None:
     home = settings.data_directory
     for name, address in (
         ("Prefect UI", api_url.removesuffix("/api")),
+        ("Status page", health_url),
+        ("Health", f"{health_url}/health/scheduler"),
         ("Database", make_url(settings.effective_database_url()).render_as_string()),
         ("Logs", str(home / "logs")),
         ("Prefect CLI", f"export PREFECT_API_URL={api_url} && .venv/bin/prefect flow-run ls"),
