@@ -38,17 +38,18 @@ def postgresql_server() -> Generator[URL, None, None]:
     if configured := os.environ.get("TEST_DATABASE_URL"):
         yield make_url(configured).set(drivername="postgresql+asyncpg")
         return
-    programs = _programs()
+    folder_of_programs = programs()
     # Short, and open to the other user: pytest's own temporary folders are neither.
     folder = Path(tempfile.mkdtemp(prefix="vibecheck-pg-"))
     try:
-        with _running(programs, folder) as url:
+        with _running(folder_of_programs, folder) as url:
             yield url
     finally:
         shutil.rmtree(folder)
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The folder of PostgreSQL's programs. Raises RuntimeError when there are none."""
     candidates: list[Path] = []
     if on_path := shutil.which("initdb"):
         candidates.append(Path(on_path).resolve().parent)
