@@ -19,7 +19,7 @@ from flows.database.engine import DatabaseUnavailable, engine_from_settings, rea
 from flows.health.documents import Alive, SchedulerHealth, document_of, unavailable_document
 from flows.health.history import read_history
 from flows.health.page import Snapshot, content_security_policy, render_page
-from flows.health.report import Report, read_public_report
+from flows.health.report import read_public_report
 from flows.health.sharing import Shared
 from flows.settings import Settings
 
@@ -74,14 +74,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     async def scheduler_health() -> JSONResponse:
         """The verdict on every job: 200 if all are healthy (or paused), else 503."""
-        report = await reader.report()
-        document = unavailable_document() if report is None else document_of(report)
+        document = await reader.document() or unavailable_document()
         return JSONResponse(document.model_dump(mode="json"), 200 if document.status == "healthy" else 503)
 
     async def status_page() -> HTMLResponse:
         """The same for people: the status page. 503 if the database cannot be read."""
-        snapshot = await reader.snapshot()
-        return HTMLResponse(render_page(snapshot), 200 if snapshot is not None else 503)
+        html = await reader.page()
+        return HTMLResponse(render_page(None) if html is None else html, 503 if html is None else 200)
 
     verdict = {"model": SchedulerHealth}
     page: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
@@ -119,11 +118,11 @@ class ReportReader:
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
         self._was_available = True
-        self._report: Shared[Report | None] = Shared(
-            lambda: self._read(self._read_report), keep_seconds=REPORT_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
+        self._document: Shared[SchedulerHealth | None] = Shared(
+            lambda: self._read(self._read_document), keep_seconds=REPORT_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
         )
-        self._snapshot: Shared[Snapshot | None] = Shared(
-            lambda: self._read(self._read_snapshot), keep_seconds=PAGE_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
+        self._page: Shared[str | None] = Shared(
+            lambda: self._read(self._read_page), keep_seconds=PAGE_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
         )
 
     async def open(self) -> None:
@@ -135,18 +134,18 @@ class ReportReader:
 
     async def close(self) -> None:
         """Stop reading, and close the connections."""
-        await self._report.close()
-        await self._snapshot.close()
+        await self._document.close()
+        await self._page.close()
         if self._engine is not None:
             await self._engine.dispose()
 
-    async def report(self) -> Report | None:
-        """The report, or None if the database cannot be read in time."""
-        return await _in_time(self._report)
+    async def document(self) -> SchedulerHealth | None:
+        """The verdicts, or None if the database cannot be read in time."""
+        return await _in_time(self._document)
 
-    async def snapshot(self) -> Snapshot | None:
-        """The report with the jobs' past, or None if the database cannot be read in time."""
-        return await _in_time(self._snapshot)
+    async def page(self) -> str | None:
+        """The status page, or None if the database cannot be read in time."""
+        return await _in_time(self._page)
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T | None:
         answer, error = None, None
@@ -158,13 +157,13 @@ class ReportReader:
         self._note_outcome(error)
         return answer
 
-    async def _read_report(self, connection: AsyncConnection) -> Report:
-        return await read_public_report(connection, self._settings)
+    async def _read_document(self, connection: AsyncConnection) -> SchedulerHealth:
+        return document_of(await read_public_report(connection, self._settings))
 
-    async def _read_snapshot(self, connection: AsyncConnection) -> Snapshot:
-        report = await self._read_report(connection)
+    async def _read_page(self, connection: AsyncConnection) -> str:
+        report = await read_public_report(connection, self._settings)
         histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
-        return Snapshot(report, histories)
+        return render_page(Snapshot(report, histories))
 
     async def _get_engine(self) -> AsyncEngine:
         async with self._opening:
