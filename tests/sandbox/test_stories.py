@@ -78,7 +78,9 @@ async def test_the_headline_is_in_the_newest_update_and_the_topic_is_a_placehold
     async with asking(clock=ManualClock()) as client:
         stories = await all_stories(client)
         plain = await all_stories(client, expand_updates="false")
+    assert any(len(set(story["n_articles"])) > 1 for story in stories)
     for story in stories:
+        assert story["n_articles"] == sorted(story["n_articles"], reverse=True)
         assert story["topic"] == "auto_generated"
         times = [update["story_update_ts"] for update in story["updates"]]
         assert times == sorted(times, reverse=True)
@@ -150,6 +152,15 @@ async def test_a_living_story_is_in_every_hours_window_and_an_ended_one_stays_as
     assert ended
     assert all(before[story_id] == after[story_id] for story_id in ended)
     assert any(before[story_id] != after[story_id] for story_id in both & alive)
+
+
+async def test_the_window_is_on_the_time_of_the_latest_change() -> None:
+    start, end = NOW - 12 * HOUR, NOW - 6 * HOUR
+    async with asking(clock=ManualClock()) as client:
+        everything = await all_stories(client, expand_updates="false")
+        found = await all_stories(client, expand_updates="false", start_timestamp=start, end_timestamp=end)
+    expected = [story["uuid"] for story in everything if start <= story["updated_ts"] <= end]
+    assert [story["uuid"] for story in found] == expected != []
 
 
 async def test_known_stories_can_be_asked_for_by_their_ids() -> None:
