@@ -30,8 +30,9 @@ LOST = "lost"
 # Ending a run frees a slot of its deployment, also one that another run has got since. So a lost run is left alone
 # while another of its deployment is going, but not for longer than this.
 SLOT_WAIT = timedelta(hours=1)
-# A run of a deployment that is not known to send heartbeats at all is only given up after this long.
-SILENT_WITHOUT_HEARTBEATS = timedelta(hours=24)
+# A run that never sent a heartbeat, of a deployment of which no run ever did, is given up only after this long: it may
+# have heartbeats turned off. (If it lives after all, its end still counts, on the server and in the log.)
+SILENT_WITHOUT_HEARTBEATS = timedelta(hours=1)
 
 logger = structlog.stdlib.get_logger()
 

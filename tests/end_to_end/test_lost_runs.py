@@ -1,0 +1,173 @@
+"""Runs that are killed, gone, stuck or cut off: each row is closed, and the job goes on.
+
+Nothing here waits as long as the real bounds, which are minutes: the reconciler is asked again and again, with little
+patience.
+"""
+
+import os
+import signal
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.execution_log.lost_runs import Patience
+from tests.support.held_job import HeldJob, held_job
+from tests.support.prefect_server import PrefectServer, Process, wait_until
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+
+# Runs send heartbeats every 30 s: no run that is alive may be judged with this.
+IMPATIENT = Patience(pending_seconds=2, silent_seconds=2)
+
+
+@pytest.fixture
+def job(tmp_path: Path, prefect_template: Path) -> Generator[HeldJob]:
+    with held_job(tmp_path, prefect_template) as job:
+        yield job
+
+
+def kill_flow(worker: Process) -> None:
+    """SIGKILL to the process in which the worker executes a flow: the one below it that has no children."""
+    *_, leaf = processes_below(worker.popen.pid)
+    os.kill(leaf, signal.SIGKILL)
+
+
+def kill_machine(worker: Process) -> None:
+    """SIGKILL to the worker and everything that it has started, as when their machine goes."""
+    # The flows are in sessions of their own: a kill of the worker's group would leave them alive.
+    below = processes_below(worker.popen.pid)
+    worker.kill_group()
+    for pid in below:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def processes_below(pid: int) -> list[int]:
+    """The descendants of a process, parents before their children."""
+    parents = {int(path.name): parent_of(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    found: list[int] = []
+    generation = {pid}
+    while generation := {child for child, parent in parents.items() if parent in generation}:
+        found += generation
+    return found
+
+
+def parent_of(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return None
+
+
+def closed(job: HeldJob, execution_id: str) -> dict[str, Any] | None:
+    row = job.row(execution_id)
+    return row if row is not None and row["status"] != "running" else None
+
+
+def wait_for_success(job: HeldJob, execution_id: str) -> None:
+    row = wait_until(lambda: closed(job, execution_id), seconds=90, what="the next run to end")
+    assert row["status"] == "success", row
+
+
+def reconcile_until_closed(job: HeldJob, execution_id: str) -> dict[str, Any]:
+    return job.reconcile_until(
+        lambda: closed(job, execution_id), patience=IMPATIENT, what=f"the row of {execution_id} to be closed"
+    )
+
+
+def test_a_flow_that_is_killed_alone_or_with_its_worker_is_closed_as_a_failure_and_the_job_goes_on(
+    job: HeldJob,
+) -> None:
+    job.deploy(every=None)
+    worker = job.start_worker()
+    job.hold()
+    killed = job.ask_for_run()
+    job.wait_until_started()
+    kill_flow(worker)
+    row = wait_until(lambda: closed(job, killed), seconds=60, what="the row of the killed flow to be closed")
+    assert (row["status"], row["closed_by"], row["metadata"]["reason"]) == ("failure", "hook", "crashed")
+    assert row["attempt"] == 1
+
+    gone = job.ask_for_run()
+    job.wait_for_heartbeat(gone)
+    kill_machine(worker)
+    row = reconcile_until_closed(job, gone)
+    assert (row["status"], row["closed_by"], row["metadata"]["reason"]) == ("failure", "reconciler", "lost")
+    assert "no sign of life" in row["error_message"]
+    assert job.runs()[gone]["state_type"] == "CRASHED"
+
+    job.release()
+    job.start_worker()
+    wait_for_success(job, job.ask_for_run())
+    assert job.verify(grace=0)["complete"]
+
+
+def test_a_run_whose_worker_is_stopped_or_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
+    job.deploy(every=None)
+    job.hold()
+    worker = job.start_worker()
+    cut_off = job.ask_for_run()
+    job.wait_for_heartbeat(cut_off)
+    worker.popen.terminate()
+    worker.popen.wait(timeout=60)
+    assert job.runs()[cut_off]["state_type"] == "RUNNING"
+    row = reconcile_until_closed(job, cut_off)
+    assert (row["status"], row["closed_by"], row["metadata"]["reason"]) == ("failure", "reconciler", "lost")
+
+    worker = job.start_worker()
+    stuck = job.ask_for_run()
+    wait_until(lambda: job.runs()[stuck]["state_type"] == "PENDING", seconds=60, what="the run to be pending")
+    kill_machine(worker)
+    assert job.runs()[stuck]["state_type"] == "PENDING"
+    row = reconcile_until_closed(job, stuck)
+    assert (row["status"], row["closed_by"], row["metadata"]["reason"]) == ("failure", "reconciler", "lost")
+    assert (row["attempt"], row["started_at"]) == (0, row["scheduled_for"])
+    assert "never started" in row["error_message"]
+
+    job.release()
+    job.start_worker()
+    wait_for_success(job, job.ask_for_run())
+    assert job.verify(grace=0)["complete"]
+    before = job.rows()
+    job.reconcile(IMPATIENT)
+    assert job.rows() == before
+
+
+def test_the_schedule_goes_on_after_a_run_was_cut_off_and_the_server_restarted(job: HeldJob) -> None:
+    server = job.prefect
+    job.hold()
+    worker = job.start_worker()
+    job.deploy(every=10)
+    (going,) = job.wait_until_started()
+
+    # A server that goes away for a while costs a run nothing (unless it is just renewing its lease, at its start).
+    job.wait_for_heartbeat(going)
+    restart(server)
+    job.release()
+    wait_for_success(job, going)
+
+    cut_off = wait_until(lambda: job.runs_in("PENDING"), seconds=60, what="a run to be pending")
+    kill_machine(worker)
+    restart(server)
+    started = job.started_runs()
+    job.start_worker()
+    # Nobody ends the lost run: its slot comes free because the server keeps leases on disk. From its memory the lease
+    # would be gone, the slot taken for ever, and every run from now on refused.
+    (again, *_) = wait_until(lambda: job.started_runs() - started - cut_off, seconds=150, what="the schedule to go on")
+    wait_for_success(job, again)
+    assert job.runs()[again]["auto_scheduled"]
+
+    job.pause()
+    wait_until(lambda: job.active_runs() <= cut_off, seconds=60, what="the last run to end")
+    job.reconcile_until(lambda: not job.active_runs(), patience=IMPATIENT, what="the lost run to be ended")
+    account = job.verify(grace=0)["jobs"][0]
+    assert {"skipped", "success"} <= {tick["what"] for tick in account["ticks"]}
+
+
+def restart(server: PrefectServer) -> None:
+    assert server.server is not None
+    server.server.kill_group()
+    server.start()

@@ -1,0 +1,231 @@
+"""A monitored job whose runs end when a test lets them, with a server, a database and workers of its own."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import create_engine
+from flows.database.migrate import migrate
+from flows.execution_log.expectations import sync_expectations
+from flows.execution_log.lost_runs import Patience
+from flows.execution_log.reconcile import Reconciled, reconcile
+from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
+
+JOB = "held_job"
+POOL = "held"
+T = TypeVar("T")
+# It holds while there is a file `hold`, and does its work (a line in a file) only at its end.
+FLOW = """
+import asyncio
+from pathlib import Path
+
+from prefect import flow, runtime
+
+from flows.execution_log.hooks import monitored
+from flows.misfire import misfire
+
+
+@monitored
+@flow(name="held_job")
+async def held_job(misfire_grace_seconds: int = 60):
+    if skipped := misfire(misfire_grace_seconds):
+        return skipped
+    Path(f"started-{runtime.flow_run.id}").touch()
+    while Path("hold").exists():
+        await asyncio.sleep(0.1)
+"""
+# The scheduler plans 100 runs ahead of a job this frequent: too many for a test that waits until they are used up.
+PLANS_LITTLE = {
+    "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT1S",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS": "2",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+}
+
+
+@dataclass
+class HeldJob:
+    """The installation, and how a test looks at it and interferes."""
+
+    prefect: PrefectServer
+    folder: Path
+    database: Path
+    deployment_id: str = ""
+    deployed_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def make_work_pool(self) -> None:
+        # Its template is the worker's to fill in.
+        self._api("work_pools/", name=POOL, type="process")
+
+    def hold(self) -> None:
+        """Runs that start from now on go on until `release`."""
+        (self.folder / "hold").touch()
+
+    def release(self) -> None:
+        (self.folder / "hold").unlink(missing_ok=True)
+
+    def deploy(self, *, every: float | None, misfire_grace_seconds: int = 60, delay: float = 20) -> None:
+        """Deploy the job with its first tick in `delay` seconds (the scheduler needs a few), or without a schedule."""
+        anchor = (datetime.now(UTC) + timedelta(seconds=delay)).isoformat()
+        flow = self._api("flows/", name=JOB)
+        schedules = [{"slug": "held", "schedule": {"interval": every, "anchor_date": anchor}}] if every else []
+        deployment = self._api(
+            "deployments/", name="scheduled", flow_id=flow["id"], work_pool_name=POOL, entrypoint="held.py:held_job",
+            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}],
+            job_variables={"working_dir": str(self.folder)}, tags=["monitored"], schedules=schedules,
+            concurrency_limit=1,
+            # A run that never starts keeps its slot for this long, the shortest that there is; by default 300 s.
+            concurrency_options={"collision_strategy": "CANCEL_NEW", "grace_period_seconds": 60},
+            parameters={"misfire_grace_seconds": misfire_grace_seconds},
+        )  # fmt: skip
+        self.deployment_id = deployment["id"]
+        self.sync()
+
+    def pause(self) -> None:
+        self._api(f"deployments/{self.deployment_id}/pause_deployment")
+
+    def ask_for_run(self) -> str:
+        return self._api(f"deployments/{self.deployment_id}/create_flow_run")["id"]
+
+    def start_worker(self, **environment: str) -> Process:
+        return self.prefect.spawn(
+            "worker", "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process",
+            environment={"PREFECT_WORKER_QUERY_SECONDS": "1", **environment},
+        )  # fmt: skip
+
+    def started_runs(self) -> set[str]:
+        """The runs whose body has begun."""
+        return {path.name.removeprefix("started-") for path in self.folder.glob("started-*")}
+
+    def wait_until_started(self, count: int = 1, *, seconds: float = 90) -> set[str]:
+        return wait_until(
+            lambda: runs if len(runs := self.started_runs()) >= count else None,
+            seconds=seconds, what=f"{count} run(s) to have started",
+        )  # fmt: skip
+
+    def wait_for_heartbeat(self, run_id: str) -> None:
+        """Until the server has stored that the run is alive: from then on, its silence means something."""
+        wanted = {
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+        }
+        wait_until(
+            lambda: self._api("events/filter", filter=wanted)["events"], seconds=60, what=f"a heartbeat of {run_id}"
+        )
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """The flow runs that were due by now, by id."""
+        # A worker takes a run some seconds before it is due.
+        due = {"expected_start_time": {"before_": (datetime.now(UTC) + timedelta(seconds=10)).isoformat()}}
+        return {run["id"]: run for run in self.prefect.flow_runs(**due)}
+
+    def active_runs(self) -> set[str]:
+        """The runs that a worker has in its hands, or that it should have."""
+        return self.runs_in("SCHEDULED", "PENDING", "RUNNING")
+
+    def runs_in(self, *state_types: str) -> set[str]:
+        return {id_ for id_, run in self.runs().items() if run["state_type"] in state_types}
+
+    def rows(self) -> list[dict[str, Any]]:
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.row_factory = sqlite3.Row
+            rows = connection.execute("SELECT * FROM scheduler_execution_log ORDER BY started_at").fetchall()
+        return [dict(row) | {"metadata": json.loads(row["metadata"])} for row in rows]
+
+    def row(self, execution_id: str | UUID) -> dict[str, Any] | None:
+        return next((row for row in self.rows() if row["execution_id"] == str(execution_id)), None)
+
+    def execute(self, sql: str, *parameters: object) -> None:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute(sql, parameters)
+
+    def sync(self) -> None:
+        self._with_server(sync_expectations)
+
+    def reconcile(self, patience: Patience | None = None) -> Reconciled:
+        """One round of the status flow's first two steps."""
+
+        async def round_(client: PrefectClient, engine: AsyncEngine) -> Reconciled:
+            await sync_expectations(client, engine)
+            return await reconcile(client, engine, patience=patience)
+
+        return self._with_server(round_)
+
+    def reconcile_until(
+        self, condition: Callable[[], T | None], *, what: str, patience: Patience | None = None, seconds: float = 60
+    ) -> T:
+        """Reconcile again and again, as the status flow does, until `condition` holds."""
+
+        def reconciled() -> T | None:
+            self.reconcile(patience)
+            return condition()
+
+        return wait_until(reconciled, seconds=seconds, what=what)
+
+    def verify(self, *, grace: float = 600, expect: int | None = 0) -> dict[str, Any]:
+        """`vibecheck verify` since the deployment, as JSON. Fails, with its timeline, if the exit code is another."""
+        arguments = ("deployments", "verify", "--since", self.deployed_at.isoformat(), "--grace", str(grace))
+        done = self.prefect.command(*arguments, "--json", check=False)
+        assert expect is None or done.returncode == expect, self.prefect.command(*arguments, check=False).stdout
+        return json.loads(done.stdout)
+
+    def _api(self, path: str, **body: Any) -> Any:
+        """As `PrefectServer.api`, while the server says 503 again: its own services hold SQLite's lock now and then."""
+
+        def answered() -> tuple[Any] | None:
+            try:
+                return (self.prefect.api(path, **body),)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != 503:
+                    raise
+                return None
+
+        return wait_until(answered, seconds=30, what=f"the server to answer {path}")[0]
+
+    def _with_server(self, action: Callable[[PrefectClient, AsyncEngine], Awaitable[T]]) -> T:
+        async def act() -> T:
+            engine = create_engine(f"sqlite+aiosqlite:///{self.database}")
+            try:
+                async with get_client() as client:
+                    return await action(client, engine)
+            finally:
+                await engine.dispose()
+
+        with temporary_settings({PREFECT_API_URL: self.prefect.api_url}):
+            return asyncio.run(act())
+
+
+@contextmanager
+def held_job(folder: Path, template: Path, environment: Mapping[str, str] | None = None) -> Generator[HeldJob]:
+    """A server and an empty database for the job, with nothing deployed and no worker yet."""
+    project = folder / "project"
+    project.mkdir()
+    (project / "held.py").write_text(FLOW)
+    database = folder / "vibecheck.db"
+
+    async def make_tables() -> None:
+        engine = create_engine(f"sqlite+aiosqlite:///{database}")
+        await migrate(engine)
+        await engine.dispose()
+
+    asyncio.run(make_tables())
+    variables = {
+        "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+        "VIBECHECK_DATA_DIRECTORY": str(folder / "data"),
+    }
+    with running_prefect(folder, template, {**variables, **(environment or {})}) as prefect:
+        job = HeldJob(prefect, project, database)
+        job.make_work_pool()
+        yield job
