@@ -11,11 +11,12 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_sqlalchemy import AsyncDriver, AsyncSqlAlchemyConnector, ConnectionComponents
 from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, make_url, text
 
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.database.migrate import newest_revision, revision_of
 from flows.settings import Settings
+from tests.database.postgresql_server import run_statements
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
@@ -85,6 +86,37 @@ async def test_a_block_wins_over_an_address(sqlite_url: str, tmp_path: Path) -> 
     await engine.dispose()
 
     assert engine.url.database == make_url(sqlite_url).database
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_a_rotated_password_needs_nothing_but_a_new_value_in_the_block(
+    postgresql_url: str, postgresql_address: URL
+) -> None:
+    def address(password: str) -> str:
+        url = make_url(postgresql_url).set(username="rotating", password=password)
+        return url.render_as_string(hide_password=False)
+
+    async def revision() -> str | None:
+        engine = await engine_from_settings(settings(database_block="rotating"))
+        try:
+            return await revision_of(engine)
+        finally:
+            await engine.dispose()
+
+    run_statements(postgresql_address, "CREATE ROLE rotating LOGIN SUPERUSER PASSWORD 'before'")
+    try:
+        await register("rotating", address("before"))
+        assert await revision() == newest_revision()
+
+        run_statements(postgresql_address, "ALTER ROLE rotating PASSWORD 'after'")
+        with pytest.raises(DatabaseUnavailable):
+            await revision()
+        await register("rotating", address("after"))
+
+        # The same process, the same settings: as a worker's next run.
+        assert await revision() == newest_revision()
+    finally:
+        run_statements(postgresql_address, "DROP ROLE rotating")
 
 
 @pytest.mark.usefixtures("prefect")
