@@ -149,10 +149,9 @@ def _connect(
 
 def _translate_error(context: ExceptionContext) -> DatabaseUnavailable | None:
     """Turn the loss of a connection into DatabaseUnavailable; other errors stay what they are."""
+    # A driver's timeout, of a server that no longer answers, counts as a loss. The caller's own cancellation costs the
+    # connection as well, but must arrive as what it is.
     error = context.original_exception
-    # A driver's timeout is a server that no longer answers: the connection is of no use either. The caller's own
-    # cancellation also costs the connection, but it must arrive as what it is.
-    context.is_disconnect = context.is_disconnect or isinstance(error, OSError)
     if not context.is_disconnect or not isinstance(error, Exception):
         return None
     return DatabaseUnavailable(_explain("The connection to the database was lost", error))

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,27 @@ async def test_many_can_open_a_new_sqlite_file_at_once(tmp_path: Path) -> None:
         await engine.dispose()
 
     await asyncio.gather(*map(use, engines))
+
+
+async def test_opening_a_new_sqlite_file_waits_for_its_first_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "CONNECT_SECONDS", 0.3)
+    engine = create_engine(f"sqlite+aiosqlite:///{tmp_path / 'new.db'}")
+
+    async def use() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(select(1))
+
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="database is locked"):
+            await use()
+        assert time.monotonic() - began >= 0.3
+        writer.execute("COMMIT")
+        await use()
+    await engine.dispose()
 
 
 @pytest.mark.parametrize(
