@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.prefect_server import PROJECT_ROOT, PrefectServer, migrated_home, running_prefect, wait_until
+from tests.support.prefect_server import (
+    PROJECT_ROOT,
+    PrefectServer,
+    Process,
+    migrated_home,
+    running_prefect,
+    wait_until,
+)
 from tests.support.sandbox_server import RunningSandbox, running_sandbox
 
 # Looked for in every place where a secret could end up.
@@ -96,6 +103,21 @@ def pipeline(tmp_path: Path, prefect_template: Path) -> Iterator[Pipeline]:
     """A server with everything applied, and no worker yet: a test starts its own."""
     with applied_pipeline(tmp_path, prefect_template) as applied:
         yield applied
+
+
+@dataclass
+class Installation:
+    """A pipeline that the tests of one module share, and its one worker."""
+
+    pipeline: Pipeline
+    worker: Process
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[Installation]:
+    """One installation with a worker for a whole module: starting one costs more than most tests do."""
+    with applied_pipeline(tmp_path_factory.mktemp("installation"), prefect_template) as pipeline:
+        yield Installation(pipeline, pipeline.prefect.start_worker("vibecheck"))
 
 
 @contextmanager

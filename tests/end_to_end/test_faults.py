@@ -3,13 +3,12 @@
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from deployments.sandbox import Fault
-from tests.end_to_end.conftest import SENTINEL_KEY, Pipeline, applied_pipeline
+from tests.end_to_end.conftest import SENTINEL_KEY, Installation, Pipeline
 from tests.support.prefect_server import wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
@@ -17,20 +16,12 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 NEWS = "/v1/news/search"
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[Pipeline]:
-    """One installation with a worker for this module: its tests differ in their faults, and each starts its own run."""
-    with applied_pipeline(tmp_path_factory.mktemp("faults"), prefect_template) as pipeline:
-        pipeline.prefect.start_worker("vibecheck")
-        yield pipeline
-
-
 @pytest.fixture
-def pipeline(installation: Pipeline) -> Iterator[Pipeline]:
-    """The module's installation, as if nothing had been polled yet, and without the last test's faults."""
-    installation.execute("DELETE FROM cursors")
-    yield installation
-    installation.sandbox.clear_faults()
+def pipeline(installation: Installation) -> Iterator[Pipeline]:
+    """The module's pipeline, as if nothing had been polled yet, and without the last test's faults."""
+    installation.pipeline.execute("DELETE FROM cursors")
+    yield installation.pipeline
+    installation.pipeline.sandbox.clear_faults()
 
 
 def test_a_429_is_waited_out_as_asked_and_the_run_is_a_success(pipeline: Pipeline) -> None:

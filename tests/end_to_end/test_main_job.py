@@ -5,14 +5,14 @@ import re
 
 import pytest
 
-from tests.end_to_end.conftest import SENTINEL_KEY, Pipeline
+from tests.end_to_end.conftest import SENTINEL_KEY, Installation
 from tests.support.prefect_server import wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 
-def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(pipeline: Pipeline) -> None:
-    worker = pipeline.prefect.start_worker("vibecheck")
+def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(installation: Installation) -> None:
+    pipeline, worker = installation.pipeline, installation.worker
     news = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
     stories = pipeline.wait_for_row(pipeline.run("poll_stories/scheduled", parameters={"entities_per_run": 3}))
 
@@ -57,7 +57,9 @@ def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(pipeline: P
     assert [path for path in files if SENTINEL_KEY.encode() in path.read_bytes()] == []
 
 
-def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(pipeline: Pipeline) -> None:
+def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(installation: Installation) -> None:
+    pipeline = installation.pipeline
+
     def schedules() -> list[tuple[str, str, float]]:
         return sorted(
             (deployment["name"], schedule["slug"], schedule["schedule"]["interval"])
@@ -66,19 +68,21 @@ def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(pipeline:
         )
 
     def planned() -> set[tuple[str, str]]:
-        return {(run["deployment_id"], run["expected_start_time"]) for run in pipeline.prefect.flow_runs()}
+        runs = pipeline.prefect.flow_runs()
+        return {(run["deployment_id"], run["expected_start_time"]) for run in runs if run["auto_scheduled"]}
 
     before = schedules(), planned()
     pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all")
     wait_until(lambda: planned() >= before[1], seconds=90, what="the planned runs to be there again")
     assert schedules() == before[0]
-    starts = [(run["deployment_id"], run["expected_start_time"]) for run in pipeline.prefect.flow_runs()]
+    runs = pipeline.prefect.flow_runs()
+    starts = [(run["deployment_id"], run["expected_start_time"]) for run in runs if run["auto_scheduled"]]
     assert len(starts) == len(set(starts))
 
 
-def test_the_schedule_itself_starts_runs(pipeline: Pipeline) -> None:
+def test_the_schedule_itself_starts_runs(installation: Installation) -> None:
+    pipeline = installation.pipeline
     pipeline.deploy_every(20, "poll_news")
-    pipeline.prefect.start_worker("vibecheck")
 
     def scheduled_successes() -> bool:
         scheduled = {run["id"] for run in pipeline.prefect.flow_runs() if run["auto_scheduled"]}
