@@ -1,0 +1,250 @@
+"""The status page, as HTML and in a real browser."""
+
+import html
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.billing import period_start
+from flows.database.credits import reserve_credits
+from flows.database.engine import create_engine, reading
+from flows.health.history import read_history
+from flows.health.page import REFRESH_SECONDS, Snapshot, render_page
+from flows.health.report import read_report
+from flows.logs import register_secret
+from flows.settings import Settings
+from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed, seed_healthy
+from tests.health.serving import running_health
+
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE = "</pre><script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">{{ 7 * 7 }}"
+
+
+@pytest.fixture
+async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine]:
+    """What the page shows does not depend on the kind of database."""
+    engine = create_engine(sqlite_url)
+    yield engine
+    await engine.dispose()
+
+
+async def page_of(engine: AsyncEngine, **settings: Any) -> str:
+    """The page for what is in the database, with its entities resolved."""
+    async with reading(engine) as connection:
+        report = await read_report(connection, Settings.model_validate(settings))
+        histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
+    return render_page(Snapshot(report, histories))
+
+
+def text_of(page: str) -> str:
+    """What a reader sees, roughly: no tags, one space for any."""
+    body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+async def test_it_shows_each_job_with_verdict_runs_durations_and_uptime(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    page = await page_of(engine)
+    text = text_of(page)
+    assert "All 3 jobs are healthy." in text
+    assert "poll_news every 15 min Healthy Ran 1 min" in text
+    assert "takes 4 s at most 4 s" in text
+    assert "4 fetched, 3 new, 1 updated" in text
+    assert f"{now - MINUTE:%H:%M} UTC" in text
+    assert "up in the last 24 h" in text
+    # 60 places for each of three jobs, of which 8 are taken.
+    assert page.count('<li class="success"><i></i>') == 24 + 1
+    assert page.count('<li class="empty">') == 3 * 52
+
+
+async def test_what_is_wrong_comes_first_with_its_reason_and_its_last_error(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    await seed(
+        engine,
+        [expected("zz_failing", now)],
+        ran_every("zz_failing", now, 15, 4, status="failure", error_message="AskNews answered 503."),
+    )
+    text = text_of(await page_of(engine))
+    assert "1 of 4 jobs is not healthy: zz_failing (failing)." in text
+    assert text.index("zz_failing every 15 min Unhealthy Failing since") < text.index("poll_news every 15 min Healthy")
+    assert "Last error, " in text
+    assert "AskNews answered 503." in text
+
+
+async def test_gaps_are_listed_and_lower_the_uptime(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    rows = [ran("poll_news", now - age * MINUTE) for age in (1, 16, 31, 131, 146)]
+    await seed(engine, [expected("poll_news", now, since=now - 146 * MINUTE)], rows)
+    text = text_of(await page_of(engine))
+    assert "up in the last 2 h 26 min 52.05%" in text
+    assert "1 gap in 30 days, 1 h 10 min in all" in text
+    start, end = now - 101 * MINUTE, now - 31 * MINUTE
+    assert re.search(rf"{start:%H:%M} UTC to .*{end:%H:%M} UTC: 1 h 10 min", text)
+
+
+async def test_almost_always_up_is_not_rounded_up(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    day = timedelta(days=1)
+    ages = [31 * day, *(number * day for number in range(30, 1, -1)), day - timedelta(seconds=62), MINUTE]
+    await seed(engine, [expected("daily", now, every_minutes=12 * 60)], [ran("daily", now - age) for age in ages])
+    assert "up in the last 30 d 99.99%" in text_of(await page_of(engine))
+
+
+async def test_credits_are_shown_against_the_budget(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    async with engine.begin() as connection:
+        await reserve_credits(connection, period_start(now, 1), 1_250, limit=20_000)
+    page = await page_of(engine, monthly_credits=20_000, billing_day=1)
+    assert "AskNews credits 1,250 of 20,000 6% used in the billing period" in text_of(page)
+    assert 'aria-valuenow="6"' in page
+
+
+async def test_a_job_that_is_late_paused_or_new_says_so(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    await seed(
+        engine,
+        [
+            expected("late", now, next_run_at=now - 3 * MINUTE),
+            expected("idle", now, paused=True),
+            expected("new", now, since=now),
+        ],
+        [ran("late", now - 18 * MINUTE)],
+    )
+    text = text_of(await page_of(engine))
+    assert re.search(r"next run due for 3 min( \d s)? ", text)
+    assert "Paused: nothing is expected of it." in text
+    assert "Has not run yet. It is expected every 15 min, and by" in text
+
+
+async def test_what_comes_from_outside_is_escaped(engine: AsyncEngine) -> None:
+    page = await _page_with_hostile_text(engine)
+    assert "<img" not in page
+    assert page.count("<script") == 1
+    assert html.escape(HOSTILE, quote=False)[:20] in page.replace("&#34;", '"').replace("&#39;", "'")
+
+
+async def test_secrets_are_not_shown(engine: AsyncEngine) -> None:
+    register_secret("ank_sentinel_91d2")
+    now = await seed_healthy(engine)
+    message = "x" * 595 + "ank_sentinel_91d2"
+    await seed(engine, [expected("leaky", now)], [ran("leaky", now, "failure", error_message=message)])
+    page = await page_of(engine)
+    assert "x" * 100 in page
+    assert "ank_" not in page
+
+
+def test_without_a_database_it_says_so() -> None:
+    text = text_of(render_page(None))
+    assert "No answer from the database" in text
+    assert "cannot be read" in text
+
+
+def test_it_needs_nothing_but_itself() -> None:
+    page = render_page(None)
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
+    assert "@import" not in page
+    assert not re.search(r"url\(", page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_it_is_readable_on_a_phone_and_in_the_dark(
+    engine: AsyncEngine, sqlite_url: str, scheme: str, width: int
+) -> None:
+    await _page_with_hostile_text(engine)
+    async with browsing(sqlite_url, width=width, scheme=scheme) as (page, problems):
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 3 * 128) == (scheme == "dark")
+        # The hostile text stayed text.
+        assert "owned" not in await page.title()
+        assert await page.locator("img").count() == 0
+        assert problems == []
+
+
+async def test_pointing_at_a_run_tells_what_it_did(engine: AsyncEngine, sqlite_url: str) -> None:
+    await seed_healthy(engine)
+    async with browsing(sqlite_url) as (page, problems):
+        tip = page.locator("article").first.locator(".bars .tip").last
+        await expect(tip).to_be_hidden()
+        await page.locator("article").first.locator(".bars li").last.hover()
+        await expect(tip).to_be_visible()
+        await expect(tip).to_contain_text("4 fetched, 3 new, 1 updated")
+        assert problems == []
+
+
+async def test_it_refreshes_itself_and_keeps_open_what_was_opened(engine: AsyncEngine, sqlite_url: str) -> None:
+    now = await seed_healthy(engine)
+    async with browsing(sqlite_url) as (page, problems):
+        await page.locator("#runs-poll_news summary").click()
+        await seed(engine, [expected("added_meanwhile", now)])
+        added = page.get_by_role("heading", name="added_meanwhile")
+        # The service keeps what it has read for some seconds.
+        while not await added.is_visible():
+            async with page.expect_response("**/"):
+                await page.clock.fast_forward(REFRESH_SECONDS * 1_000)
+        await expect(page.locator("#runs-poll_news table")).to_be_visible()
+        await expect(page.locator("#offline")).to_be_hidden()
+        assert problems == []
+
+
+async def test_it_says_when_it_can_no_longer_refresh_itself(engine: AsyncEngine, sqlite_url: str) -> None:
+    await seed_healthy(engine)
+    async with browsing(sqlite_url) as (page, _problems):
+        await page.route("**/*", lambda route: route.abort())
+        await page.clock.fast_forward(REFRESH_SECONDS * 1_000)
+        await expect(page.locator("#offline")).to_be_visible()
+        await expect(page.get_by_role("heading", name="poll_news")).to_be_visible()
+
+
+async def _page_with_hostile_text(engine: AsyncEngine) -> str:
+    now = await seed_healthy(engine)
+    name = f"job {HOSTILE}"
+    rows = [
+        ran(name, now - MINUTE, "failure", error_message=HOSTILE * 20),
+        ran(name, now - 2 * MINUTE, "skipped", details={"reason": HOSTILE}),
+        ran(name, now - 3 * MINUTE, details={"fetched": HOSTILE, "inserted": HOSTILE, "updated": 0}),
+        ran(name, now - 4 * MINUTE, f"status {HOSTILE}"),
+    ]
+    await seed(engine, [expected(name, now)], rows)
+    return await page_of(engine)
+
+
+@asynccontextmanager
+async def browsing(
+    database_url: str, *, width: int = 1_280, scheme: str = "light"
+) -> AsyncGenerator[tuple[Page, list[str]]]:
+    """A browser on the status page, whose clock the test moves, and what it complained about so far."""
+    with running_health(Settings.model_validate({"database_url": database_url})) as url:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_FLAGS)
+            try:
+                yield await _open(browser, url, width, scheme)
+            finally:
+                await browser.close()
+
+
+async def _open(browser: Browser, url: str, width: int, scheme: str) -> tuple[Page, list[str]]:
+    page = await browser.new_page(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    await page.clock.install()
+    await page.goto(url)
+    return page, problems
