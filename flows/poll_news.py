@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import structlog
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,7 +17,7 @@ from flows.misfire import misfire
 from flows.naming import run_name
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.pages import poll_scopes
-from flows.polling.retries import ATTEMPTS, BACKOFF_SECONDS, JITTER_FACTOR, retry_if_temporary
+from flows.polling.retries import FETCH_OPTIONS
 from flows.polling.run import PollingRun, polling_run
 from flows.polling.windows import Reach, Window
 
@@ -33,12 +32,7 @@ logger = structlog.stdlib.get_logger()
 @task(
     name="fetch news page",
     task_run_name="news page at {offset}",
-    retries=ATTEMPTS - 1,
-    retry_delay_seconds=BACKOFF_SECONDS,
-    retry_jitter_factor=JITTER_FACTOR,
-    retry_condition_fn=retry_if_temporary,
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    **FETCH_OPTIONS,
 )
 async def fetch_news_page(
     client: AskNewsClient,
@@ -100,7 +94,7 @@ class NewsFeed:
 @flow(
     name=JOB_NAME,
     flow_run_name=run_name,
-    # An attempt's worst case, twice, stays below the 15 minutes of the schedule: see PAGING_SECONDS.
+    # Two attempts stay below the 15 minutes of the schedule: see PAGING_SECONDS.
     retries=1,
     retry_delay_seconds=30,
     timeout_seconds=400,

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import structlog
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +19,7 @@ from flows.misfire import misfire
 from flows.naming import run_name
 from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.pages import poll_scopes
-from flows.polling.retries import ATTEMPTS, BACKOFF_SECONDS, JITTER_FACTOR, retry_if_temporary
+from flows.polling.retries import FETCH_OPTIONS
 from flows.polling.run import PollingRun, polling_run
 from flows.polling.windows import Reach, Window
 
@@ -34,12 +33,7 @@ logger = structlog.stdlib.get_logger()
 @task(
     name="fetch stories page",
     task_run_name="stories about {entity} at {offset}",
-    retries=ATTEMPTS - 1,
-    retry_delay_seconds=BACKOFF_SECONDS,
-    retry_jitter_factor=JITTER_FACTOR,
-    retry_condition_fn=retry_if_temporary,
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    **FETCH_OPTIONS,
 )
 async def fetch_stories_page(
     client: AskNewsClient,

@@ -1,10 +1,12 @@
 """The retry policy of every call to AskNews: which errors are worth another attempt, and how long to wait for it."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypedDict
 
 import structlog
 from prefect import Task, get_client
+from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.tasks import exponential_backoff
 
@@ -17,6 +19,17 @@ BACKOFF_SECONDS = exponential_backoff(2)(ATTEMPTS - 1)
 JITTER_FACTOR = 0.5
 
 logger = structlog.stdlib.get_logger()
+
+
+class FetchOptions(TypedDict):
+    """The options of `prefect.task` that every task which calls AskNews shares."""
+
+    retries: int
+    retry_delay_seconds: list[float]
+    retry_jitter_factor: float
+    retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], Coroutine[Any, Any, bool]]
+    cache_policy: CachePolicy
+    persist_result: bool
 
 
 async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -40,6 +53,17 @@ async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: Sta
     )
     await asyncio.sleep(wait_seconds)
     return True
+
+
+FETCH_OPTIONS = FetchOptions(
+    retries=ATTEMPTS - 1,
+    retry_delay_seconds=BACKOFF_SECONDS,
+    retry_jitter_factor=JITTER_FACTOR,
+    retry_condition_fn=retry_if_temporary,
+    # A page is stored at once by its flow, and never fetched from a cache.
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 
 
 async def withdraw_retries(flow_run: FlowRun) -> None:

@@ -29,8 +29,8 @@ from flows.polling.retries import withdraw_retries
 from flows.polling.statistics import Statistics
 from flows.settings import Settings, load_settings
 
-# A run asks for no further page after this long, so that its retries and its successor fit into the interval:
-# (170 s + 224 s for a page whose every attempt fails) x 2 attempts of the flow + 30 s between them < 15 minutes.
+# A run asks for no further page after this long: what remains is the next run's. The worst case, a page whose every
+# attempt fails, is bounded by the flow's timeout (400 s) and one retry after 30 s: 830 s, less than the 15 minutes.
 PAGING_SECONDS = 170.0
 
 logger = structlog.stdlib.get_logger()
