@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database import tables
 from flows.database.base import table_of
 from flows.database.clock import database_now
 from flows.database.rejected import RejectedRow, store_rejected
+from flows.database.upserts import insert_into
 
 _TABLE = table_of(tables.DeferredPage)
 
@@ -29,9 +30,10 @@ class DeferredPage:
 
 
 async def defer_page(connection: AsyncConnection, page: DeferredPage, *, reason: str) -> None:
-    """Note that `page` failed for the first time."""
-    if not await _note_attempt(connection, page, reason):
-        await connection.execute(insert(_TABLE).values(**asdict(page), reason=reason, attempts=1))
+    """Note that `page` failed: for the first time, or once more if another run has noted it."""
+    statement = insert_into(connection, tables.DeferredPage).values(**asdict(page), reason=reason, attempts=1)
+    again = {"attempts": _TABLE.c.attempts + 1, "reason": reason}
+    await connection.execute(statement.on_conflict_do_update(index_elements=_TABLE.primary_key.columns, set_=again))
 
 
 async def deferred_pages(
@@ -57,7 +59,7 @@ async def note_deferred_page_failed(
     connection: AsyncConnection, page: DeferredPage, *, reason: str, give_up_after: timedelta
 ) -> bool:
     """Count another failure of `page`. Gives whether it was given up, and moved to the rejected records."""
-    await _note_attempt(connection, page, reason)
+    await connection.execute(update(_TABLE).where(_is(page)).values(attempts=_TABLE.c.attempts + 1, reason=reason))
     first_failed_at = await connection.scalar(select(_TABLE.c.first_failed_at).where(_is(page)))
     if first_failed_at is None or await database_now(connection) - first_failed_at < give_up_after:
         return False
@@ -65,13 +67,6 @@ async def note_deferred_page_failed(
     await store_rejected(connection, [RejectedRow(kind="page", external_id=where, reason=reason, raw=where)])
     await drop_deferred_page(connection, page)
     return True
-
-
-async def _note_attempt(connection: AsyncConnection, page: DeferredPage, reason: str) -> bool:
-    result = await connection.execute(
-        update(_TABLE).where(_is(page)).values(attempts=_TABLE.c.attempts + 1, reason=reason)
-    )
-    return result.rowcount > 0
 
 
 def _is(page: DeferredPage) -> ColumnElement[bool]:
