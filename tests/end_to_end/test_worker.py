@@ -1,4 +1,4 @@
-"""Stopping a worker loses no run."""
+"""Stopping a worker, or everything, loses no run."""
 
 import signal
 import time
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.workers.process import ProcessWorker
 
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 
 pytestmark = pytest.mark.end_to_end
 
-POOL = "held"
+POOL = "vibecheck"
 # A run that is going until the test lets it end.
 FLOW = """
 import asyncio, os
@@ -74,9 +75,11 @@ class Held:
 def held(tmp_path: Path, prefect_template: Path) -> Iterator[Held]:
     folder = tmp_path / "project"
     folder.mkdir()
+    template = ProcessWorker.get_default_base_job_template()
     (folder / "held.py").write_text(FLOW)
     with running_prefect(tmp_path, prefect_template, {}) as prefect:
-        prefect.command("prefect", "work-pool", "create", POOL, "--type", "process")
+        for pool in (POOL, "vibecheck-status"):
+            prefect.api("work_pools/", name=pool, type="process", base_job_template=template)
         flow = prefect.api("flows/", name="held")
         deployment = prefect.api(
             "deployments/", name="held", flow_id=flow["id"], work_pool_name=POOL, entrypoint="held.py:held",
@@ -137,3 +140,29 @@ def test_a_worker_whose_server_never_answered_still_stops_when_told(held: Held) 
     worker.signal(signal.SIGTERM)
 
     assert worker.popen.wait(timeout=20) is not None
+
+
+@pytest.mark.timeout(300)
+def test_drain_waits_for_the_runs_and_lets_none_start_until_resume(held: Held) -> None:
+    worker = held.start_worker()
+    running = held.ask_for_run()
+    held.wait_until_started()
+
+    impatient = held.prefect.command("deployments", "drain", "--timeout", "1", check=False)
+    assert impatient.returncode == 1
+    assert "still going" in impatient.stdout
+
+    held.release()
+    drained = held.prefect.command("deployments", "drain")
+    assert "No run is going." in drained.stdout
+    assert held.state(running) == "COMPLETED"
+
+    kept_back = held.ask_for_run()
+    polls = held.polled_file.stat().st_mtime
+    wait_until(lambda: held.polled_file.stat().st_mtime > polls + 2, seconds=30, what="polls of the paused pool")
+    assert held.state(kept_back) == "SCHEDULED"
+
+    held.prefect.command("deployments", "resume")
+    wait_until(lambda: held.state(kept_back) == "COMPLETED", seconds=90, what="the run that was kept back")
+    worker.signal(signal.SIGTERM)
+    assert worker.popen.wait(timeout=60) == 0
