@@ -89,6 +89,18 @@ def verify(
 
 
 @app.command
+def status(
+    *,
+    json: Annotated[bool, Parameter(help="Print the document of `GET /health/scheduler`.")] = False,
+    watch: Annotated[bool, Parameter(help="Look again every 2 seconds, until Ctrl-C.")] = False,
+) -> int:
+    """Say whether the jobs do what is expected. Exit code 0: all healthy; 1: not; 2: could not tell."""
+    from deployments.status import run_status
+
+    return asyncio.run(run_status(_settings(), as_json=json, watch=watch))
+
+
+@app.command
 def health(
     *,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",

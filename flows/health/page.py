@@ -17,7 +17,7 @@ from flows.database.log import LogRow
 from flows.health.documents import UNAVAILABLE
 from flows.health.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
 from flows.health.report import STATUS_FLOW, JobReport, Report
-from flows.health.wording import clock, duration, explain_all, explain_job, explain_run, explain_warning
+from flows.health.wording import clock, duration, every, explain_all, explain_job, explain_run, explain_warning
 from flows.logs import redact
 
 REFRESH_SECONDS = 15
@@ -188,7 +188,7 @@ def _facts(job: JobReport, history: JobHistory, now: datetime) -> list[dict[str,
 
 def _schedule(job: JobReport) -> str:
     interval = job.expected.longest_interval_seconds
-    return "no schedule" if interval is None else f"every {duration(interval)}"
+    return "no schedule" if interval is None else every(interval)
 
 
 def _fact(name: str, value: str, detail: str = "") -> dict[str, str]:

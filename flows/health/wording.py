@@ -12,6 +12,7 @@ _WHY_NOT = {
     "misfire": "It would have started too late; the next run on time covers the gap.",
     "budget": "The AskNews credits of this billing period are spent.",
 }
+_WHOLE_UNITS = {60.0: "minute", 3_600.0: "hour", 86_400.0: "day", 604_800.0: "week"}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -27,6 +28,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def every(seconds: float) -> str:
+    """How often something is due: `every 15 min`, `every hour`."""
+    return f"every {_WHOLE_UNITS.get(seconds) or duration(seconds)}"
+
+
 def clock(moment: datetime, now: datetime) -> str:
     """A moment in UTC, with its date if that is not today's: `14:15 UTC`, `3 Sep 14:15 UTC`."""
     date = (
@@ -40,7 +46,7 @@ def clock(moment: datetime, now: datetime) -> str:
 def explain_job(job: JobReport, now: datetime) -> str:
     """The verdict on a job in a sentence or two, with what was expected."""
     verdict, expected = job.verdict, job.expected
-    every = "" if expected.longest_interval_seconds is None else f"every {duration(expected.longest_interval_seconds)}"
+    due = "" if expected.longest_interval_seconds is None else every(expected.longest_interval_seconds)
     age = "" if verdict.age_seconds is None else duration(verdict.age_seconds)
     match verdict.status, verdict.reason:
         case "paused", _:
@@ -49,20 +55,20 @@ def explain_job(job: JobReport, now: datetime) -> str:
             return "Has not run yet, and nothing schedules it."
         case "not_started", _:
             bound = expected.since + OVERDUE_INTERVALS * timedelta(seconds=expected.longest_interval_seconds or 0)
-            return f"Has not run yet. It is expected {every}, and by {clock(bound, now)} at the latest."
+            return f"Has not run yet. It is expected {due}, and by {clock(bound, now)} at the latest."
         case _, "not_started":
-            return f"Has never run, though expected {every} since {clock(expected.since, now)}."
+            return f"Has never run, though expected {due} since {clock(expected.since, now)}."
         case _, "overdue":
-            return f"Overdue: the last run started {age} ago, and one is expected {every}."
+            return f"Overdue: the last run started {age} ago, and one is expected {due}."
         case _, "stuck":
             going = "" if job.facts.running_since is None else duration((now - job.facts.running_since).total_seconds())
-            return f"Stuck: a run has been going for {going}, and the next one is due {every}."
+            return f"Stuck: a run has been going for {going}, though one is expected {due}."
         case _, "no_worker":
             return f"No worker polls its work pool since {_when(verdict.since, now)}: nothing can start it."
         case _, "failing":
             return f"Failing since {_when(verdict.since, now)}: " + _last_success(job, now)
         case _:
-            expectation = f"expected {every}" if every else "nothing schedules it"
+            expectation = f"expected {due}" if due else "nothing schedules it"
             return f"Ran {age} ago; {expectation}." + _last_outcome(job)
 
 

@@ -55,6 +55,17 @@ async def test_a_pause_of_exactly_two_intervals_is_no_downtime(database: AsyncEn
     assert history.uptimes["24 h"].ratio == 1
 
 
+async def test_a_run_that_starts_late_after_a_skipped_tick_is_no_gap(database: AsyncEngine) -> None:
+    history = await history_of(database, *minutes_ago(29, 59.5), since=NOW - 75 * MINUTE)
+    assert history.downtimes == []
+
+
+async def test_of_a_job_that_runs_every_few_seconds_a_minute_is_a_gap(database: AsyncEngine) -> None:
+    rows = [ran("poll_news", NOW - timedelta(seconds=age)) for age in (0, 50, 60)]
+    history = await history_of(database, *rows, longest_interval_seconds=10.0, since=NOW - MINUTE)
+    assert [each.seconds for each in history.downtimes] == [30]
+
+
 async def test_downtime_begins_two_intervals_after_the_last_delivery(database: AsyncEngine) -> None:
     history = await history_of(database, *minutes_ago(10, 100, 115), since=NOW - 120 * MINUTE)
     assert ages(history) == [(70, 10)]

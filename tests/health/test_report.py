@@ -122,6 +122,8 @@ async def test_running_rows_do_not_hide_the_failures_behind_them(database: Async
     )
     assert job.verdict.reason == "failing"
     assert job.facts.running_since == now
+    assert job.last_failure is not None
+    assert job.last_failure.error_message == "It broke."
 
 
 async def test_a_run_that_goes_on_for_longer_than_its_interval_is_stuck(database: AsyncEngine) -> None:

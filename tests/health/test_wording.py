@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.health.wording import clock, duration, explain_run
+from flows.health.wording import clock, duration, every, explain_run
 from tests.health.seeding import ran
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
@@ -28,6 +28,14 @@ NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 )
 def test_a_duration_is_told_no_more_exactly_than_is_of_use(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(900, "every 15 min"), (3_600, "every hour"), (5_400, "every 1 h 30 min"), (20, "every 20 s")],
+)
+def test_an_interval_is_told_as_people_say_it(seconds: float, words: str) -> None:
+    assert every(seconds) == words
 
 
 @pytest.mark.parametrize(

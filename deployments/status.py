@@ -1,0 +1,165 @@
+"""`vibecheck status`: the verdicts of the health endpoint in the terminal, read from the database alone."""
+
+import asyncio
+import signal
+from contextlib import nullcontext, suppress
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
+from flows.health.documents import document_of, unavailable_document
+from flows.health.report import JobReport, Report, read_public_report
+from flows.health.wording import clock, duration, explain_all, explain_job, explain_warning
+from flows.logs import configure_logging, redact
+from flows.settings import Settings
+
+HEALTHY, UNHEALTHY, CANNOT_TELL = 0, 1, 2
+WATCH_SECONDS = 2.0
+LONGEST_ERROR = 300
+
+_COLOURS = {"healthy": "green", "unhealthy": "red", "not_started": "blue", "paused": "bright_black"}
+_MARKS = {"healthy": "✓", "unhealthy": "✗", "not_started": "…", "paused": "‖"}
+
+
+class CannotTell(Exception):
+    """The database cannot be read; the text says why, and what to do."""
+
+
+async def run_status(settings: Settings, *, as_json: bool, watch: bool) -> int:
+    """Print the verdicts, with `watch` again and again until Ctrl-C. Gives the exit code for the last ones.
+
+    0: all is healthy, 1: it is not, 2: that cannot be told. The JSON is that of `GET /health/scheduler`; with `watch`
+    it is one line for each look.
+    """
+    configure_logging(settings, to_prefect=False)
+    console = Console(highlight=False)
+    try:
+        engine = await engine_from_settings(settings)
+    except DatabaseUnavailable as error:
+        _print(console, CannotTell(str(error)), as_json=as_json, indent=2)
+        return CANNOT_TELL
+    try:
+        if watch:
+            return await _watch(engine, settings, console, as_json=as_json)
+        seen = await _look(engine, settings)
+        _print(console, seen, as_json=as_json, indent=2)
+        return _exit_code(seen)
+    finally:
+        await engine.dispose()
+
+
+async def _watch(engine: AsyncEngine, settings: Settings, console: Console, *, as_json: bool) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # On a terminal one table that changes in place; elsewhere one after the other.
+    in_place = console.is_terminal and not as_json
+    with Live(console=console, auto_refresh=False) if in_place else nullcontext() as live:
+        while True:
+            seen = await _look(engine, settings)
+            if live is None:
+                _print(console, seen, as_json=as_json, indent=None)
+            else:
+                live.update(render(seen), refresh=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), WATCH_SECONDS)
+            if stop.is_set():
+                return _exit_code(seen)
+
+
+async def _look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
+    try:
+        async with reading(engine) as connection:
+            return await read_public_report(connection, settings)
+    except DatabaseUnavailable as error:
+        return CannotTell(str(error))
+    except SQLAlchemyError as error:
+        return CannotTell(
+            f"The database cannot be read ({type(error).__name__}). Was it never migrated? `vibecheck apply` does that."
+        )
+
+
+def _exit_code(seen: Report | CannotTell) -> int:
+    if isinstance(seen, CannotTell):
+        return CANNOT_TELL
+    return HEALTHY if seen.overall.status == "healthy" else UNHEALTHY
+
+
+def _print(console: Console, seen: Report | CannotTell, *, as_json: bool, indent: int | None) -> None:
+    if as_json:
+        document = unavailable_document(str(seen)) if isinstance(seen, CannotTell) else document_of(seen)
+        print(document.model_dump_json(indent=indent), flush=True)  # noqa: T201  # the command's result
+    else:
+        console.print(render(seen))
+
+
+def render(seen: Report | CannotTell) -> RenderableType:
+    """What the terminal shows."""
+    if isinstance(seen, CannotTell):
+        return Text.assemble(("Cannot tell: ", "red bold"), str(seen))
+    parts: list[RenderableType] = [_headline(seen)]
+    if seen.jobs:
+        parts.append(_table(seen))
+    parts += filter(None, (_error(job, seen) for job in seen.jobs.values()))
+    credits = seen.credits
+    parts.append(
+        Text(
+            f"AskNews credits: {credits.used:,} of {credits.limit:,} since {credits.period_start}", style="bright_black"
+        )
+    )
+    return Group(*parts)
+
+
+def _headline(report: Report) -> Text:
+    status = report.overall.status
+    return Text.assemble(
+        (f"{_MARKS[status]} {explain_all(report)}", f"bold {_COLOURS[status]}"),
+        (f"  ({report.at:%Y-%m-%d %H:%M:%S} UTC)", "bright_black"),
+    )
+
+
+def _table(report: Report) -> Table:
+    table = Table("job", "verdict", "last run", "next run", "why")
+    for name, job in report.jobs.items():
+        status = job.verdict.status
+        why = Text(explain_job(job, report.at))
+        for warning in job.verdict.warnings:
+            why.append(f"\nWarning: {explain_warning(warning, report)}", style="yellow")
+        table.add_row(
+            Text(name),
+            Text(f"{_MARKS[status]} {status.replace('_', ' ')}", style=_COLOURS[status]),
+            _last_run(job, report),
+            _next_run(job, report),
+            why,
+        )
+    return table
+
+
+def _last_run(job: JobReport, report: Report) -> Text:
+    if job.last_run is None:
+        return Text("never")
+    text = Text(clock(job.last_run.started_at, report.at))
+    return text.append(f"\n{job.last_run.status.replace('_', ' ')}", style="bright_black")
+
+
+def _next_run(job: JobReport, report: Report) -> Text:
+    tick = job.next_tick
+    if tick is None:
+        return Text("-")
+    ahead = (tick - report.at).total_seconds()
+    words = f"in {duration(ahead)}" if ahead > 0 else f"due for {duration(-ahead)}"
+    return Text(clock(tick, report.at)).append(f"\n{words}", style="bright_black")
+
+
+def _error(job: JobReport, report: Report) -> Text | None:
+    failure = job.last_failure
+    if failure is None or not failure.error_message:
+        return None
+    message = str(redact(failure.error_message))
+    shown = message if len(message) <= LONGEST_ERROR else message[: LONGEST_ERROR - 1] + "…"
+    return Text.assemble((f"{job.expected.name}: last error, {clock(failure.completed_at, report.at)}: ", "red"), shown)

@@ -1,0 +1,139 @@
+"""`vibecheck status` as its user sees it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+
+import pytest
+from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deployments.status import CannotTell, render
+from flows.database.engine import create_engine, reading
+from flows.health.report import Report, read_public_report
+from flows.settings import PROJECT_ROOT, Settings
+from tests.health.seeding import MINUTE, expected, ran, ran_every, seed, seed_healthy
+
+PASSWORD = "sentinel_5d0b_password"
+
+
+@pytest.fixture
+async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine]:
+    """What is printed does not depend on the kind of database."""
+    engine = create_engine(sqlite_url)
+    yield engine
+    await engine.dispose()
+
+
+def start(database_url: str, *options: str) -> subprocess.Popen[str]:
+    """Start the command with this database."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "deployments", "status", *options],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "VIBECHECK_DATABASE_URL": database_url, "COLUMNS": "160", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(database_url: str, *options: str) -> tuple[int, str]:
+    """The exit code and the output of the command."""
+    process = start(database_url, *options)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+async def shown(engine: AsyncEngine) -> str:
+    """What the command shows of this database."""
+    async with reading(engine) as connection:
+        report = await read_public_report(connection, Settings())
+    return text_of(report)
+
+
+def text_of(seen: Report | CannotTell) -> str:
+    """What the terminal shows, without colours."""
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(render(seen))
+    return capture.get()
+
+
+async def test_exit_code_0_when_all_is_healthy(database: AsyncEngine, database_url: str) -> None:
+    await seed_healthy(database)
+    exit_code, output = run(database_url)
+    assert exit_code == 0, output
+    assert "All 3 jobs are healthy." in output
+    assert "Ran 1 min" in output
+
+
+async def test_exit_code_1_when_a_job_is_overdue(database: AsyncEngine, database_url: str) -> None:
+    now = await seed_healthy(database)
+    await seed(database, [expected("nightly", now, every_minutes=60)], [ran("nightly", now - 180 * MINUTE)])
+    exit_code, output = run(database_url)
+    assert exit_code == 1, output
+    assert "1 of 4 jobs is not healthy: nightly (overdue)." in output
+    assert "Overdue: the last run started 3 h ago, and one is expected every hour." in output
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_exit_code_2_and_no_password_when_the_database_cannot_be_reached(options: tuple[str, ...]) -> None:
+    exit_code, output = run(f"postgresql+asyncpg://user:{PASSWORD}@127.0.0.1:1/none", *options)
+    assert exit_code == 2, output
+    assert "database cannot be reached" in output
+    assert PASSWORD not in output
+
+
+def test_exit_code_2_when_the_database_was_never_migrated(empty_database_url: str) -> None:
+    exit_code, output = run(empty_database_url)
+    assert exit_code == 2, output
+    assert "vibecheck apply" in output
+
+
+async def test_json_is_the_document_of_the_endpoint(engine: AsyncEngine, sqlite_url: str) -> None:
+    await seed_healthy(engine)
+    exit_code, output = run(sqlite_url, "--json")
+    document = json.loads(output)
+    assert exit_code == 0
+    assert document["status"] == "healthy"
+    assert set(document["jobs"]) == {"poll_news", "poll_stories", "pipeline_status"}
+    assert document["jobs"]["poll_news"]["age_seconds"] > 0
+
+
+async def test_watching_looks_again_until_ctrl_c_and_gives_the_last_verdict(
+    engine: AsyncEngine, sqlite_url: str
+) -> None:
+    now = await seed_healthy(engine)
+    process = start(sqlite_url, "--watch", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["status"] == "healthy"
+    await seed(engine, [expected("nightly", now, every_minutes=60)], [ran("nightly", now - 180 * MINUTE)])
+    while json.loads(process.stdout.readline())["status"] == "healthy":
+        pass
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+
+
+async def test_errors_warnings_and_lateness_are_shown_as_text(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    await seed(
+        engine,
+        [expected("failing", now, next_run_at=now - 3 * MINUTE), expected("unplanned", now, planned_runs=0)],
+        [
+            *ran_every("failing", now - 15 * MINUTE, 15, 3, status="failure", error_message="[red]broken[/red] 503"),
+            ran("unplanned", now),
+        ],
+    )
+    text = await shown(engine)
+    assert "failing: last error, " in text
+    assert "[red]broken[/red] 503" in text
+    assert "Warning: Prefect's scheduler has planned no run of it" in text
+    assert "due for 3 min" in text
+
+
+def test_what_cannot_be_told_is_said() -> None:
+    assert text_of(CannotTell("The database [is] away.")).strip() == "Cannot tell: The database [is] away."
