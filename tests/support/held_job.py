@@ -105,6 +105,16 @@ class HeldJob:
             environment={"PREFECT_WORKER_QUERY_SECONDS": "1", **environment},
         )  # fmt: skip
 
+    def drain(self, worker: Process) -> None:
+        """Stop the worker between two runs, since its SIGTERM would cut off the one that is going."""
+        self._set_paused_pool(paused=True)
+        wait_until(lambda: not self.runs_in("PENDING", "RUNNING"), seconds=90, what="the worker to be idle")
+        worker.stop()
+        self._set_paused_pool(paused=False)
+
+    def _set_paused_pool(self, *, paused: bool) -> None:
+        httpx.patch(f"{self.prefect.api_url}/work_pools/{POOL}", json={"is_paused": paused}).raise_for_status()
+
     def started_runs(self) -> set[str]:
         """The runs whose body has begun."""
         return {path.name.removeprefix("started-") for path in self.folder.glob("started-*")}
