@@ -43,7 +43,7 @@ def worker(
     *,
     pool: Annotated[str, Parameter(help="Work pool whose runs it executes.")],
     limit: Annotated[int, Parameter(help="Most runs to execute at a time; one needs about 100 MB.")] = 4,
-    name: Annotated[str | None, Parameter(help="Its name in Prefect. Default: a random one.")] = None,
+    name: Annotated[str | None, Parameter(help="Its name in Prefect. Default: host and process.")] = None,
     polled_file: Annotated[
         Path | None, Parameter(help="File to touch at each poll that the server answered, for a healthcheck.")
     ] = None,

@@ -130,6 +130,7 @@ def rotate_password(stack: Stack) -> None:
     stack.sql("postgres", "ALTER ROLE vibecheck PASSWORD 'rotated0123456789'")
     stack.operate("python", "-c", BLOCK_SCRIPT, "rotated0123456789")
     _works_again(stack)
+    wait(lambda: stack.get(stack.health_port, "/health/scheduler") == 200, 300, "200 from /health/scheduler")
     expect(stack.compose("ps", "-q") == containers, "A container was replaced.")
     stack.environment["POSTGRES_VIBECHECK_PASSWORD"] = "rotated0123456789"  # noqa: S105  # lives as long as the drill
 

@@ -160,9 +160,13 @@ class Stack:
             wait(self.complete, SETTLE_SECONDS, "a complete log", every=15)
         except DrillFailed:
             raise DrillFailed(f"The log is not complete:\n{self.problems}") from None
-        twice = self.sql("vibecheck", "SELECT execution_id FROM scheduler_execution_log WHERE attempt > 2")
+        twice = self.sql(
+            "prefect",
+            "SELECT flow_run_id FROM flow_run_state GROUP BY 1 HAVING count(*) FILTER (WHERE type = 'RUNNING')"
+            " > 1 + count(*) FILTER (WHERE name = 'AwaitingRetry')",
+        )
         if twice:
-            raise DrillFailed(f"More attempts than a flow may make: {twice}")
+            raise DrillFailed(f"These runs were executed more than once: {twice}")
 
 
 def wait(condition: Callable[[], bool], seconds: float, what: str, *, every: float = 2) -> None:

@@ -8,7 +8,9 @@ away for some four minutes it gives up, with the same effect. This one uses the 
 """
 
 import asyncio
+import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +61,8 @@ async def run_worker(settings: Settings, *, pool: str, limit: int, name: str | N
         loop.add_signal_handler(number, on_signal)
 
     logger.info("worker_starting", work_pool=pool, limit=limit)
+    # The same name again after a restart of the container: Prefect keeps a record of every name that it has seen.
+    name = name or f"{socket.gethostname()}-{os.getpid()}"
     worker = ProcessWorker(work_pool_name=pool, name=name, limit=limit)
     try:
         async with worker:
