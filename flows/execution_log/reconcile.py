@@ -167,13 +167,18 @@ async def _record_missed(
         return
     names = await flow_names(client, of_jobs(due))
     accounted: dict[str, set[datetime]] = {job_name: set() for job_name in due}
+    extra: set[UUID] = set()
     for run in await runs_due(client, due, start, end):
-        if run.auto_scheduled and run.expected_start_time is not None and run.flow_id in names:
+        if not run.auto_scheduled:
+            extra.add(run.id)
+        elif run.expected_start_time is not None and run.flow_id in names:
             accounted[names[run.flow_id]].add(run.expected_start_time)
     async with reading(engine) as connection:
         for job_name in due:
             rows = await rows_between(connection, job_name, start - EARLIEST_START, end + timedelta(days=1))
-            accounted[job_name].update(row.scheduled_for for row in rows if row.scheduled_for is not None)
+            accounted[job_name].update(
+                row.scheduled_for for row in rows if row.scheduled_for is not None and row.execution_id not in extra
+            )
     facts = [missed(job, tick) for job, ticks in due.items() for tick in ticks if tick not in accounted[job]]
     counts.missed += await _record(engine, facts)
 

@@ -1,0 +1,187 @@
+"""What is expected of the jobs is what the live deployments say, with its history."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import reading
+from flows.database.expectations import SeenJob, read_jobs, schedule_history
+from flows.execution_log.expectations import Synced, sync_expectations
+from flows.execution_log.ticks import PLANNING_TIME, expected_ticks
+from tests.support.fake_prefect import START, FakePrefect
+
+QUARTER = timedelta(minutes=15)
+
+
+async def sync(prefect: FakePrefect, database: AsyncEngine) -> Synced:
+    async with prefect.client() as client:
+        return await sync_expectations(client, database)
+
+
+async def job_of(database: AsyncEngine, name: str = "poll") -> SeenJob:
+    async with reading(database) as connection:
+        return (await read_jobs(connection))[name]
+
+
+async def entries(database: AsyncEngine, name: str = "poll") -> list[tuple[datetime, list[dict[str, Any]], bool]]:
+    async with reading(database) as connection:
+        history = await schedule_history(connection)
+    return [(entry.valid_from, entry.schedule, entry.paused) for entry in history[name]]
+
+
+async def expected(database: AsyncEngine, start: datetime, end: datetime) -> list[datetime]:
+    async with reading(database) as connection:
+        history = await schedule_history(connection)
+    return expected_ticks(history["poll"], start, end)
+
+
+async def test_a_deployment_becomes_a_job_with_its_schedule_and_what_is_planned(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("poll")
+    prefect.deploy("not_ours", tags=["other"])
+    prefect.run("poll", START + 2 * QUARTER, "SCHEDULED", run_count=0)
+    prefect.run("poll", START + QUARTER, "SCHEDULED", run_count=0)
+    prefect.run("poll", START + timedelta(minutes=7), "SCHEDULED", run_count=0, auto_scheduled=False)
+    prefect.run("poll", START - QUARTER, "SCHEDULED", run_count=0, name="Late")
+
+    synced = await sync(prefect, database)
+
+    assert synced == Synced(jobs=("poll",), appeared=("poll",), rescheduled=(), retired=())
+    job = await job_of(database)
+    assert str(job.deployment_id) == deployment["id"]
+    assert (job.interval_seconds, job.paused, job.retired_at) == (900, False, None)
+    assert (job.next_run_at, job.planned_runs) == (START + QUARTER, 2)
+    assert job.since == START
+    ((valid_from, schedule, paused),) = await entries(database)
+    assert (valid_from, paused) == (START, False)
+    assert [(spec["interval"], spec["anchor"]) for spec in schedule] == [(900, START.isoformat())]
+
+
+async def test_syncing_again_changes_nothing(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("poll")
+    await sync(prefect, database)
+    before = await job_of(database), await entries(database)
+    prefect.now += timedelta(hours=1)
+    # Another deploy of the same: the server makes the schedules anew.
+    prefect.deployments[0] |= {"schedules": [prefect.schedule(QUARTER)], "updated": prefect.now.isoformat()}
+
+    synced = await sync(prefect, database)
+
+    assert (synced.appeared, synced.rescheduled) == ((), ())
+    job = await job_of(database)
+    assert (job.since, await entries(database)) == (before[0].since, before[1])
+    assert job.updated_at >= before[0].updated_at
+
+
+async def test_a_change_of_the_schedule_is_noted_as_of_the_time_when_it_was_made(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("poll")
+    await sync(prefect, database)
+    changed_at = prefect.now = START + timedelta(hours=1)
+    prefect.deployments[0]["schedules"] = [prefect.schedule(timedelta(hours=1))]
+    prefect.now += timedelta(minutes=4)
+
+    assert (await sync(prefect, database)).rescheduled == ("poll",)
+
+    assert [valid_from for valid_from, _, _ in await entries(database)] == [START, changed_at]
+    job = await job_of(database)
+    assert (job.interval_seconds, job.since) == (3600, changed_at)
+    assert await expected(database, START + timedelta(minutes=1), START + timedelta(hours=3)) == [
+        START + QUARTER,
+        START + 2 * QUARTER,
+        START + 3 * QUARTER,
+        # The tick of the full hour was due at the very moment of the change, before the server had planned anew.
+        START + timedelta(hours=2),
+    ]
+
+
+async def test_a_pause_and_its_end_are_noted_and_nothing_is_expected_in_between(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("poll")
+    await sync(prefect, database)
+    for minutes, paused in ((20, True), (50, False)):
+        prefect.now = START + timedelta(minutes=minutes)
+        deployment |= {"paused": paused, "updated": prefect.now.isoformat()}
+        prefect.now += timedelta(minutes=2)
+        await sync(prefect, database)
+        assert (await job_of(database)).paused == paused
+
+    assert await expected(database, START, START + timedelta(minutes=61)) == [START + QUARTER, START + 4 * QUARTER]
+    assert (await job_of(database)).since == START + timedelta(minutes=50), "a resumed job is not overdue at once"
+
+
+async def test_a_schedule_that_is_not_active_counts_as_a_pause(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("poll")
+    deployment["schedules"][0]["active"] = False
+    await sync(prefect, database)
+    assert (await job_of(database)).paused
+
+
+async def test_a_job_whose_deployment_is_gone_is_retired_and_comes_back_as_a_new_one(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("poll")
+    await sync(prefect, database)
+    prefect.deployments.clear()
+    prefect.now += timedelta(days=1)
+    assert (await sync(prefect, database)).retired == ("poll",)
+    assert (await job_of(database)).retired_at == prefect.now
+    assert (await sync(prefect, database)).retired == ()
+
+    prefect.now += timedelta(days=1)
+    prefect.deployments.append(deployment | {"created": prefect.now.isoformat(), "updated": prefect.now.isoformat()})
+    assert (await sync(prefect, database)).appeared == ("poll",)
+    job = await job_of(database)
+    assert (job.retired_at, job.since) == (None, prefect.now)
+    assert [paused for _, _, paused in await entries(database)] == [False, True, False]
+
+
+async def test_two_deployments_of_one_flow_are_one_job_with_both_schedules(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("poll", every=timedelta(hours=1), name="hourly")
+    prefect.now += timedelta(seconds=1)
+    prefect.deploy("poll", every=timedelta(hours=4), name="slow", paused=True)
+    await sync(prefect, database)
+    job = await job_of(database)
+    assert str(job.deployment_id) == prefect.deployments[0]["id"]
+    assert (len(job.schedule), job.interval_seconds, job.paused) == (2, 3600, False)
+
+
+async def test_a_job_without_a_schedule_expects_nothing(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("poll", every=None)
+    await sync(prefect, database)
+    job = await job_of(database)
+    assert (job.interval_seconds, job.paused) == (0, True)
+    assert await expected(database, START, START + timedelta(days=1)) == []
+
+
+async def test_cron_and_rrule_schedules_are_understood(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("poll")
+    deployment["schedules"] = [
+        prefect.schedule(QUARTER) | {"schedule": {"cron": "30 * * * *", "timezone": "UTC", "day_or": True}},
+        prefect.schedule(QUARTER) | {"schedule": {"rrule": "FREQ=HOURLY;BYMINUTE=45;BYSECOND=0", "timezone": "UTC"}},
+    ]
+    await sync(prefect, database)
+    hour = START + PLANNING_TIME
+    assert await expected(database, hour, hour + timedelta(hours=1)) == [
+        START + timedelta(minutes=30),
+        START + timedelta(minutes=45),
+    ]
+
+
+async def test_more_jobs_than_fit_on_a_page_are_all_seen(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    for number in range(203):
+        prefect.deploy(f"job_{number:03}")
+    assert len((await sync(prefect, database)).jobs) == 203
+
+
+async def test_nothing_is_expected_before_the_scheduler_has_had_time_to_plan(database: AsyncEngine) -> None:
+    prefect = FakePrefect(now=START + QUARTER - timedelta(seconds=5))
+    prefect.deploy("poll")
+    await sync(prefect, database)
+    assert await expected(database, START, START + 3 * QUARTER) == [START + 2 * QUARTER]

@@ -1,0 +1,155 @@
+"""Which runs count as lost, and which only look like it."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import reading
+from flows.database.log import LogRow, read_rows
+from flows.execution_log.expectations import sync_expectations
+from flows.execution_log.lost_runs import Patience
+from flows.execution_log.reconcile import Reconciled, reconcile
+from tests.support.fake_prefect import START, FakePrefect
+
+JOB = "poll"
+MINUTE = timedelta(minutes=1)
+DUE = START + 15 * MINUTE
+
+
+@pytest.fixture
+async def prefect(database: AsyncEngine) -> FakePrefect:
+    """A server on which an earlier run has sent heartbeats, at the time when the next run is due."""
+    prefect = FakePrefect()
+    prefect.deploy(JOB)
+    earlier = prefect.run(JOB, START)
+    prefect.heartbeats[str(earlier)] = START
+    prefect.now = DUE
+    await round_of(prefect, database)
+    return prefect
+
+
+async def round_of(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
+    async with prefect.client() as client:
+        await sync_expectations(client, database)
+        return await reconcile(client, database, patience=Patience(pending_seconds=300, silent_seconds=600))
+
+
+async def rounds_until(prefect: FakePrefect, database: AsyncEngine, minute: int) -> list[Reconciled]:
+    """What the status flow does every 5 minutes, until `minute` after the run was due."""
+    rounds: list[Reconciled] = []
+    while prefect.now < DUE + minute * MINUTE:
+        prefect.now = min(prefect.now + 5 * MINUTE, DUE + minute * MINUTE)
+        rounds.append(await round_of(prefect, database))
+    return rounds
+
+
+async def row_of(database: AsyncEngine, run: UUID) -> LogRow | None:
+    async with reading(database) as connection:
+        return (await read_rows(connection, [run])).get(run)
+
+
+async def test_a_run_that_does_not_start_within_the_bound_is_lost(prefect: FakePrefect, database: AsyncEngine) -> None:
+    run = prefect.run(JOB, DUE, "PENDING", run_count=0)
+    assert sum(done.lost for done in await rounds_until(prefect, database, 5)) == 0
+    assert await row_of(database, run) is None
+
+    (done,) = await rounds_until(prefect, database, 6)
+
+    assert (done.lost, done.repaired) == (1, 1)
+    assert prefect.runs[str(run)]["state_type"] == "CRASHED"
+    row = await row_of(database, run)
+    assert row is not None
+    assert (row.status, row.details["reason"], row.closed_by, row.attempt) == ("failure", "lost", "reconciler", 0)
+    assert row.error_message == "Lost: handed to a worker 360 s ago, and it never started."
+    assert (await round_of(prefect, database)).repaired == 0
+
+
+async def test_a_run_without_a_sign_of_life_is_lost(prefect: FakePrefect, database: AsyncEngine) -> None:
+    run = prefect.run(JOB, DUE, "RUNNING")
+    prefect.heartbeats[str(run)] = DUE + 4 * MINUTE
+    assert sum(done.lost for done in await rounds_until(prefect, database, 14)) == 0
+
+    (done,) = await rounds_until(prefect, database, 15)
+
+    assert done.lost == 1
+    row = await row_of(database, run)
+    assert row is not None
+    assert (row.status, row.details["reason"], row.attempt) == ("failure", "lost", 1)
+    assert row.details["last_seen_at"] == (DUE + 4 * MINUTE).isoformat()
+    assert row.error_message == "Lost while running: no sign of life for 660 s."
+
+
+async def test_a_run_that_goes_on_sending_heartbeats_is_left_alone(prefect: FakePrefect, database: AsyncEngine) -> None:
+    run = prefect.run(JOB, DUE, "RUNNING")
+    for minute in range(5, 90, 5):
+        prefect.heartbeats[str(run)] = DUE + (minute - 3) * MINUTE
+        assert sum(done.lost for done in await rounds_until(prefect, database, minute)) == 0
+    assert prefect.runs[str(run)]["state_type"] == "RUNNING"
+
+
+async def test_a_run_of_a_job_without_heartbeats_is_given_an_hour(prefect: FakePrefect, database: AsyncEngine) -> None:
+    prefect.heartbeats.clear()
+    prefect.run(JOB, DUE, "RUNNING")
+    assert sum(done.lost for done in await rounds_until(prefect, database, 60)) == 0
+    assert sum(done.lost for done in await rounds_until(prefect, database, 65)) == 1
+
+
+async def test_after_the_server_was_away_a_run_gets_time_to_say_that_it_lives(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    run = prefect.run(JOB, DUE, "RUNNING")
+    prefect.now = DUE + 40 * MINUTE
+    assert (await round_of(prefect, database)).lost == 0
+
+    prefect.heartbeats[str(run)] = DUE + 41 * MINUTE
+    assert sum(done.lost for done in await rounds_until(prefect, database, 51)) == 0
+    assert sum(done.lost for done in await rounds_until(prefect, database, 52)) == 1
+
+
+async def test_a_cancellation_that_nobody_carries_out_is_carried_out(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    run = prefect.run(JOB, DUE, "CANCELLING")
+    assert sum(done.lost for done in await rounds_until(prefect, database, 11)) == 1
+    assert prefect.runs[str(run)]["state_type"] == "CANCELLED"
+    row = await row_of(database, run)
+    assert row is not None
+    assert (row.status, row.details["reason"]) == ("cancelled", "lost")
+
+
+async def test_a_lost_run_waits_while_another_has_the_jobs_slot_which_its_end_would_free(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    lost = prefect.run(JOB, DUE, "RUNNING")
+    going = prefect.run(JOB, DUE + 15 * MINUTE, "RUNNING")
+    for minute in range(20, 35, 5):
+        prefect.heartbeats[str(going)] = DUE + minute * MINUTE
+        assert sum(done.lost for done in await rounds_until(prefect, database, minute)) == 0
+    prefect.set_state(going, "COMPLETED")
+    assert sum(done.lost for done in await rounds_until(prefect, database, 35)) == 1
+    row = await row_of(database, lost)
+    assert row is not None
+    assert row.status == "failure"
+
+
+async def test_two_lost_runs_do_not_wait_for_each_other(prefect: FakePrefect, database: AsyncEngine) -> None:
+    prefect.run(JOB, DUE, "RUNNING")
+    prefect.run(JOB, DUE, "PENDING", run_count=0)
+    assert sum(done.lost for done in await rounds_until(prefect, database, 15)) == 2
+
+
+async def test_a_run_that_goes_on_just_before_it_is_ended_is_left_alone(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    run = prefect.run(JOB, DUE, "PENDING", run_count=0)
+
+    def starts_when_it_is_read_again(path: str) -> bool:
+        if path == f"/flow_runs/{run}":
+            prefect.set_state(run, "RUNNING")
+        return False
+
+    prefect.is_broken_for = starts_when_it_is_read_again
+    assert sum(done.lost for done in await rounds_until(prefect, database, 6)) == 0
+    assert prefect.runs[str(run)]["state_type"] == "RUNNING"
