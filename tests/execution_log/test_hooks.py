@@ -1,0 +1,129 @@
+"""The hooks never fail their flow and never hold it up for long, whatever the database does."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+import structlog
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows import logs
+from flows.database.engine import reading
+from flows.database.log import LogRow, read_rows
+from flows.execution_log.hooks import monitored, record_running
+from flows.settings import Settings, load_settings
+from tests.database.proxy import proxied
+from tests.support.prefect_server import free_port
+
+# What design section 6 promises: no flow waits longer than this for a hook.
+PROMISED_SECONDS = 5.0
+STARTED = datetime(2026, 11, 23, 12, 0, 3, tzinfo=UTC)
+
+
+def job() -> None:
+    """Any flow's body."""
+
+
+FLOW = Flow(job, name="any_job")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Events on stdout alone: nothing is sent to a Prefect server."""
+    logger = logging.getLogger(logs.LOGGER_NAME)
+    before = logger.handlers
+    logger.handlers = []
+    logs.configure_logging(Settings(), to_prefect=False)
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    logger.handlers = before
+
+
+def run(run_count: int = 0) -> FlowRun:
+    return FlowRun.model_validate(
+        {"flow_id": uuid4(), "run_count": run_count, "expected_start_time": datetime(2026, 11, 23, 12, 0, tzinfo=UTC)}
+    )
+
+
+async def call(flow_run: FlowRun, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call the hook as Prefect does, with a database address from the environment."""
+    monkeypatch.setenv("VIBECHECK_DATABASE_URL", url)
+    load_settings.cache_clear()
+    try:
+        state = State[None](type=StateType.RUNNING, timestamp=STARTED)  # pyright: ignore[reportArgumentType]
+        async with asyncio.timeout(PROMISED_SECONDS + 1):  # its own work, and a loaded machine's second
+            await record_running(FLOW, flow_run, state)
+    finally:
+        load_settings.cache_clear()
+
+
+async def row_of(engine: AsyncEngine, flow_run: FlowRun) -> LogRow | None:
+    async with reading(engine) as connection:
+        return (await read_rows(connection, [flow_run.id])).get(flow_run.id)
+
+
+async def test_a_starting_run_opens_its_row(
+    database: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow_run = run()
+    await call(flow_run, database_url, monkeypatch)
+    row = await row_of(database, flow_run)
+    assert row is not None
+    assert (row.job_name, row.status, row.attempt, row.started_at) == ("any_job", "running", 1, STARTED)
+
+
+async def test_a_retry_counts_an_attempt_in_the_same_row(
+    database: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow_run = run()
+    await call(flow_run, database_url, monkeypatch)
+    await call(flow_run.model_copy(update={"run_count": 1}), database_url, monkeypatch)
+    row = await row_of(database, flow_run)
+    assert row is not None
+    assert (row.status, row.attempt) == ("running", 2)
+
+
+async def test_a_database_that_refuses_is_logged_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await call(run(), f"postgresql+asyncpg://user:secret-word@127.0.0.1:{free_port()}/x", monkeypatch)
+    assert "secret-word" not in capsys.readouterr().out
+
+
+async def test_a_database_that_hangs_is_given_up_in_time(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with proxied(postgresql_url) as (proxy, url):
+        proxy.hang()
+        await call(run(), url, monkeypatch)
+
+
+async def test_a_database_that_resets_the_connection_is_no_error(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxied(postgresql_url) as (proxy, url):
+        proxy.hang()
+        asyncio.get_running_loop().call_later(0.5, proxy.cut)
+        await call(run(), url, monkeypatch)
+
+
+async def test_a_database_without_the_table_is_no_error(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await call(run(), empty_database_url, monkeypatch)
+
+
+def test_monitored_puts_a_hook_on_every_way_in_which_a_run_can_start_and_end() -> None:
+    flow = monitored(Flow(job, name="another_job"))
+    for hooks in (
+        flow.on_running_hooks,
+        flow.on_completion_hooks,
+        flow.on_failure_hooks,
+        flow.on_crashed_hooks,
+        flow.on_cancellation_hooks,
+    ):
+        assert len(hooks) == 1
