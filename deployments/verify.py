@@ -148,7 +148,8 @@ def _lines(accounts: Sequence[Account], clock: str) -> Iterator[str]:
         first, last = alike[0].at.strftime(clock), alike[-1].at.strftime(clock)
         times = first if len(alike) == 1 else f"{first} … {last}"
         colour = _COLOURS.get(what, "red")
-        yield f"  {times:<33} {len(alike):>5}  [{colour}]{what:<15}[/] {escape(about)}".rstrip()
+        shown = f"[{colour}]{what}[/]" + (f"{'':<{15 - len(what)}} {escape(about)}" if about else "")
+        yield f"  {times:<33} {len(alike):>5}  {shown}"
 
 
 def _about(account: Account) -> str:

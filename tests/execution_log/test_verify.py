@@ -1,0 +1,335 @@
+"""`verify` gives every tick one class, and names what it cannot account for."""
+
+import json
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
+from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deployments.verify import CouldNotTell, moment, run_verify, timeline
+from flows.execution_log.expectations import sync_expectations
+from flows.execution_log.reconcile import reconcile
+from flows.execution_log.record import Closing, Fact, record
+from flows.execution_log.ticks import missed
+from flows.execution_log.verify import Verification, verify
+from flows.execution_log.verify_timeline import Account
+from flows.settings import Settings
+from tests.support.fake_prefect import START, FakePrefect
+
+JOB = "poll"
+QUARTER = timedelta(minutes=15)
+MINUTE = timedelta(minutes=1)
+TICKS = [START + number * QUARTER for number in range(1, 9)]
+
+
+@pytest.fixture
+async def prefect(database: AsyncEngine) -> FakePrefect:
+    """A server whose job is due every quarter of an hour, seen two hours after it was deployed."""
+    prefect = FakePrefect()
+    prefect.deploy(JOB)
+    async with prefect.client() as client:
+        await sync_expectations(client, database)
+    prefect.now = TICKS[-1] + 14 * MINUTE
+    return prefect
+
+
+async def verified(
+    prefect: FakePrefect, database: AsyncEngine, *, since: datetime = START, **options: Any
+) -> Verification:
+    async with prefect.client() as client:
+        return await verify(client, database, since=since, **options)
+
+
+async def account_of(prefect: FakePrefect, database: AsyncEngine, tick: datetime) -> Account:
+    (job,) = (await verified(prefect, database)).jobs
+    (account,) = [account for account in job.ticks if account.at == tick]
+    return account
+
+
+async def log(
+    database: AsyncEngine,
+    run: UUID,
+    due: datetime,
+    status: str | None = "success",
+    *,
+    closed_by: str = "flow",
+    **details: Any,
+) -> None:
+    closing = None if status is None else Closing(status, due + MINUTE, closed_by, details=details)
+    async with database.begin() as connection:
+        await record(connection, Fact(run, JOB, due, 1, due, closing))
+
+
+async def log_all(prefect: FakePrefect, database: AsyncEngine) -> None:
+    """Every tick has its run and its row."""
+    for tick in TICKS:
+        await log(database, prefect.run(JOB, tick, lasts=MINUTE), tick)
+
+
+async def test_a_log_with_a_row_for_each_tick_is_complete(prefect: FakePrefect, database: AsyncEngine) -> None:
+    await log_all(prefect, database)
+    verification = await verified(prefect, database)
+    assert verification.is_complete
+    (job,) = verification.jobs
+    assert [account.at for account in job.ticks] == TICKS
+    assert {account.what for account in job.ticks} == {"success"}
+    assert {account.duration_seconds for account in job.ticks} == {60}
+    assert (job.extra_runs, job.doubles, job.unseen) == ((), (), ())
+
+
+@pytest.mark.parametrize("status", ["success", "partial_failure", "failure", "skipped", "cancelled"])
+async def test_a_tick_has_the_class_of_its_row(prefect: FakePrefect, database: AsyncEngine, status: str) -> None:
+    state, name = {
+        "success": ("COMPLETED", None),
+        "partial_failure": ("COMPLETED", "PartialFailure"),
+        "failure": ("FAILED", None),
+        "skipped": ("COMPLETED", "Skipped"),
+        "cancelled": ("CANCELLED", None),
+    }[status]
+    await log(database, prefect.run(JOB, TICKS[0], state, name=name), TICKS[0], status, reason="why")
+    account = await account_of(prefect, database, TICKS[0])
+    assert (account.what, account.reason, account.problem, account.note) == (status, "why", None, None)
+
+
+async def test_a_tick_that_nobody_saw_is_named_as_not_accounted_for(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    await log_all(prefect, database)
+    prefect.runs.clear()
+    assert (await verified(prefect, database)).is_complete
+    async with database.begin() as connection:
+        await connection.exec_driver_sql("DELETE FROM scheduler_execution_log WHERE started_at >= '2026-11-23 13:55'")
+    verification = await verified(prefect, database)
+    assert not verification.is_complete
+    (problem,) = [account for job in verification.jobs for account in job.problems()]
+    assert (problem.at, problem.what) == (TICKS[-1], "unaccounted")
+    assert problem.problem == "the server has no run for it, and the log has no row"
+
+
+async def test_a_missed_row_accounts_for_its_tick(prefect: FakePrefect, database: AsyncEngine) -> None:
+    async with database.begin() as connection:
+        await record(connection, missed(JOB, TICKS[0]))
+    account = await account_of(prefect, database, TICKS[0])
+    assert (account.what, account.reason, account.closed_by, account.problem) == (
+        "missed",
+        "no_run",
+        "reconciler",
+        None,
+    )
+
+
+async def test_a_run_that_is_over_and_has_no_row_or_an_open_one_is_a_problem(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    prefect.run(JOB, TICKS[0], "FAILED")
+    account = await account_of(prefect, database, TICKS[0])
+    assert account.problem == "Prefect ended it as Failed at 2026-11-23 12:15:20 UTC, but it has no row in the log"
+    await log(database, prefect.run(JOB, TICKS[1], "FAILED"), TICKS[1], None)
+    account = await account_of(prefect, database, TICKS[1])
+    assert account.problem == "Prefect ended it as Failed at 2026-11-23 12:30:20 UTC, but its row is still open"
+
+
+async def test_what_is_young_may_still_be_open(prefect: FakePrefect, database: AsyncEngine) -> None:
+    last = TICKS[-1]
+    states = {"SCHEDULED": "pending", "PENDING": "pending", "RUNNING": "running", "COMPLETED": "pending"}
+    for state, what in states.items():
+        prefect.runs.clear()
+        prefect.run(JOB, last, state, run_count=int(state in ("RUNNING", "COMPLETED")))
+        prefect.now = last + 9 * MINUTE
+        account = await account_of(prefect, database, last)
+        assert (account.what, account.problem) == (what, None), state
+        prefect.now = last + 16 * MINUTE
+        (job,) = (await verified(prefect, database, until=last + MINUTE)).jobs
+        assert job.ticks[-1].what == "unaccounted", state
+    prefect.runs.clear()
+    prefect.now = last + 9 * MINUTE
+    assert (await account_of(prefect, database, last)).what == "pending"
+
+
+async def test_a_run_may_take_its_interval_before_it_counts_as_stuck(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    await log(database, prefect.run(JOB, TICKS[-1], "RUNNING"), TICKS[-1], None)
+    assert (await account_of(prefect, database, TICKS[-1])).what == "running"
+    prefect.now = TICKS[-1] + 15 * MINUTE + timedelta(seconds=1)
+    assert (await account_of(prefect, database, TICKS[-1])).problem == "it has been Running for 901 s"
+
+
+async def test_runs_that_people_started_are_listed_apart_and_must_have_rows(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    await log_all(prefect, database)
+    at = START + 20 * MINUTE
+    await log(database, prefect.run(JOB, at, auto_scheduled=False), at)
+    (job,) = (await verified(prefect, database)).jobs
+    assert [(account.at, account.what) for account in job.extra_runs] == [(at, "success")]
+    assert len(job.ticks) == len(TICKS)
+    prefect.run(JOB, at + MINUTE, auto_scheduled=False)
+    verification = await verified(prefect, database)
+    assert [account.at for job in verification.jobs for account in job.problems()] == [at + MINUTE]
+
+
+async def test_of_two_runs_for_one_tick_the_one_that_did_most_stands_for_it(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    done, refused = prefect.run(JOB, TICKS[0]), prefect.run(JOB, TICKS[0], "CANCELLED", run_count=0)
+    await log(database, refused, TICKS[0], "cancelled")
+    await log(database, done, TICKS[0])
+    (job,) = (await verified(prefect, database, until=TICKS[0] + MINUTE)).jobs
+    assert [account.execution_id for account in job.ticks] == [done]
+    assert [account.execution_id for account in job.doubles] == [refused]
+    assert not list(job.problems())
+
+
+async def test_a_row_that_calls_a_tick_missed_which_has_a_run_is_a_problem(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    await log(database, prefect.run(JOB, TICKS[0]), TICKS[0])
+    async with database.begin() as connection:
+        await record(connection, missed(JOB, TICKS[0]))
+    (job,) = (await verified(prefect, database, until=TICKS[0] + MINUTE)).jobs
+    assert [account.what for account in job.ticks] == ["success"]
+    (problem,) = job.problems()
+    assert problem.problem == "a row calls the tick missed, although it has a run"
+
+
+async def test_a_disagreement_that_the_row_knows_of_is_a_note_and_another_a_problem(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    await log(database, prefect.run(JOB, TICKS[0], "CRASHED"), TICKS[0])
+    account = await account_of(prefect, database, TICKS[0])
+    assert account.what == "success"
+    assert account.problem == "Prefect calls it Crashed, and the row says success without knowing of that"
+    async with prefect.client() as client:
+        await reconcile(client, database)
+    account = await account_of(prefect, database, TICKS[0])
+    assert (account.what, account.note, account.problem) == ("success", "Prefect calls it Crashed", None)
+
+
+async def test_it_says_what_it_could_not_see(prefect: FakePrefect, database: AsyncEngine) -> None:
+    await log_all(prefect, database)
+    prefect.runs.clear()
+    verification = await verified(prefect, database, since=START - timedelta(days=400), retention_days=180)
+    assert verification.is_complete
+    assert verification.since == prefect.now - timedelta(days=180)
+    assert verification.unseen == ("Anything before 2026-05-27 14:14:00 UTC: the log keeps 180 days.",)
+    (job,) = verification.jobs
+    assert job.unseen == (
+        "Which ticks were expected before 2026-11-23 12:00:00 UTC: the schedule was not known yet.",
+        "The flow runs of 8 execution(s): the server no longer has them, the log is the only witness.",
+    )
+
+
+async def test_a_change_that_nobody_has_noted_yet_counts(prefect: FakePrefect, database: AsyncEngine) -> None:
+    prefect.now = TICKS[3] + MINUTE
+    prefect.deployments[0] |= {"paused": True, "updated": prefect.now.isoformat()}
+    prefect.now = TICKS[-1] + 14 * MINUTE
+    (job,) = (await verified(prefect, database)).jobs
+    assert [account.at for account in job.ticks] == TICKS[:4]
+
+
+async def test_a_row_that_started_days_after_its_tick_is_found_by_its_run(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    run = prefect.run(JOB, TICKS[0])
+    async with database.begin() as connection:
+        later = TICKS[0] + timedelta(days=2)
+        closing = Closing("skipped", later, "hook", details={"reason": "misfire", "late_seconds": 172800})
+        await record(connection, Fact(run, JOB, TICKS[0], 1, later, closing))
+    (job,) = (await verified(prefect, database, until=TICKS[0] + MINUTE, grace=timedelta(days=9))).jobs
+    assert [(account.what, account.late_seconds) for account in job.ticks] == [("skipped", 172800)]
+
+
+def printed(verification: Verification) -> str:
+    console = Console(width=200, no_color=True, highlight=False)
+    with console.capture() as capture:
+        for line in timeline(verification):
+            console.print(line, soft_wrap=True)
+    return capture.get()
+
+
+async def test_the_timeline_puts_like_ticks_in_one_line_and_names_problems_at_the_end(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    await log_all(prefect, database)
+    swept = prefect.run(JOB, TICKS[-1] + QUARTER, "CANCELLED", name="Missed", run_count=0, lasts=2 * MINUTE)
+    prefect.now = TICKS[-1] + 3 * QUARTER + MINUTE / 2
+    async with prefect.client() as client:
+        await reconcile(client, database)
+    nothing = "the server has no run for it, and the log has no row"
+    assert printed(await verified(prefect, database)).splitlines() == [
+        "Ticks from 2026-11-23 12:00:00 to 2026-11-23 14:45:30 UTC",
+        "",
+        "poll: 11 ticks: 8 success, 1 skipped, 1 missed, 1 pending",
+        "  12:15:00 … 14:00:00                   8  success",
+        "  14:15:00                              1  skipped         misfire, 120 s late, closed by the reconciler",
+        "  14:30:00                              1  missed          no_run, closed by the reconciler",
+        f"  14:45:00                              1  pending         {nothing}",
+        "",
+        "Complete: every tick and every run is accounted for.",
+    ]
+    async with database.begin() as connection:
+        await connection.exec_driver_sql(f"DELETE FROM scheduler_execution_log WHERE execution_id = '{swept}'")  # noqa: S608
+    lines = printed(await verified(prefect, database)).splitlines()
+    assert lines[-2] == "Not complete: 1 not accounted for."
+    assert lines[-1].startswith(f"  poll 2026-11-23T14:15:00+00:00 (run {swept}): Prefect ended it as Missed")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("90m", START - timedelta(minutes=90)),
+        ("1d12h", START - timedelta(days=1, hours=12)),
+        ("2026-11-23T10:00", datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        ("2026-11-23T10:00+02:00", datetime(2026, 11, 23, 8, tzinfo=UTC)),
+        ("2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
+    ],
+)
+def test_times_may_be_given_as_durations_or_in_iso_form(text: str, meant: datetime) -> None:
+    assert moment(text, START) == meant
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "24", "h", "-3h"])
+def test_a_time_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(CouldNotTell):
+        moment(text, START)
+
+
+@pytest.fixture
+def no_server_needed() -> Generator[None]:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        yield
+
+
+async def run(capsys: pytest.CaptureFixture[str], database_url: str, *, as_json: bool = False) -> tuple[int, str]:
+    settings = Settings(database_url=SecretStr(database_url))  # pyright: ignore[reportCallIssue]  # the rest has defaults
+    code = await run_verify(settings, since="24h", until=None, grace_seconds=600, as_json=as_json)
+    return code, " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.usefixtures("no_server_needed")
+async def test_a_database_that_is_away_or_empty_means_that_nobody_can_tell(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, output = await run(capsys, "postgresql+asyncpg://somebody:secret@127.0.0.1:9/none")
+    assert code == 2
+    assert "Could not tell: The database cannot be reached" in output
+    assert "secret" not in output
+    code, output = await run(capsys, f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
+    assert code == 2
+    assert "the database has no tables yet" in output
+
+
+async def test_without_a_servers_address_nobody_can_tell(capsys: pytest.CaptureFixture[str], sqlite_url: str) -> None:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        code, output = await run(capsys, sqlite_url, as_json=True)
+    assert code == 2
+    assert json.loads(output)["complete"] is None
+    assert "PREFECT_API_URL is not set" in json.loads(output)["error"]
