@@ -12,6 +12,9 @@ from flows.settings import Settings
 
 # Every answer takes less.
 GRACE_SECONDS = 3
+# Longer than proxies and monitors keep a connection that they do not use: who closes it first must not be we, or their
+# next request meets a connection that is just going away.
+KEEP_ALIVE_SECONDS = 75
 
 logger = structlog.stdlib.get_logger()
 
@@ -39,6 +42,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
         log_config=None,
         log_level=logging.WARNING,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ws="none",
     )
