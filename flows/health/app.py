@@ -7,11 +7,12 @@ so that it tells the truth when those are what is broken.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -44,7 +45,7 @@ logger = structlog.stdlib.get_logger()
 
 def create_app(settings: Settings) -> FastAPI:
     """The application. It opens the database when it starts, and answers without it when that fails."""
-    reader = ReportReader(settings)
+    reader = _Reader(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -72,15 +73,15 @@ def create_app(settings: Settings) -> FastAPI:
         """The health service itself answers. It says nothing about the jobs or the database."""
         return Alive()
 
-    async def scheduler_health() -> JSONResponse:
+    async def scheduler_health() -> Response:
         """The verdict on every job: 200 if all are healthy (or paused), else 503."""
-        document = await reader.document() or unavailable_document()
-        return JSONResponse(document.model_dump(mode="json"), 200 if document.status == "healthy" else 503)
+        answer = await reader.verdicts() or _verdicts(unavailable_document())
+        return Response(answer.body, answer.status_code, media_type="application/json")
 
     async def status_page() -> HTMLResponse:
         """The same for people: the status page. 503 if the database cannot be read."""
-        html = await reader.page()
-        return HTMLResponse(render_page(None) if html is None else html, 503 if html is None else 200)
+        answer = await reader.page() or _Answer(503, render_page(None))
+        return HTMLResponse(answer.body, answer.status_code)
 
     verdict = {"model": SchedulerHealth}
     page: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
@@ -107,7 +108,19 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-class ReportReader:
+@dataclass(frozen=True)
+class _Answer:
+    """A response as it is sent, kept in this form because it is sent many times."""
+
+    status_code: int
+    body: str
+
+
+def _verdicts(document: SchedulerHealth) -> _Answer:
+    return _Answer(200 if document.status == "healthy" else 503, document.model_dump_json())
+
+
+class _Reader:
     """Reads the report for all who ask: one reading at a time, each at most so long, each answer kept for a while.
 
     So the connections to the database do not grow with the requests, and a database that hangs delays nobody.
@@ -118,10 +131,10 @@ class ReportReader:
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
         self._was_available = True
-        self._document: Shared[SchedulerHealth | None] = Shared(
-            lambda: self._read(self._read_document), keep_seconds=REPORT_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
+        self._verdicts: Shared[_Answer | None] = Shared(
+            lambda: self._read(self._read_verdicts), keep_seconds=REPORT_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
         )
-        self._page: Shared[str | None] = Shared(
+        self._page: Shared[_Answer | None] = Shared(
             lambda: self._read(self._read_page), keep_seconds=PAGE_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
         )
 
@@ -134,16 +147,16 @@ class ReportReader:
 
     async def close(self) -> None:
         """Stop reading, and close the connections."""
-        await self._document.close()
+        await self._verdicts.close()
         await self._page.close()
         if self._engine is not None:
             await self._engine.dispose()
 
-    async def document(self) -> SchedulerHealth | None:
+    async def verdicts(self) -> _Answer | None:
         """The verdicts, or None if the database cannot be read in time."""
-        return await _in_time(self._document)
+        return await _in_time(self._verdicts)
 
-    async def page(self) -> str | None:
+    async def page(self) -> _Answer | None:
         """The status page, or None if the database cannot be read in time."""
         return await _in_time(self._page)
 
@@ -157,13 +170,13 @@ class ReportReader:
         self._note_outcome(error)
         return answer
 
-    async def _read_document(self, connection: AsyncConnection) -> SchedulerHealth:
-        return document_of(await read_public_report(connection, self._settings))
+    async def _read_verdicts(self, connection: AsyncConnection) -> _Answer:
+        return _verdicts(document_of(await read_public_report(connection, self._settings)))
 
-    async def _read_page(self, connection: AsyncConnection) -> str:
+    async def _read_page(self, connection: AsyncConnection) -> _Answer:
         report = await read_public_report(connection, self._settings)
         histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
-        return render_page(Snapshot(report, histories))
+        return _Answer(200, render_page(Snapshot(report, histories)))
 
     async def _get_engine(self) -> AsyncEngine:
         async with self._opening:

@@ -1,7 +1,9 @@
 """Serves the health application over HTTP."""
 
 import logging
+import signal
 import socket
+import sys
 
 import structlog
 import uvicorn
@@ -27,6 +29,9 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     except OSError as error:
         logger.error("health_address_unavailable", host=host, port=port, error=error.strerror or str(error))  # noqa: TRY400  # the reason is enough
         return 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The server obeys these and then raises them again; they must not look like a crash.
+        signal.signal(number, _leave)
     with listener:
         server = make_server(settings)
         logger.info("health_serving", url=url_of(listener))
@@ -53,6 +58,10 @@ def url_of(listener: socket.socket) -> str:
     """The address to reach `listener` at."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _leave(_number: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def _family(host: str) -> socket.AddressFamily:
