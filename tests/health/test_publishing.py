@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, PREFECT_UI_URL, temporary_settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +18,7 @@ from flows.database.engine import create_engine
 from flows.health.publishing import Published, publish, watched_from_outside
 from flows.health.receiver import block_of_address
 from flows.health.transitions import judge
+from flows.health.work_pools import AbsentWorker, absent_workers, read_placements
 from flows.settings import Settings
 from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect, wait_until
@@ -270,3 +272,21 @@ async def test_a_ping_that_does_not_arrive_disturbs_nothing_and_names_no_address
     output = "".join(capfd.readouterr())
     assert output.count("ping_refused") == output.count("ping_failed") == 2
     assert "secret-uuid" not in output
+
+
+async def test_a_job_has_no_worker_when_nobody_polls_its_work_pool(client: PrefectClient) -> None:
+    pool = await client.create_work_pool(WorkPoolCreate(name="lonely", type="process"))
+    deployment_id = await client.create_deployment(
+        await client.create_flow_from_name("lonely_job"), "scheduled", tags=["monitored"], work_pool_name=pool.name
+    )
+
+    async def absent() -> dict[str, AbsentWorker]:
+        return await absent_workers(client, await read_placements(client))
+
+    assert await absent() == {"lonely_job": AbsentWorker("lonely", None)}
+    await client.update_work_pool(pool.name, WorkPoolUpdate(is_paused=True))
+    assert await absent() == {}
+    await client.update_work_pool(pool.name, WorkPoolUpdate(is_paused=False))
+    await client.send_worker_heartbeat(pool.name, "worker", heartbeat_interval_seconds=30)
+    assert await absent() == {}
+    await client.delete_deployment(deployment_id)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -201,6 +202,27 @@ async def test_a_job_whose_worker_is_back_has_recovered_though_it_was_not_due_me
     assert change.at >= now
 
 
+async def test_a_job_that_runs_on_a_worker_again_has_recovered_at_once(database: AsyncEngine) -> None:
+    now = await once_healthy(database, 12 * MINUTE)
+    await known(database, NEWS, "unhealthy", "no_worker", at=now - 10 * MINUTE, since="healthy")
+    await seed(database, rows=[ran(NEWS, now - MINUTE)])
+    await judge_times(database, 1)
+    (change,) = await told(database)
+    assert (change.to_status, change.at) == ("healthy", now - MINUTE)
+
+
+async def test_no_change_is_told_to_be_older_than_the_one_before_it(database: AsyncEngine) -> None:
+    now = await clock(database)
+    job = expected(NEWS, now, since=now - 31 * MINUTE)
+    await seed(database, [job, expected("pipeline_status", now)])
+    await judge_times(database, 2)
+    await seed(database, [replace(job, interval_seconds=3600.0)])
+    await judge_times(database, 1)
+    alarm, change = await told(database)
+    assert (change.from_status, change.to_status) == ("unhealthy", "not_started")
+    assert change.at == alarm.at
+
+
 async def test_a_paused_job_ends_its_outage_without_having_recovered(database: AsyncEngine) -> None:
     now = await once_overdue(database)
     await seed(database, [expected(NEWS, now, paused=True)])
@@ -236,7 +258,7 @@ async def test_a_silence_of_the_status_flow_itself_is_noted_once_when_it_is_over
 
 async def test_the_status_flow_does_not_complain_about_itself(database: AsyncEngine) -> None:
     now = await once_healthy(database, MINUTE)
-    await seed(database, rows=[ran("pipeline_status", now - number * MINUTE, "failure") for number in range(5)])
+    await seed(database, rows=[ran("pipeline_status", now - number * MINUTE / 10, "failure") for number in range(5)])
     await judge_times(database, 3)
     assert await turns(database, "pipeline_status") == []
 
