@@ -93,7 +93,7 @@ def message_of(notices: Sequence[Notice], report: Report, links: Mapping[str, st
 
 
 def _alarm_text(name: str, what: str, alarm: TransitionRow, now: datetime) -> str:
-    lines = [f"{name} {what} since {clock(alarm.at, now)}."]
+    lines = [f"{name} {what} (unhealthy since {clock(alarm.at, now)})."]
     if explanation := _text(alarm.details.get("explanation")):
         lines.append(explanation)
     if work_pool := _text(alarm.details.get("work_pool_without_worker")):

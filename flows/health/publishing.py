@@ -30,7 +30,8 @@ from flows.database.monitored import (
 from flows.database.transitions import outage_began
 from flows.health.messages import Message, Notice, message_of, notice_of, reminder_of
 from flows.health.receiver import InvalidReceiver, NotDelivered, send
-from flows.health.report import STATUS_FLOW, Report
+from flows.health.report import STATUS_FLOW, JobReport, Report
+from flows.health.transitions import NO_WORKER
 from flows.health.wording import clock, explain_all, explain_job
 from flows.settings import Settings
 
@@ -77,7 +78,7 @@ async def publish(client: PrefectClient, engine: AsyncEngine, settings: Settings
                 await note_notified(connection, job_name)
     untold = set[str]() if delivered else {*notices, STATUS_FLOW}
     await _emit(client, [_judged(name, verdict, report) for name, verdict in verdicts.items() if name not in untold])
-    await _show(client, report)
+    await _show(client, report, verdicts)
     is_unhealthy = any(verdict.status == "unhealthy" for verdict in verdicts.values())
     return Published(message, is_told=delivered and not (is_unhealthy and settings.notification is None))
 
@@ -179,17 +180,17 @@ async def _emit(client: PrefectClient, events: Sequence[Event]) -> None:
         logger.warning("events_not_emitted", count=len(events), error_type=type(error).__name__)
 
 
-async def _show(client: PrefectClient, report: Report) -> None:
+async def _show(client: PrefectClient, report: Report, verdicts: Mapping[str, VerdictRow]) -> None:
     """Put the report into Prefect's UI as a table, under a headline that is its summary."""
     rows: list[dict[str, Any]] = [
         {
             "job": name,
-            "verdict": job.verdict.reason or job.verdict.status.replace("_", " "),
-            "explanation": explain_job(job, report.at),
+            "verdict": _in_short(job, verdicts.get(name)),
             "last run": "" if job.facts.last_run is None else clock(job.facts.last_run, report.at),
             "last success": "" if job.facts.last_success is None else clock(job.facts.last_success, report.at),
             "next run": "" if job.next_tick is None else clock(job.next_tick, report.at),
-            "warnings": ", ".join(job.verdict.warnings),
+            # The widest column, and the UI cuts at the right.
+            "explanation": explain_job(job, report.at),
         }
         for name, job in report.jobs.items()
     ]
@@ -205,6 +206,13 @@ async def _show(client: PrefectClient, report: Report) -> None:
         await client.create_artifact(artifact)
     except httpx.HTTPError as error:
         logger.warning("artifact_not_created", error_type=type(error).__name__)
+
+
+def _in_short(job: JobReport, stored: VerdictRow | None) -> str:
+    verdict = job.verdict.reason or job.verdict.status
+    if stored is not None and stored.reason == NO_WORKER and job.verdict.reason is None:
+        verdict = NO_WORKER
+    return ", ".join((verdict, *job.verdict.warnings)).replace("_", " ")
 
 
 @dataclass

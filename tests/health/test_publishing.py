@@ -109,7 +109,8 @@ async def test_a_change_is_told_once_with_all_that_an_operator_needs(
     assert second.is_told
     assert receiver.subjects == ["VibeCheck: poll_news is overdue"]
     (body,) = receiver.bodies
-    for part in ("poll_news is overdue since", "every 15 min", "Last error: It broke.", prefect.api_url[:-4]):
+    there = prefect.api_url.removesuffix("/api")
+    for part in ("poll_news is overdue (unhealthy since", "every 15 min", "Last error: It broke.", there):
         assert part in body
     (event,) = events(prefect, "vibecheck.job.overdue", now, count=1)
     assert event["resource"]["prefect.resource.id"] == "vibecheck.job.poll_news"
