@@ -51,11 +51,9 @@ async def runs_in(client: PrefectClient, job_names: Collection[str], types: Iter
 
 
 async def runs_due(client: PrefectClient, job_names: Collection[str], start: datetime, end: datetime) -> list[FlowRun]:
-    """The jobs' runs that were to start from `start` on and before `end`, whatever became of them."""
+    """The jobs' runs that were to start from `start` to `end`, whatever became of them."""
     due = FlowRunFilterExpectedStartTime(after_=start, before_=end)  # pyright: ignore[reportArgumentType]  # pendulum
-    runs = await _read(client, job_names, FlowRunFilter(expected_start_time=due))
-    # The server's filter takes both ends.
-    return [run for run in runs if run.expected_start_time is not None and run.expected_start_time < end]
+    return await _read(client, job_names, FlowRunFilter(expected_start_time=due))
 
 
 async def runs_ended(
@@ -86,7 +84,7 @@ def fact_of(run: FlowRun, job_name: str) -> Fact | None:
         return None
     ended_at = run.end_time or run.state.timestamp
     details: dict[str, Any] = dict(outcome.details)
-    if details.get("reason") == "misfire" and run.run_count == 0 and run.expected_start_time is not None:
+    if details.get("reason") == "misfire" and run.expected_start_time is not None:
         details["late_seconds"] = round((ended_at - run.expected_start_time).total_seconds(), 1)
     return closed(
         run,

@@ -21,6 +21,7 @@ from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
 QUARTER = timedelta(minutes=15)
+MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
 
 
@@ -127,6 +128,26 @@ async def test_a_success_that_was_committed_stays_one_and_the_disagreement_is_no
     assert (await round_of(prefect, database)).repaired == 0
 
 
+async def test_a_row_that_knows_no_start_gets_the_one_that_the_server_knows(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    # After a SIGKILL, the hook runs in a process that only saw the run from before its start.
+    due = START + QUARTER
+    started_at = due + 5 * SECOND
+    run = prefect.run(JOB, due, "CRASHED", start_time=started_at.isoformat())
+    closing = Closing("failure", due + 20 * SECOND, "hook", "Killed.", {"reason": "crashed"})
+    async with database.begin() as connection:
+        await record(connection, Fact(run, JOB, due, 0, due, closing))
+    prefect.now = due + timedelta(minutes=2)
+
+    assert (await round_of(prefect, database)).repaired == 1
+
+    row = await row_of(database, run)
+    assert (row.attempt, row.started_at, row.duration_seconds) == (1, started_at, 15)
+    assert (row.closed_by, row.error_message) == ("hook", "Killed.")
+    assert (await round_of(prefect, database)).repaired == 0
+
+
 async def test_a_run_that_goes_on_keeps_its_open_row(prefect: FakePrefect, database: AsyncEngine) -> None:
     due = START + QUARTER
     run = prefect.run(JOB, due, "RUNNING")
@@ -214,13 +235,23 @@ async def test_a_long_absence_is_made_up_for_bit_by_bit(
 async def test_a_crowd_of_runs_is_taken_in_slices_and_none_is_lost(
     prefect: FakePrefect, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "RUNS_IN_A_SLICE", 25)
-    due = [START + number * 10 * SECOND for number in range(250)]
+    monkeypatch.setattr(reconciling, "RUNS_IN_A_SLICE", 10)
+    monkeypatch.setattr(reconciling, "SLICES", 5)
+    due = [START + number * 10 * SECOND for number in range(60)]
     runs = {prefect.run(JOB, at, auto_scheduled=False) for at in due}
-    prefect.now = due[-1] + timedelta(minutes=5)
+    prefect.now = due[-1] + MINUTE
+    rounds = 1
     while (await round_of(prefect, database)).is_behind:
-        pass
+        rounds += 1
+    assert rounds == 3, "ten minutes, in slices of a minute, and the one that has begun"
     assert {row.execution_id for row in await rows_of(database) if row.status == "success"} == runs
+
+
+async def test_more_runs_than_fit_on_a_page_are_all_recorded(prefect: FakePrefect, database: AsyncEngine) -> None:
+    runs = {prefect.run(JOB, START + number * SECOND, auto_scheduled=False) for number in range(205)}
+    prefect.now = START + 5 * MINUTE
+    assert (await round_of(prefect, database)).repaired == len(runs)
+    assert {row.execution_id for row in await rows_of(database)} == runs
 
 
 async def test_the_watermark_stays_where_it_was_when_the_server_goes_away_in_between(

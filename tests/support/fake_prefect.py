@@ -74,7 +74,9 @@ class FakePrefect:
             ),
             "auto_scheduled": auto_scheduled, "run_count": run_count,
             "expected_start_time": due.isoformat(), "next_scheduled_start_time": due.isoformat(),
-            "start_time": due.isoformat() if run_count else None, "end_time": at.isoformat() if is_final else None,
+            # One that never started begins when it ends.
+            "start_time": due.isoformat() if run_count else at.isoformat() if is_final else None,
+            "end_time": at.isoformat() if is_final else None,
             "state": _state(state, name, message, at), "state_type": state,
             **changes,
         }  # fmt: skip

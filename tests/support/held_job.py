@@ -113,7 +113,11 @@ class HeldJob:
         self._set_paused_pool(paused=False)
 
     def _set_paused_pool(self, *, paused: bool) -> None:
-        httpx.patch(f"{self.prefect.api_url}/work_pools/{POOL}", json={"is_paused": paused}).raise_for_status()
+        address = f"{self.prefect.api_url}/work_pools/{POOL}"
+        wait_until(
+            lambda: httpx.patch(address, json={"is_paused": paused}, timeout=30).is_success,
+            seconds=30, what="the server to pause or resume the work pool",
+        )  # fmt: skip
 
     def started_runs(self) -> set[str]:
         """The runs whose body has begun."""
