@@ -26,6 +26,8 @@ from flows.settings import Settings
 
 # A monitor is answered within 2 seconds, whatever the database does.
 ANSWER_SECONDS = 1.5
+# A reading may take longer, for those who ask next, but not for ever.
+READ_SECONDS = 5.0
 REPORT_KEPT_SECONDS = 1.0
 # The page's past costs more to read, and nobody looks twice a second.
 PAGE_KEPT_SECONDS = 5.0
@@ -139,11 +141,8 @@ class _Reader:
         )
 
     async def open(self) -> None:
-        """Make the engine; if that fails, each reading tries again."""
-        try:
-            await self._get_engine()
-        except DatabaseUnavailable as error:
-            self._note_outcome(error)
+        """Read once, since the first time costs more: drivers are imported, statements compiled. It may well fail."""
+        await self.page()
 
     async def close(self) -> None:
         """Stop reading, and close the connections."""
@@ -163,7 +162,7 @@ class _Reader:
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T | None:
         answer, error = None, None
         try:
-            async with asyncio.timeout(ANSWER_SECONDS), reading(await self._get_engine()) as connection:
+            async with asyncio.timeout(READ_SECONDS), reading(await self._get_engine()) as connection:
                 answer = await read(connection)
         except (DatabaseUnavailable, SQLAlchemyError, TimeoutError) as caught:
             error = caught

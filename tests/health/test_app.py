@@ -168,7 +168,7 @@ async def test_a_database_that_hangs_delays_nobody_and_is_read_again_once_it_ans
         assert (await client.get("/health/scheduler")).status_code == 200
         proxy.hang()
         await _until(client, "database_unavailable")
-        assert (await client.get("/")).status_code == 503
+        await _until_page(client, 503)
         assert (await client.get("/health")).status_code == 200
         proxy.flowing.set()
         await _until(client, None)
@@ -239,6 +239,15 @@ async def _until(client: httpx.AsyncClient, reason: str | None) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             if (await client.get("/health/scheduler")).json()["reason"] == reason:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _until_page(client: httpx.AsyncClient, status_code: int) -> None:
+    """Ask for the page until it has that status code. Each one is kept for five seconds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            if (await client.get("/")).status_code == status_code:
                 return
             await asyncio.sleep(0.05)
 
