@@ -33,7 +33,8 @@ TERMINAL = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.
 
 async def server_now(client: PrefectClient) -> datetime:
     """The server's clock, to the second: the one that sets the times of states, and plans the ticks."""
-    date = (await client.hello()).headers.get("date")
+    # Any question would do; this is one that Prefect Cloud answers as well.
+    date = (await client.request("POST", "/flows/count", json={})).headers.get("date")
     return parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
 
 
@@ -86,6 +87,9 @@ def fact_of(run: FlowRun, job_name: str) -> Fact | None:
     details: dict[str, Any] = dict(outcome.details)
     if details.get("reason") == "misfire" and run.expected_start_time is not None:
         details["late_seconds"] = round((ended_at - run.expected_start_time).total_seconds(), 1)
+    if outcome.status == "skipped" and "reason" not in details:
+        # The flow's own reason was in its result, which only its process could read; its message tells it in words.
+        details["explanation"] = run.state.message
     return closed(
         run,
         job_name,

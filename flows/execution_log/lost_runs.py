@@ -30,6 +30,8 @@ LOST = "lost"
 # Ending a run frees a slot of its deployment, also one that another run has got since. So a lost run is left alone
 # while another of its deployment is going, but not for longer than this.
 SLOT_WAIT = timedelta(hours=1)
+# It is always going while it looks, and two of it do no harm.
+STATUS_JOB = "pipeline_status"
 # A run that never sent a heartbeat, of a deployment of which no run ever did, is given up only after this long: it may
 # have heartbeats turned off. (If it lives after all, its end still counts, on the server and in the log.)
 SILENT_WITHOUT_HEARTBEATS = timedelta(hours=1)
@@ -70,9 +72,10 @@ async def end_lost_runs(
     in_use = {run.deployment_id for run in active if run.id not in lost_ids and run.deployment_id is not None}
     facts: list[Fact] = []
     for loss in losses:
-        if loss.run.deployment_id in in_use and now - loss.last_seen_at < SLOT_WAIT:
+        job_name = jobs[loss.run.flow_id]
+        if loss.run.deployment_id in in_use and job_name != STATUS_JOB and now - loss.last_seen_at < SLOT_WAIT:
             logger.info("lost_run_waits_for_slot", flow_run_id=str(loss.run.id))
-        elif (fact := await _end(client, loss, jobs[loss.run.flow_id])) is not None:
+        elif (fact := await _end(client, loss, job_name)) is not None:
             logger.warning("lost_run_ended", flow_run_id=str(loss.run.id), explanation=loss.message)
             facts.append(fact)
     return facts

@@ -26,13 +26,12 @@ from flows.execution_log.flow_runs import (
     runs_with_ids,
     server_now,
 )
-from flows.execution_log.lost_runs import LOST, Patience, end_lost_runs
+from flows.execution_log.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
 from flows.execution_log.merge import CLAIMS, RUNNING
 from flows.execution_log.record import Closing, Fact, record
 from flows.execution_log.ticks import expected_ticks, missed
 from flows.schedules import InvalidSchedule
 
-STATUS_JOB = "pipeline_status"
 SCOPE = "reconcile"
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the
 # watermark.

@@ -153,3 +153,14 @@ async def test_a_run_that_goes_on_just_before_it_is_ended_is_left_alone(
     prefect.is_broken_for = starts_when_it_is_read_again
     assert sum(done.lost for done in await rounds_until(prefect, database, 6)) == 0
     assert prefect.runs[str(run)]["state_type"] == "RUNNING"
+
+
+async def test_a_lost_status_run_does_not_wait_for_the_one_that_looks(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    prefect.deploy("pipeline_status", every=5 * MINUTE)
+    lost = prefect.run("pipeline_status", DUE, "RUNNING")
+    prefect.heartbeats[str(lost)] = DUE
+    prefect.run("pipeline_status", DUE + 10 * MINUTE, "RUNNING")
+    assert sum(done.lost for done in await rounds_until(prefect, database, 11)) == 1
+    assert prefect.runs[str(lost)]["state_type"] == "CRASHED"

@@ -95,6 +95,7 @@ async def test_a_run_that_is_over_gets_its_row(
     assert (row.job_name, row.status, row.attempt, row.closed_by) == (JOB, status, attempt, "reconciler")
     assert (row.scheduled_for, row.started_at, row.completed_at) == (due, due, due + 90 * SECOND)
     assert row.details.get("reason") == reason
+    assert row.details.get("explanation") == ("Misfire" if ending == "guarded" else None)
     assert row.details.get("late_seconds") == (90 if ending == "swept" else None)
     again = await round_of(prefect, database)
     assert (again.repaired, again.missed) == (0, 0)

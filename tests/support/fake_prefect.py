@@ -108,8 +108,8 @@ class FakePrefect:
 
     def _respond(self, path: str, body: Json) -> Any:
         match path.strip("/").split("/"):
-            case ["hello"]:
-                return "hello"
+            case ["flows", "count"]:
+                return len(self.flows)
             case ["admin", "version"]:
                 return "3.8.8"
             case ["deployments", "filter"]:
