@@ -3,11 +3,12 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import AskNewsError
+from flows.billing import period_start
 from flows.database.credits import read_credits, reserve_credits, settle_credits
 from flows.database.engine import reading
 from flows.polling.statistics import Statistics
@@ -52,7 +53,7 @@ class CreditBudget:
 
         Raises BudgetExhausted before the call when the credits would exceed the limit.
         """
-        period = self.period_start(datetime.now(UTC))
+        period = period_start(datetime.now(UTC), self.billing_day)
         async with self.engine.begin() as connection:
             granted = await reserve_credits(connection, period, credits, self.limit)
         if not granted:
@@ -77,14 +78,5 @@ class CreditBudget:
     async def is_tight(self) -> bool:
         """Whether so much is spent that the pipeline should slow down."""
         async with reading(self.engine) as connection:
-            used = await read_credits(connection, self.period_start(datetime.now(UTC)))
+            used = await read_credits(connection, period_start(datetime.now(UTC), self.billing_day))
         return used >= self.soft_ratio * self.limit
-
-    def period_start(self, now: datetime) -> date:
-        """The day on which the billing period of `now` began (UTC)."""
-        today = now.astimezone(UTC).date()
-        if today.day >= self.billing_day:
-            return today.replace(day=self.billing_day)
-        if today.month == 1:
-            return date(today.year - 1, 12, self.billing_day)
-        return date(today.year, today.month - 1, self.billing_day)

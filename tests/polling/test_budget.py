@@ -2,12 +2,13 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import RequestTimedOut, ServiceFailed
+from flows.billing import period_start
 from flows.database.credits import read_credits
 from flows.database.engine import create_engine, reading
 from flows.polling.budget import BudgetExhausted, CreditBudget
@@ -20,7 +21,7 @@ def budget(engine: AsyncEngine, limit: int) -> CreditBudget:
 
 async def used(credit_budget: CreditBudget) -> int:
     async with reading(credit_budget.engine) as connection:
-        return await read_credits(connection, credit_budget.period_start(datetime.now(UTC)))
+        return await read_credits(connection, period_start(datetime.now(UTC), credit_budget.billing_day))
 
 
 async def test_a_call_is_settled_with_what_it_really_cost(database: AsyncEngine) -> None:
@@ -74,17 +75,3 @@ async def test_near_the_limit_the_budget_is_tight(database: AsyncEngine) -> None
         assert not await credit_budget.is_tight()
     async with credit_budget.spend(1):
         assert await credit_budget.is_tight()
-
-
-@pytest.mark.parametrize(
-    ("billing_day", "today", "start"),
-    [
-        (1, date(2026, 11, 23), date(2026, 11, 1)),
-        (23, date(2026, 11, 23), date(2026, 11, 23)),
-        (24, date(2026, 11, 23), date(2026, 10, 24)),
-        (28, date(2026, 1, 3), date(2025, 12, 28)),
-    ],
-)
-def test_the_period_begins_on_the_last_billing_day(billing_day: int, today: date, start: date, sqlite_url: str) -> None:
-    credit_budget = CreditBudget(create_engine(sqlite_url), 1, billing_day, 0.9, Statistics())
-    assert credit_budget.period_start(datetime(today.year, today.month, today.day, tzinfo=UTC)) == start
