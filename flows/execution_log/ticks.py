@@ -55,5 +55,4 @@ def _stretches(
 ) -> Iterator[tuple[datetime, datetime, list[dict[str, Any]]]]:
     last = ScheduleEntry(end, [], paused=True)
     for entry, following in pairwise((*history, last)):
-        if not entry.paused:
-            yield entry.valid_from + PLANNING_TIME, min(following.valid_from, end), entry.schedule
+        yield entry.valid_from + PLANNING_TIME, min(following.valid_from, end), entry.schedule

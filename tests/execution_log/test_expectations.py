@@ -3,10 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows.database.base import table_of
 from flows.database.engine import reading
 from flows.database.expectations import SeenJob, read_jobs, schedule_history
+from flows.database.tables import MonitoredJob
 from flows.execution_log.expectations import Synced, sync_expectations
 from flows.execution_log.ticks import PLANNING_TIME, expected_ticks
 from tests.support.fake_prefect import START, FakePrefect
@@ -136,6 +139,34 @@ async def test_a_job_whose_deployment_is_gone_is_retired_and_comes_back_as_a_new
     job = await job_of(database)
     assert (job.retired_at, job.since) == (None, prefect.now)
     assert [paused for _, _, paused in await entries(database)] == [False, True, False]
+
+
+async def test_nothing_is_asked_of_the_time_between_a_jobs_last_sight_and_its_retirement(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("poll")
+    await sync(prefect, database)
+    last_seen = START + timedelta(minutes=20)
+    async with database.begin() as connection:
+        await connection.execute(update(table_of(MonitoredJob)).values(updated_at=last_seen))
+    prefect.deployments.clear()
+    prefect.now = START + timedelta(hours=1)
+    await sync(prefect, database)
+    assert [valid_from for valid_from, _, _ in await entries(database)] == [START, last_seen]
+    assert await expected(database, START, prefect.now) == [START + QUARTER]
+
+
+async def test_the_history_only_grows_even_if_the_clocks_go_back(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("poll")
+    await sync(prefect, database)
+    prefect.now = START - timedelta(hours=1)
+    deployment |= {"paused": True, "updated": prefect.now.isoformat()}
+    deployment["schedules"] = [prefect.schedule(QUARTER)]
+    await sync(prefect, database)
+    assert [(valid_from - START, paused) for valid_from, _, paused in await entries(database)] == [
+        (timedelta(0), False),
+        (timedelta(microseconds=1), True),
+    ]
 
 
 async def test_two_deployments_of_one_flow_are_one_job_with_both_schedules(database: AsyncEngine) -> None:

@@ -11,9 +11,12 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 from rich.console import Console
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.verify import CouldNotTell, moment, run_verify, timeline
+from flows.database.base import table_of
+from flows.database.tables import MonitoredJob
 from flows.execution_log.expectations import sync_expectations
 from flows.execution_log.reconcile import reconcile
 from flows.execution_log.record import Closing, Fact, record
@@ -82,6 +85,9 @@ async def test_a_log_with_a_row_for_each_tick_is_complete(prefect: FakePrefect, 
     assert {account.what for account in job.ticks} == {"success"}
     assert {account.duration_seconds for account in job.ticks} == {60}
     assert (job.extra_runs, job.doubles, job.unseen) == ((), (), ())
+    (job,) = (await verified(prefect, database, since=TICKS[2], until=TICKS[4])).jobs
+    assert [account.at for account in job.ticks] == TICKS[2:4]
+    assert job.extra_runs == (), "what lies outside of the window is not about it"
 
 
 @pytest.mark.parametrize("status", ["success", "partial_failure", "failure", "skipped", "cancelled"])
@@ -211,6 +217,39 @@ async def test_a_disagreement_that_the_row_knows_of_is_a_note_and_another_a_prob
         await reconcile(client, database)
     account = await account_of(prefect, database, TICKS[0])
     assert (account.what, account.note, account.problem) == ("success", "Prefect calls it Crashed", None)
+
+
+async def test_a_disagreement_that_is_young_may_still_be_noted(prefect: FakePrefect, database: AsyncEngine) -> None:
+    await log(database, prefect.run(JOB, TICKS[-1], "CRASHED", lasts=13 * MINUTE), TICKS[-1])
+    account = await account_of(prefect, database, TICKS[-1])
+    assert (account.note, account.problem) == ("Prefect calls it Crashed", None)
+
+
+async def test_a_run_that_was_started_again_keeps_its_class_and_says_so(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    await log(database, prefect.run(JOB, TICKS[0], "RUNNING", run_count=2), TICKS[0], "failure", closed_by="hook")
+    account = await account_of(prefect, database, TICKS[0])
+    assert (account.what, account.problem) == ("failure", None)
+    assert account.note == "Prefect has started it again: it is Running"
+
+
+async def test_a_tick_that_only_its_missed_row_knows_of_is_a_tick(prefect: FakePrefect, database: AsyncEngine) -> None:
+    before = START - QUARTER
+    async with database.begin() as connection:
+        await record(connection, missed(JOB, before))
+    (job,) = (await verified(prefect, database, since=before, until=START)).jobs
+    assert [(account.at, account.what) for account in job.ticks] == [(before, "missed")]
+
+
+async def test_nothing_is_expected_of_a_job_since_its_deployment_was_last_seen(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    prefect.deployments.clear()
+    async with database.begin() as connection:
+        await connection.execute(update(table_of(MonitoredJob)).values(updated_at=TICKS[1] + MINUTE))
+    (job,) = (await verified(prefect, database)).jobs
+    assert [account.at for account in job.ticks] == TICKS[:2]
 
 
 async def test_it_says_what_it_could_not_see(prefect: FakePrefect, database: AsyncEngine) -> None:
