@@ -196,11 +196,11 @@ def test_with_every_process_of_ours_dead_the_server_itself_tells_once_and_spares
     assert late[0]["id"] == persons
 
     wait_until(lambda: len(receiver.subjects) >= 2, seconds=240, what="the server's own messages")
-    assert sorted(receiver.subjects) == [
-        "VibeCheck: silent job poll_news",
-        "VibeCheck: silent watchdog pipeline_status",
-    ]
-    assert "nobody watches the jobs" in receiver.bodies[0]
+    # One message for all silent jobs: it names whichever the server's timers found first.
+    silent_job, silent_watchdog = sorted(receiver.subjects)
+    assert silent_job.startswith("VibeCheck: silent job poll_")
+    assert silent_watchdog == "VibeCheck: silent watchdog pipeline_status"
+    assert any("nobody watches the jobs" in body for body in receiver.bodies)
 
     # The silence goes on, and so do the server's timers; but people have been told.
     def fired() -> int:
