@@ -58,7 +58,7 @@ def kill_worker(stack: Stack) -> None:
 def restart_server(stack: Stack) -> None:
     """The Prefect server restarts in mid-run: the run completes."""
     run = _run_in_hand(stack)
-    stack.compose("restart", "server")
+    stack.docker("restart", stack.container("server"))
     stack.slow(0)
     wait(lambda: stack.row(run) == "success", 300, "the run to succeed")
     _works_again(stack)
@@ -67,7 +67,7 @@ def restart_server(stack: Stack) -> None:
 def restart_postgres(stack: Stack) -> None:
     """PostgreSQL, of both databases, restarts in mid-run: the run is accounted for, and the next one works."""
     run = _run_in_hand(stack)
-    stack.compose("restart", "postgres")
+    stack.docker("restart", stack.container("postgres"))
     stack.slow(0)
     wait(lambda: stack.row(run) not in ("", "running"), 900, "the run to be closed", every=10)
     say(f"  the interrupted run is {stack.state(run)} in Prefect, {stack.row(run)} in the log")

@@ -160,6 +160,12 @@ def test_workers_can_be_scaled_and_a_rollout_waits_for_their_runs() -> None:
     assert seconds(SERVICES["worker-status"]["stop_grace_period"]) > longest_run(pipeline_status)
 
 
+@pytest.mark.parametrize("service", ["worker", "worker-status"])
+def test_a_worker_is_drained_before_the_server_that_its_runs_need_is_replaced(service: str) -> None:
+    for half in ("server", "services"):
+        assert SERVICES[service]["depends_on"][half] == {"condition": "service_healthy", "restart": True}
+
+
 def test_every_work_pool_has_a_worker() -> None:
     pools = {
         pool["work_pool"]["name"] for pool in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
