@@ -110,6 +110,7 @@ def roll(stack: Stack) -> None:
     )  # fmt: skip
     run = _run_in_hand(stack)
     stack.environment["VIBECHECK_IMAGE"] = image
+    stack.compose("stop", "worker", "worker-status")
     stack.compose("up", "-d", "--wait", "--wait-timeout", "900")
     expect(stack.state(run) == "COMPLETED", f"The run was cut off by the rollout: {stack.state(run)}")
     expect(stack.row(run) == "success", f"The run's row says {stack.row(run)}.")

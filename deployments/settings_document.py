@@ -50,6 +50,7 @@ COMPOSE_VARIABLES = (
         "Encrypts Prefect's blocks. Needed; keep a copy: without it they are lost.",
     ),
     Variable("VIBECHECK_IMAGE", "vibecheck-pipeline", "image name", "Image of all application services."),
+    Variable("WORKERS", "1", "whole number", "Containers of the service `worker`, like `--scale worker=…`."),
     Variable("BIND_ADDRESS", "127.0.0.1", "IP address", "Where the two ports are opened."),
     Variable("PREFECT_PORT", "4200", "port", "Prefect's API and UI."),
     Variable("SERVER_PUBLIC_URL", "http://127.0.0.1:4200", "address", "Prefect's UI as people reach it, for links."),
