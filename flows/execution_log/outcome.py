@@ -19,8 +19,8 @@ _STATUS_OF_TYPE = {
     # The cancellation hook runs while the state is still Cancelling.
     StateType.CANCELLING: "cancelled",
 }
-# The server's own words for a run that the deployment's concurrency limit refused.
-_REFUSED = "concurrency limit"
+# The server's own words for a run that the deployment's concurrency limit refused, at once or while it was started.
+_REFUSED = ("concurrency limit", "concurrency slot")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def outcome_of(state: State[Any], *, run_count: int | None) -> Outcome | None:
     if state.type == StateType.CANCELLED and run_count == 0:
         if state.name == MISSED:
             return Outcome("skipped", details={"reason": "misfire"})
-        if _REFUSED in message.lower():
+        if any(words in message.lower() for words in _REFUSED):
             return Outcome("skipped", details={"reason": "overlap"})
     if state.type == StateType.CRASHED:
         return Outcome(status, message or "The run crashed.", {"reason": "crashed"})
