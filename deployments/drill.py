@@ -115,8 +115,8 @@ def roll(stack: Stack) -> None:
     expect(stack.state(run) == "COMPLETED", f"The run was cut off by the rollout: {stack.state(run)}")
     expect(stack.row(run) == "success", f"The run's row says {stack.row(run)}.")
     stack.slow(0)
-    images = set(stack.compose("images", "--format", "{{.Repository}}:{{.Tag}}", "worker", "health", "server").split())
-    say(f"  running images: {images}")
+    rolled = {"server", "services", "worker", "worker-status", "health"}
+    expect(set(stack.services_of(image)) == rolled, f"The new image runs only in {stack.services_of(image)}.")
     _works_again(stack)
 
 

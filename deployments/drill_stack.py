@@ -135,6 +135,14 @@ class Stack:
         """The id of the service's (first) container."""
         return self.compose("ps", "-q", service).split()[0]
 
+    def services_of(self, image: str) -> list[str]:
+        """The running services whose container is of `image`."""
+        lines = self.docker(
+            "ps", "--filter", f"label=com.docker.compose.project={PROJECT}", "--filter", f"ancestor={image}",
+            "--format", '{{.Label "com.docker.compose.service"}}',
+        )  # fmt: skip
+        return lines.split()
+
     def get(self, port: int, path: str) -> int:
         """The HTTP status of a published port, as a monitor outside sees it; 0 when nothing answers."""
         try:
