@@ -16,7 +16,7 @@ from flows.health.wording import clock, duration, explain_all
 
 LONGEST_ERROR = 500
 
-_WHAT = {
+WORDS = {
     "overdue": "is overdue",
     "not_started": "has never run",
     "failing": "is failing",
@@ -51,12 +51,12 @@ def notice_of(rows: Sequence[TransitionRow], now: datetime) -> Notice | None:
     name, last = rows[0].job_name, rows[-1]
     alarm = next((row for row in rows if row.to_status == "unhealthy" and row.from_status != "unhealthy"), None)
     if last.to_status == "unhealthy" and alarm is not None:
-        what = _WHAT.get(alarm.reason or "", "is unhealthy")
+        what = WORDS.get(alarm.reason or "", "is unhealthy")
         return Notice(name, f"{name} {what}", _alarm_text(name, what, alarm, now))
     if last.to_status == "healthy" and last.from_status == "unhealthy":
         began = datetime.fromisoformat(last.details["outage_began"])
         lasted = duration((last.at - began).total_seconds())
-        what = _WHAT.get(last.details["outage_reason"] or "", "is unhealthy")
+        what = WORDS.get(last.details["outage_reason"] or "", "is unhealthy")
         if last.details["outage_reason"] == STALE:
             text = (
                 f"{name} was silent for {lasted}, from {clock(began, now)} to {clock(last.at, now)}: nobody watched "
@@ -75,7 +75,7 @@ def notice_of(rows: Sequence[TransitionRow], now: datetime) -> Notice | None:
 def reminder_of(verdict: VerdictRow, began: datetime, explanation: str, now: datetime) -> Notice:
     """That a job is still unhealthy."""
     lasting = duration((now - began).total_seconds())
-    what = _WHAT.get(verdict.reason or "", "is unhealthy")
+    what = WORDS.get(verdict.reason or "", "is unhealthy")
     name = verdict.job_name
     text = f"{name} has been unhealthy for {lasting}, since {clock(began, now)}: it {what}.\n{explanation}"
     return Notice(name, f"{name}: after {lasting}, it still {what}", text)
