@@ -7,7 +7,7 @@ RUN python -m venv --without-pip /opt/vibecheck
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PYTHON=/opt/vibecheck/bin/python
 COPY requirements.lock /tmp/requirements.lock
 # Bytecode is compiled here: without it a flow run starts 9 seconds later, and the file system is read-only then.
-RUN pip install --compile --require-hashes --only-binary :all: -r /tmp/requirements.lock
+RUN pip install --compile --no-deps --require-hashes --only-binary :all: -r /tmp/requirements.lock
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE prefect.yaml ./
 COPY deployments deployments

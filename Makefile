@@ -13,6 +13,9 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
   COMPILE = --compile
 endif
+# A lock file names everything that is needed, so nothing is resolved: pip before 23.3, which Python 3.11 and 3.12 bring,
+# would look for a newer SQLAlchemy because Prefect wants sqlalchemy[asyncio] and the lock says sqlalchemy.
+FROM_LOCK = $(INSTALL) $(COMPILE) --no-deps --require-hashes -r $<
 export UV_PYTHON_DOWNLOADS = never
 
 .PHONY: help up test drill check lint types lock clean
@@ -43,13 +46,13 @@ types: .venv/installed-dev
 	  || { echo "Python 3.11, 3.12 or 3.13 is needed; '$(PYTHON)' is another. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing into .venv from $< ..."
 	@$(VENV)
-	@$(INSTALL) $(COMPILE) --require-hashes -r $<
+	@$(FROM_LOCK)
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
 	@echo "Installing into .venv from $< ..."
-	@$(INSTALL) $(COMPILE) --require-hashes -r $<
+	@$(FROM_LOCK)
 	@touch $@
 
 # Versions and hashes only: a lock that records download addresses would tie everybody to one index.
