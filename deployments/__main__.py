@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from flows.settings import Settings, load_settings
 app = App(
     name="vibecheck",
     help="VibeCheck's pipeline: polls AskNews as a Prefect deployment, and accounts for every tick.",
+    version=lambda: version("vibecheck-pipeline"),
     version_flags=["--version"],
 )
 

@@ -2,7 +2,8 @@
 
 1. Take the data directory's lock, which every child process inherits: no second `up`, no forgotten child.
 2. Start the Prefect server, and the AskNews sandbox if no credentials are set; wait until both answer.
-3. Apply: database, work pools, deployments. Start the workers, the health app and one run of each job at once.
+3. Apply: database, work pools, deployments. Cancel the runs that were due while nothing ran here. Start the workers,
+   the health app and one run of each job at once.
 4. Show the jobs' last runs until Ctrl-C.
 5. Drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at once.
 """
@@ -106,6 +107,8 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     configure_logging(settings, to_prefect=False)
     console.print("Applying: database, work pools, deployments …")
     await apply(settings)
+    async with get_client() as client:
+        await _sweep_late_runs(client)
     for pool in work_pool_names():
         await children.start(
             f"{WORKER}{pool}",
@@ -176,6 +179,17 @@ def _print_addresses(console: Console, settings: Settings, api_url: str, health_
         ("Prefect CLI", f"export PREFECT_API_URL={api_url} && .venv/bin/prefect flow-run ls"),
     ):
         console.print(f"{name:<12} {address}", soft_wrap=True, highlight=False)
+
+
+async def _sweep_late_runs(client: "PrefectClient") -> None:
+    """Cancel what was due while `up` was not: one such run could take its job's slot, only to find that it is late."""
+    from flows.execution_log.expectations import read_live_jobs
+    from flows.execution_log.flow_runs import flow_names, of_jobs, server_now
+    from flows.execution_log.late_runs import sweep_late_runs
+
+    now = await server_now(client)
+    jobs = [job.job_name for job in await read_live_jobs(client, now)]
+    await sweep_late_runs(client, await flow_names(client, of_jobs(jobs)), now)
 
 
 async def _start_runs(client: "PrefectClient") -> None:

@@ -51,6 +51,12 @@ async def runs_in(client: PrefectClient, job_names: Collection[str], types: Iter
     return await _read(client, job_names, FlowRunFilter(state=_in(types)))
 
 
+async def runs_overdue(client: PrefectClient, job_names: Collection[str], due_before: datetime) -> list[FlowRun]:
+    """The jobs' runs that were to start before `due_before`, and that no worker has taken."""
+    due = FlowRunFilterExpectedStartTime(before_=due_before)  # pyright: ignore[reportArgumentType]  # pendulum
+    return await _read(client, job_names, FlowRunFilter(state=_in([StateType.SCHEDULED]), expected_start_time=due))
+
+
 async def runs_due(client: PrefectClient, job_names: Collection[str], start: datetime, end: datetime) -> list[FlowRun]:
     """The jobs' runs that were to start from `start` to `end`, whatever became of them."""
     due = FlowRunFilterExpectedStartTime(after_=start, before_=end)  # pyright: ignore[reportArgumentType]  # pendulum

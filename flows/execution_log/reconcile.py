@@ -26,6 +26,7 @@ from flows.execution_log.flow_runs import (
     runs_with_ids,
     server_now,
 )
+from flows.execution_log.late_runs import sweep_late_runs
 from flows.execution_log.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
 from flows.execution_log.merge import CLAIMS, RUNNING
 from flows.execution_log.record import Closing, Fact, record
@@ -81,8 +82,8 @@ async def reconcile(
 ) -> Reconciled:
     """Bring the log to what the server knows. Repeating it changes nothing.
 
-    1. End the runs that cannot be alive any more, unless the server may have been away since the last time: then they
-       had no chance to say that they live.
+    1. Cancel the scheduled runs that are too late to start. End those that cannot be alive any more, unless the server
+       may have been away since the last time: then they had no chance to say that they live.
     2. Close the rows that are open although their run is over, or gone from the server.
     3. From a margin before the watermark to now, slice by slice: record each run that ended where the row is missing,
        open or disagrees; and each tick older than a grace that has neither run nor row, as `missed`.
@@ -99,6 +100,7 @@ async def reconcile(
     watermark = cursor.watermark if cursor is not None else None
     names = await flow_names(client, of_jobs(jobs))
     counts = _Counts()
+    counts.repaired += await _record(engine, await sweep_late_runs(client, names, now))
     if watermark is not None and now - watermark <= _usual_gap(jobs):
         facts = await end_lost_runs(client, names, now, patience or Patience())
         counts.lost += await _record(engine, facts)

@@ -1,0 +1,83 @@
+"""Which runs are swept as too late, where the server's own automation has not done it."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import reading
+from flows.database.log import read_rows
+from flows.execution_log.expectations import sync_expectations
+from flows.execution_log.reconcile import Reconciled, reconcile
+from tests.support.fake_prefect import START, FakePrefect
+
+JOB = "poll"
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def prefect(database: AsyncEngine) -> FakePrefect:
+    prefect = FakePrefect()
+    prefect.deploy(JOB)
+    await round_of(prefect, database)
+    return prefect
+
+
+async def round_of(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
+    async with prefect.client() as client:
+        await sync_expectations(client, database)
+        return await reconcile(client, database)
+
+
+def state_of(prefect: FakePrefect, run: UUID) -> tuple[str, str]:
+    state = prefect.runs[str(run)]["state"]
+    return state["type"], state["name"]
+
+
+async def test_a_late_run_is_missed_and_its_row_says_how_late(prefect: FakePrefect, database: AsyncEngine) -> None:
+    run = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0)
+    prefect.now = START + 90 * SECOND
+    assert (await round_of(prefect, database)).repaired == 1
+    assert state_of(prefect, run) == ("CANCELLED", "Missed")
+    async with reading(database) as connection:
+        row = (await read_rows(connection, [run]))[run]
+    assert (row.status, row.closed_by, row.attempt) == ("skipped", "reconciler", 0)
+    assert (row.details["reason"], row.details["late_seconds"]) == ("misfire", 90)
+    assert (await round_of(prefect, database)).repaired == 0
+
+
+async def test_a_run_that_is_late_within_the_grace_is_left_to_a_worker(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    run = prefect.run(JOB, START, "SCHEDULED", run_count=0)
+    prefect.now = START + 59 * SECOND
+    await round_of(prefect, database)
+    assert state_of(prefect, run)[0] == "SCHEDULED"
+
+
+async def test_what_a_person_asked_for_and_what_is_retried_waits_as_long_as_it_takes(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    persons = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0, auto_scheduled=False)
+    retried = prefect.run(JOB, START, "SCHEDULED", name="AwaitingRetry", run_count=1)
+    prefect.now = START + timedelta(hours=1)
+    await round_of(prefect, database)
+    assert state_of(prefect, persons) == ("SCHEDULED", "Late")
+    assert state_of(prefect, retried) == ("SCHEDULED", "AwaitingRetry")
+
+
+async def test_a_late_run_that_a_worker_takes_at_that_moment_is_left_to_its_own_guard(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    run = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0)
+
+    def take(path: str) -> bool:
+        if path == f"/flow_runs/{run}":
+            prefect.set_state(run, "PENDING")
+        return False
+
+    prefect.is_broken_for = take
+    prefect.now = START + 90 * SECOND
+    assert (await round_of(prefect, database)).repaired == 0
+    assert state_of(prefect, run)[0] == "PENDING"
