@@ -150,9 +150,9 @@ def _connect(
 def _translate_error(context: ExceptionContext) -> DatabaseUnavailable | None:
     """Turn the loss of a connection into DatabaseUnavailable; other errors stay what they are."""
     # A driver's timeout, of a server that no longer answers, counts as a loss. The caller's own cancellation costs the
-    # connection as well, but must arrive as what it is.
+    # connection as well, but must arrive as what it is. And what its own ping finds, the pool has to recognise.
     error = context.original_exception
-    if not context.is_disconnect or not isinstance(error, Exception):
+    if not context.is_disconnect or context.is_pre_ping or not isinstance(error, Exception):
         return None
     return DatabaseUnavailable(_explain("The connection to the database was lost", error))
 

@@ -218,6 +218,21 @@ async def test_a_connection_that_is_cut_within_a_transaction_is_a_typed_error_an
         await engine.dispose()
 
 
+async def test_connections_that_were_cut_while_idle_cost_their_next_users_nothing(postgresql_url: str) -> None:
+    async with proxied(postgresql_url) as (proxy, url):
+        engine = create_engine(url)
+        async with reading(engine) as first, reading(engine) as second:
+            await first.scalar(text("SELECT 1"))
+            await second.scalar(text("SELECT 1"))
+
+        proxy.cut()
+
+        for _ in range(2):
+            async with reading(engine) as connection:
+                assert await connection.scalar(text("SELECT 1")) == 1
+        await engine.dispose()
+
+
 async def test_a_server_that_accepts_and_never_answers_is_given_up(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
