@@ -12,7 +12,7 @@ from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from flows.settings import PROJECT_ROOT, Settings
+from flows.settings import IS_WEB_ADDRESS, PROJECT_ROOT, Settings
 
 DOCUMENT = PROJECT_ROOT / "docs" / "settings.md"
 EXAMPLE = PROJECT_ROOT / ".env.example"
@@ -144,6 +144,8 @@ def _allowed(field: FieldInfo) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
     if kind is bool:
         return "`true`, `false`"
+    if IS_WEB_ADDRESS in field.metadata:
+        return f"{_KINDS[kind]}, a web address"
     bounds = [
         f"{sign} {getattr(constraint, name):g}"
         for constraint in field.metadata

@@ -4,12 +4,31 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+import httpx
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+HIGHEST_PORT = 65_535
+
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _check_web_address(value: str | SecretStr | None) -> str | SecretStr | None:
+    if value is None:
+        return None
+    try:
+        url = httpx.URL(value.get_secret_value() if isinstance(value, SecretStr) else value)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > HIGHEST_PORT:
+        raise PydanticCustomError("web_address", "Input should be a web address, such as https://example.org/path")
+    return value
+
+
+IS_WEB_ADDRESS = AfterValidator(_check_web_address)
 
 
 def _from_environment(name: str) -> AliasChoices:
@@ -43,12 +62,12 @@ class Settings(BaseSettings):
     asknews_client_secret: SecretStr | None = Field(
         default=None, validation_alias=_from_environment("ASKNEWS_CLIENT_SECRET"), description="OAuth2 client secret."
     )
-    asknews_api_url: str = Field(
+    asknews_api_url: Annotated[str, IS_WEB_ADDRESS] = Field(
         default="https://api.asknews.app",
         validation_alias=_from_environment("ASKNEWS_API_URL"),
         description="Base address of the AskNews API.",
     )
-    asknews_token_url: str = Field(
+    asknews_token_url: Annotated[str, IS_WEB_ADDRESS] = Field(
         default="https://auth.asknews.app/oauth2/token",
         validation_alias=_from_environment("ASKNEWS_TOKEN_URL"),
         description="Address that exchanges client credentials for a token.",
@@ -111,7 +130,7 @@ class Settings(BaseSettings):
     reminder_seconds: Seconds = Field(
         default=21_600.0, description="While a job stays unhealthy, remind at this interval (6 hours)."
     )
-    ping_url: SecretStr | None = Field(
+    ping_url: Annotated[SecretStr | None, IS_WEB_ADDRESS] = Field(
         default=None, description="Healthchecks-compatible address that the status flow pings (start, success, fail)."
     )
     notification: SecretStr | None = Field(
