@@ -36,6 +36,8 @@ STATUS_JOB = "pipeline_status"
 # have heartbeats turned off. (If it lives after all, its end still counts, on the server and in the log.)
 SILENT_WITHOUT_HEARTBEATS = timedelta(hours=1)
 
+_ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.SCHEDULED]
+
 logger = structlog.stdlib.get_logger()
 
 
@@ -43,8 +45,9 @@ logger = structlog.stdlib.get_logger()
 class Patience:
     """How long a run may be silent before it counts as lost, in seconds.
 
-    `pending_seconds`: between being handed to a worker and its start. `silent_seconds`: without a heartbeat, which is
-    sent every 30 s (by our workers) to 180 s (Prefect's default); three of those must have failed to come.
+    `pending_seconds`: between being handed to a worker, or the time of a retry, and its start. `silent_seconds`:
+    without a heartbeat, which is sent every 30 s (by our workers) to 180 s (Prefect's default); three of those must
+    have failed to come.
     """
 
     pending_seconds: float = 300.0
@@ -66,7 +69,7 @@ async def end_lost_runs(
     A pending or running run becomes Crashed, which frees its concurrency slot; one that was being cancelled becomes
     Cancelled. `now` is the server's clock.
     """
-    active = await runs_in(client, set(jobs.values()), [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    active = [run for run in await runs_in(client, set(jobs.values()), _ACTIVE) if _is_in_a_process(run)]
     losses = [loss for run in active if (loss := await _loss_of(client, run, now, patience)) is not None]
     lost_ids = {loss.run.id for loss in losses}
     in_use = {run.deployment_id for run in active if run.id not in lost_ids and run.deployment_id is not None}
@@ -81,6 +84,13 @@ async def end_lost_runs(
     return facts
 
 
+def _is_in_a_process(run: FlowRun) -> bool:
+    """Whether the run is in somebody's hands. While a flow waits for its own retry, the server calls it Scheduled."""
+    if run.state is None or run.state.type != StateType.SCHEDULED:
+        return True
+    return run.state.name == "AwaitingRetry" and run.empirical_policy.retry_type == "in_process"
+
+
 async def _loss_of(client: PrefectClient, run: FlowRun, now: datetime, patience: Patience) -> _Loss | None:
     """Why `run` counts as lost, or None if it may be alive."""
     if run.state is None:
@@ -91,6 +101,13 @@ async def _loss_of(client: PrefectClient, run: FlowRun, now: datetime, patience:
         if state_age <= timedelta(seconds=patience.pending_seconds):
             return None
         message = f"Lost: handed to a worker {_seconds(state_age)} ago, and it never started."
+        return _Loss(run, run.state.timestamp, message)
+    if run.state.type == StateType.SCHEDULED:
+        # It sends no heartbeat meanwhile, and nothing else of the server's looks after it.
+        overdue = now - (run.next_scheduled_start_time or run.state.timestamp)
+        if overdue <= timedelta(seconds=patience.pending_seconds):
+            return None
+        message = f"Lost while waiting for its retry, which was due {_seconds(overdue)} ago."
         return _Loss(run, run.state.timestamp, message)
     if state_age <= silence:
         return None

@@ -1,6 +1,6 @@
 """Which runs count as lost, and which only look like it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -79,6 +79,43 @@ async def test_a_run_without_a_sign_of_life_is_lost(prefect: FakePrefect, databa
     assert (row.status, row.details["reason"], row.attempt) == ("failure", "lost", 1)
     assert row.details["last_seen_at"] == (DUE + 4 * MINUTE).isoformat()
     assert row.error_message == "Lost while running: no sign of life for 660 s."
+
+
+async def test_a_run_whose_process_does_not_come_back_from_waiting_for_its_retry_is_lost(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    run = waiting_for_retry(prefect, at=DUE + MINUTE)
+    assert sum(done.lost for done in await rounds_until(prefect, database, 6)) == 0
+
+    (done,) = await rounds_until(prefect, database, 7)
+
+    assert done.lost == 1
+    assert prefect.runs[str(run)]["state_type"] == "CRASHED"
+    row = await row_of(database, run)
+    assert row is not None
+    assert (row.status, row.details["reason"], row.attempt) == ("failure", "lost", 1)
+    assert row.error_message == "Lost while waiting for its retry, which was due 360 s ago."
+
+
+async def test_a_run_that_waits_for_its_retry_keeps_its_slot_from_a_lost_runs_end(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    prefect.run(JOB, DUE, "PENDING", run_count=0)
+    waiting_for_retry(prefect, at=DUE + 20 * MINUTE)
+    assert sum(done.lost for done in await rounds_until(prefect, database, 20)) == 0
+
+
+async def test_a_retry_that_a_person_asked_for_waits_for_a_worker(prefect: FakePrefect, database: AsyncEngine) -> None:
+    waiting_for_retry(prefect, at=DUE, retry_type="reschedule")
+    assert sum(done.lost for done in await rounds_until(prefect, database, 90)) == 0
+
+
+def waiting_for_retry(prefect: FakePrefect, *, at: datetime, retry_type: str = "in_process") -> UUID:
+    """A run that failed once, and waits to try again."""
+    return prefect.run(
+        JOB, DUE, "SCHEDULED", name="AwaitingRetry", empirical_policy={"retries": 1, "retry_type": retry_type},
+        next_scheduled_start_time=at.isoformat(),
+    )  # fmt: skip
 
 
 async def test_a_run_that_goes_on_sending_heartbeats_is_left_alone(prefect: FakePrefect, database: AsyncEngine) -> None:
