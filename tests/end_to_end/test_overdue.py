@@ -87,7 +87,9 @@ def create_late_run(pipeline: Pipeline, flow_name: str) -> str:
     Not one of the schedule's own: what the server does about those is held back for a quarter of an hour in the first
     minutes after a deployment, since it waits for an event that the scheduler never emits.
     """
-    scheduled = next(run for run in pipeline.prefect.flow_runs() if run["auto_scheduled"])
+    (scheduled, *_) = wait_until(
+        lambda: [run for run in pipeline.prefect.flow_runs() if run["auto_scheduled"]], seconds=90, what="a planned run"
+    )
     assert {"auto-scheduled", "monitored"} <= set(scheduled["tags"])
     (deployment,) = pipeline.prefect.api("deployments/filter", flows={"name": {"any_": [flow_name]}})
     due = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
