@@ -46,7 +46,7 @@ async def pipeline_status(
 
     Its state names the result, so that `prefect flow-run ls` is enough to see it: `Healthy` or `Unhealthy`.
     """
-    if skipped := misfire(misfire_grace_seconds):
+    if skipped := await misfire(misfire_grace_seconds):
         return skipped
     settings = load_settings()
     configure_logging(settings)

@@ -118,7 +118,7 @@ async def poll_news(
     Ends `Completed` when everything was stored, `PartialFailure` when some pages or records could not be, `Skipped`
     when it started too late or the request budget is spent, and `Failed` when no request succeeded.
     """
-    if skipped := misfire(misfire_grace_seconds):
+    if skipped := await misfire(misfire_grace_seconds):
         return skipped
     async with polling_run(JOB_NAME) as run:
         reach = Reach(timedelta(hours=lookback_hours), timedelta(minutes=overlap_minutes), slice=SLICE)

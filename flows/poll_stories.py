@@ -127,7 +127,7 @@ async def poll_stories(
 
     Ends as poll_news does; and `Completed`, saying so, when the AskNews plan does not include stories.
     """
-    if skipped := misfire(misfire_grace_seconds):
+    if skipped := await misfire(misfire_grace_seconds):
         return skipped
     async with polling_run(JOB_NAME) as run:
         entities = load_tracked()

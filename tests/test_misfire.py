@@ -38,5 +38,5 @@ def test_a_retry_is_never_skipped() -> None:
     assert misfire_of(run(run_count=2), 60, now=DUE + timedelta(days=1)) is None
 
 
-def test_a_flow_called_without_a_run_is_never_late() -> None:
-    assert misfire(60) is None
+async def test_a_flow_called_without_a_run_is_never_late() -> None:
+    assert await misfire(60) is None

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import structlog
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from flows.execution_log.flow_runs import fact_of, runs_overdue
@@ -20,34 +21,48 @@ from flows.execution_log.record import Fact
 
 # As the server and the misfire guard have it.
 LATE_AFTER = timedelta(seconds=60)
+# Of the states of type Scheduled, those of a run that waits for a worker, and not for a retry or for a slot.
+WAITING = ("Scheduled", "Late")
+# What is more than that is left to the next status flow: each costs two requests.
+MOST_RUNS = 200
 MESSAGE = "No worker started this run in time. The next run on time covers the gap."
 
 logger = structlog.stdlib.get_logger()
 
 
-async def sweep_late_runs(client: PrefectClient, jobs: Mapping[UUID, str], now: datetime) -> list[Fact]:
-    """Cancel, as `Missed`, what the schedules of the flows in `jobs` (names by flow id) wanted a minute ago or earlier.
+async def sweep_late_runs(
+    client: PrefectClient, jobs: Mapping[UUID, str], now: datetime, *, late_after: timedelta = LATE_AFTER
+) -> list[Fact]:
+    """Cancel, as `Missed`, what the schedules of the flows in `jobs` (names by flow id) wanted `late_after` ago.
 
-    What a person asked for waits as long as it takes, and so does a retry. `now` is the server's clock. Gives what the
-    log should say. Raises httpx.HTTPError when the server cannot be asked.
+    What a person asked for, retries or has put off waits as long as it takes. `now` is the server's clock. Gives what
+    the log should say. Raises httpx.HTTPError when the server cannot be asked.
     """
+    overdue = await runs_overdue(client, set(jobs.values()), now - late_after)
     facts: list[Fact] = []
-    for run in await runs_overdue(client, set(jobs.values()), now - LATE_AFTER):
-        if not run.auto_scheduled or run.run_count:
-            continue
-        if not await _is_untaken(client, run.id):
-            continue
-        result = await client.set_flow_run_state(run.id, Cancelled(name=MISSED, message=MESSAGE))
-        if result.status != SetStateStatus.ACCEPT or result.state is None:
-            continue
-        logger.info("late_run_missed", flow_run_id=str(run.id), scheduled_for=str(run.expected_start_time))
-        ended = run.model_copy(update={"state": result.state, "end_time": result.state.timestamp})
-        if (fact := fact_of(ended, jobs[run.flow_id])) is not None:
+    for run in [run for run in overdue if _is_late(run)][:MOST_RUNS]:
+        ended = await _cancel(client, run)
+        if ended is not None and (fact := fact_of(ended, jobs[run.flow_id])) is not None:
+            logger.info("late_run_missed", flow_run_id=str(run.id), scheduled_for=str(run.expected_start_time))
             facts.append(fact)
     return facts
 
 
-async def _is_untaken(client: PrefectClient, run_id: UUID) -> bool:
-    """Whether no worker has taken the run meanwhile. One that does so from here on finds it cancelled, or too late."""
-    run = await client.read_flow_run(run_id)
-    return run.state is not None and run.state.type == StateType.SCHEDULED
+def _is_late(run: FlowRun) -> bool:
+    """Whether an overdue run has never started, and only the schedule wants it: a person would have moved its time."""
+    is_waiting = run.state is not None and run.state.name in WAITING and not run.run_count
+    return run.auto_scheduled and is_waiting and run.next_scheduled_start_time == run.expected_start_time
+
+
+async def _cancel(client: PrefectClient, run: FlowRun) -> FlowRun | None:
+    """The run as it ended; None if it is gone, or a worker has taken it: then its own guard sees that it is late."""
+    try:
+        current = await client.read_flow_run(run.id)
+        if current.state is None or current.state.name not in WAITING:
+            return None
+        result = await client.set_flow_run_state(run.id, Cancelled(name=MISSED, message=MESSAGE))
+    except ObjectNotFound:
+        return None
+    if result.status != SetStateStatus.ACCEPT or result.state is None:
+        return None
+    return current.model_copy(update={"state": result.state, "end_time": result.state.timestamp})

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,13 @@ class Up:
 
     def make_planned_runs_late(self) -> int:
         """Let ten minutes pass for the Prefect server, which must not be running. Gives how many runs are late now."""
-        then = "strftime('%Y-%m-%d %H:%M:%f000', 'now', '-10 minutes')"
-        change = f"UPDATE flow_run SET expected_start_time = {then}, next_scheduled_start_time = {then}"
+        change = (
+            "UPDATE flow_run SET expected_start_time = :then, next_scheduled_start_time = :then"
+            " WHERE state_type = 'SCHEDULED'"
+        )
+        then = f"{datetime.now(UTC) - timedelta(minutes=10):%Y-%m-%d %H:%M:%S.%f}"
         with closing(sqlite3.connect(self.directory / "prefect" / "prefect.db")) as connection, connection:
-            return connection.execute(f"{change} WHERE state_type = 'SCHEDULED'").rowcount
+            return connection.execute(change, {"then": then}).rowcount
 
     def processes(self) -> list[str]:
         """The command lines of all processes that work on the data directory, `up` itself left out."""

@@ -1,6 +1,7 @@
 """Which runs are swept as too late, where the server's own automation has not done it."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -56,15 +57,42 @@ async def test_a_run_that_is_late_within_the_grace_is_left_to_a_worker(
     assert state_of(prefect, run)[0] == "SCHEDULED"
 
 
-async def test_what_a_person_asked_for_and_what_is_retried_waits_as_long_as_it_takes(
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "changes"),
+    [
+        ("Late", {"auto_scheduled": False}),
+        ("Scheduled", {"next_scheduled_start_time": (START + HOUR / 2).isoformat()}),
+        ("AwaitingRetry", {"run_count": 1}),
+        ("AwaitingConcurrencySlot", {}),
+    ],
+    ids=["a person's", "retried or put off by a person", "retried", "queued"],
+)
+async def test_what_somebody_wants_or_what_is_not_waiting_for_a_worker_waits_as_long_as_it_takes(
+    prefect: FakePrefect, database: AsyncEngine, state: str, changes: dict[str, Any]
+) -> None:
+    options: dict[str, Any] = {"run_count": 0, **changes}
+    run = prefect.run(JOB, START, "SCHEDULED", name=state, **options)
+    prefect.now = START + HOUR
+    await round_of(prefect, database)
+    assert state_of(prefect, run) == ("SCHEDULED", state)
+
+
+async def test_a_late_run_that_is_deleted_at_that_moment_disturbs_nothing(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
-    persons = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0, auto_scheduled=False)
-    retried = prefect.run(JOB, START, "SCHEDULED", name="AwaitingRetry", run_count=1)
-    prefect.now = START + timedelta(hours=1)
-    await round_of(prefect, database)
-    assert state_of(prefect, persons) == ("SCHEDULED", "Late")
-    assert state_of(prefect, retried) == ("SCHEDULED", "AwaitingRetry")
+    run = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0)
+
+    def delete(path: str) -> bool:
+        if path == f"/flow_runs/{run}":
+            prefect.runs.clear()
+        return False
+
+    prefect.is_broken_for = delete
+    prefect.now = START + 90 * SECOND
+    assert (await round_of(prefect, database)).until == prefect.now
 
 
 async def test_a_late_run_that_a_worker_takes_at_that_moment_is_left_to_its_own_guard(

@@ -41,7 +41,7 @@ from flows.misfire import misfire
 @monitored
 @flow(name="held_job")
 async def held_job(misfire_grace_seconds: int = 60):
-    if skipped := misfire(misfire_grace_seconds):
+    if skipped := await misfire(misfire_grace_seconds):
         return skipped
     Path(f"started-{runtime.flow_run.id}").touch()
     while Path("hold").exists():
