@@ -12,6 +12,7 @@ _WHY_NOT = {
     "misfire": "It would have started too late; the next run on time covers the gap.",
     "budget": "The AskNews credits of this billing period are spent.",
 }
+_BUDGET_IS_WHY = " The AskNews credits of this billing period are nearly spent, and runs beyond them are skipped."
 _WHOLE_UNITS = {60.0: "minute", 3_600.0: "hour", 86_400.0: "day", 604_800.0: "week"}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -59,7 +60,8 @@ def explain_job(job: JobReport, now: datetime) -> str:
         case _, "not_started":
             return f"Has never run, though expected {due} since {clock(expected.since, now)}."
         case _, "overdue":
-            return f"Overdue: the last run started {age} ago, and one is expected {due}."
+            why = _BUDGET_IS_WHY if "budget" in verdict.warnings else ""
+            return f"Overdue: the last run started {age} ago, and one is expected {due}.{why}"
         case _, "stuck":
             going = "" if job.facts.running_since is None else duration((now - job.facts.running_since).total_seconds())
             return f"Stuck: a run has been going for {going}, though one is expected {due}."

@@ -11,6 +11,7 @@ from flows.database.credits import reserve_credits
 from flows.database.engine import reading
 from flows.database.log import LogRow
 from flows.health.report import OUTCOMES, JobReport, Report, read_report
+from flows.health.wording import explain_job
 from flows.settings import Settings
 from tests.health.seeding import MINUTE, clock, expected, interval_schedule, ran, ran_every, seed, seed_healthy
 
@@ -210,6 +211,17 @@ async def test_the_budget_warns_the_jobs_that_spend_it(database: AsyncEngine) ->
     assert (report.credits.used, report.credits.limit) == (95, 100)
     assert report.jobs["poll_news"].verdict.warnings == ("budget",)
     assert report.jobs["pipeline_status"].verdict.warnings == ()
+
+
+async def test_a_job_that_is_overdue_because_the_budget_is_spent_says_so(database: AsyncEngine) -> None:
+    now = await clock(database)
+    worked = ran("poll_news", now - 40 * MINUTE, details={"inserted": 3, "updated": 0, "credits": 1})
+    skipped = ran("poll_news", now - 10 * MINUTE, "skipped", details={"reason": "budget"})
+    await seed(database, [expected("poll_news", now)], [worked, skipped])
+    report = await report_of(database, monthly_credits=0)
+    explanation = explain_job(report.jobs["poll_news"], report.at)
+    assert explanation.startswith("Overdue")
+    assert "credits of this billing period are nearly spent" in explanation
 
 
 async def test_a_budget_of_nothing_is_used_up(database: AsyncEngine) -> None:
