@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -15,11 +16,14 @@ from flows.database.engine import reading
 # Any number will do, as long as nobody else locks it: it stands for the schema of this pipeline.
 _MIGRATION_LOCK = 0x76696265
 
+logger = structlog.stdlib.get_logger()
+
 
 async def migrate(engine: AsyncEngine) -> str:
-    """Upgrade the schema to the newest revision and return that revision. Safe to call twice, and twice at once.
+    """Upgrade the schema to the newest revision and return its revision. Safe to call twice, and twice at once.
 
-    One transaction: a migration that fails changes nothing. Raises DatabaseUnavailable.
+    A schema that newer code has migrated is left alone, with a warning: a release only adds, so that the code of the
+    release before works on it. One transaction: a migration that fails changes nothing. Raises DatabaseUnavailable.
     """
     async with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -27,14 +31,13 @@ async def migrate(engine: AsyncEngine) -> str:
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         # SQLite needs no lock of its own: every transaction that is not `reading` holds the database's write lock.
-        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
-    return newest_revision()
+        return await connection.run_sync(_upgrade)
 
 
 async def revision_of(engine: AsyncEngine) -> str | None:
     """The revision of the database's schema, or None before the first migration. Raises DatabaseUnavailable."""
     async with reading(engine) as connection:
-        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        return await connection.run_sync(_current_revision)
 
 
 def newest_revision() -> str:
@@ -51,3 +54,24 @@ def alembic_config(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
+
+
+def _upgrade(connection: Connection) -> str:
+    """Upgrade what this code can upgrade; gives the revision that the schema then has."""
+    config = alembic_config(connection)
+    current, newest = _current_revision(connection), newest_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is None or current in known:
+        command.upgrade(config, "head")
+        return newest
+    logger.warning(
+        "schema_is_newer",
+        revision=current,
+        newest_known=newest,
+        explanation="A newer release has migrated this database. Its schema is left alone: this release works on it.",
+    )
+    return current
+
+
+def _current_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

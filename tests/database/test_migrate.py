@@ -5,8 +5,10 @@ import asyncio
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from flows.database.base import Base
 from flows.database.engine import create_engine
@@ -47,6 +49,42 @@ async def test_migrating_twice_at_once_is_as_good_as_once(empty_database_url: st
 
     for engine in engines:
         await engine.dispose()
+
+
+async def test_every_known_revision_is_brought_to_the_newest(empty_database_url: str) -> None:
+    revisions = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    assert newest_revision() in revisions
+    engine = create_engine(empty_database_url)
+
+    def start_from(connection: Connection, revision: str) -> None:
+        command.downgrade(alembic_config(connection), "base")
+        command.upgrade(alembic_config(connection), revision)
+
+    await migrate(engine)
+    for revision in revisions:
+        async with engine.begin() as connection:
+            await connection.run_sync(start_from, revision)
+        with capture_logs() as logs:
+            assert await migrate(engine) == newest_revision()
+        assert await revision_of(engine) == newest_revision()
+        assert [entry for entry in logs if entry["log_level"] == "warning"] == []
+    await engine.dispose()
+
+
+async def test_a_schema_that_newer_code_has_migrated_is_left_alone_with_a_warning(database: AsyncEngine) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("ALTER TABLE articles ADD COLUMN of_the_next_release TEXT"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+
+    with capture_logs() as logs:
+        assert await migrate(database) == "0099"
+
+    assert await revision_of(database) == "0099"
+    (warning,) = logs
+    assert (warning["event"], warning["log_level"]) == ("schema_is_newer", "warning")
+    assert (warning["revision"], warning["newest_known"]) == ("0099", newest_revision())
+    async with database.connect() as connection:
+        await connection.execute(text("SELECT of_the_next_release FROM articles"))
 
 
 async def table_names(engine: AsyncEngine) -> list[str]:

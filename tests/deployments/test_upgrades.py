@@ -28,6 +28,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -157,5 +158,21 @@ async def test_two_applies_at_once_prepare_one_database(empty_database_url: str)
                 await connection.execute(select(func.count(found.c.name), func.count(found.c.name.distinct())))
             ).one()
         assert names == distinct > 0
+    finally:
+        await engine.dispose()
+
+
+async def test_a_release_that_is_taken_back_applies_to_the_schema_of_the_next(database_url: str) -> None:
+    engine = create_engine(database_url)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE tracked_entities ADD COLUMN of_the_next_release TEXT"))
+            await connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+
+        await prepare_database(Settings(_env_file=None, database_url=database_url))  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
+
+        assert await revision_of(engine) == "0099"
+        async with engine.connect() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM tracked_entities"))).scalar_one() > 0
     finally:
         await engine.dispose()
