@@ -51,10 +51,11 @@ COMPOSE_VARIABLES = (
     ),
     Variable("VIBECHECK_IMAGE", "vibecheck-pipeline", "image name", "Image of all application services."),
     Variable("WORKERS", "1", "whole number", "Containers of the service `worker`, like `--scale worker=…`."),
-    Variable("BIND_ADDRESS", "127.0.0.1", "IP address", "Where the two ports are opened."),
+    Variable("BIND_ADDRESS", "127.0.0.1", "IP address", "Where the ports are opened."),
     Variable("PREFECT_PORT", "4200", "port", "Prefect's API and UI."),
     Variable("SERVER_PUBLIC_URL", "http://127.0.0.1:4200", "address", "Prefect's UI as people reach it, for links."),
     Variable("HEALTH_PORT", "8080", "port", "Health endpoint and status page."),
+    Variable("POSTGRES_PORT", "5432", "port", "PostgreSQL; only with `deployments/containers/published-database.yml`."),
 )
 
 _DOCUMENT_HEAD = """\

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS
 from flows.settings import PROJECT_ROOT
 
 COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yml"
+OVERRIDES = sorted((PROJECT_ROOT / "deployments" / "containers").glob("*.yml"))
+PUBLISHED = PROJECT_ROOT / "deployments" / "containers" / "published-database.yml"
 TEXT = COMPOSE_FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 BACKING = {"postgres", "redis"}
@@ -33,8 +36,9 @@ def environment(service: str) -> dict[str, str | None]:
     return SERVICES[service].get("environment", {})
 
 
-def test_it_is_a_valid_compose_file() -> None:
-    arguments = ["--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)]
+@pytest.mark.parametrize("path", [COMPOSE_FILE, *OVERRIDES], ids=lambda path: path.name)
+def test_it_is_a_valid_compose_file(path: Path) -> None:
+    arguments = ["--builtin-schema", "vendor.compose-spec", str(path)]
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", *arguments], capture_output=True, text=True, check=False
     )
@@ -74,8 +78,9 @@ def test_every_password_is_required_and_the_sentence_names_it() -> None:
 
 def test_every_variable_that_it_reads_is_documented_with_its_default() -> None:
     documented = {variable.name: variable.default for variable in settings_document.COMPOSE_VARIABLES}
-    assert set(re.findall(r"\$\{(\w+)", TEXT)) == documented.keys()
-    assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT)) == {
+    read = TEXT + PUBLISHED.read_text()
+    assert set(re.findall(r"\$\{(\w+)", read)) == documented.keys()
+    assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", read)) == {
         name: default for name, default in documented.items() if default
     }
 
@@ -164,6 +169,14 @@ def test_workers_can_be_scaled_and_a_rollout_waits_for_their_runs() -> None:
 def test_a_worker_is_drained_before_the_server_that_its_runs_need_is_replaced(service: str) -> None:
     for half in ("server", "services"):
         assert SERVICES[service]["depends_on"][half] == {"condition": "service_healthy", "restart": True}
+
+
+def test_the_database_is_reached_from_outside_only_where_that_was_asked_for_and_on_loopback_by_default() -> None:
+    assert "ports" not in SERVICES["postgres"]
+    published = yaml.safe_load(PUBLISHED.read_text())
+    assert published == {
+        "services": {"postgres": {"ports": ["${BIND_ADDRESS:-127.0.0.1}:${POSTGRES_PORT:-5432}:5432"]}}
+    }
 
 
 def test_every_work_pool_has_a_worker() -> None:
