@@ -52,6 +52,8 @@ def test_only_main_is_deployed_and_only_after_its_tests() -> None:
     assert deploy["on"] == {"push": {"branches": ["main"]}, "workflow_dispatch": None}
     assert deploy["jobs"]["test"] == {"uses": "./.github/workflows/ci.yml"}
     assert deploy["jobs"]["deploy"]["needs"] == "test"
+    # A person may start it from any branch.
+    assert deploy["jobs"]["deploy"]["if"] == "github.ref == 'refs/heads/main'"
     assert deploy["concurrency"]["cancel-in-progress"] is False
 
 
@@ -67,6 +69,29 @@ def test_the_deployment_uses_the_locked_versions_and_applies_after_it_has_deploy
     makefile = (PROJECT_ROOT / "Makefile").read_text()
     assert re.search(r"^\.venv/installed: requirements\.lock$", makefile, re.MULTILINE)
     assert "--require-hashes -r $<" in makefile
+
+
+def test_the_automations_that_it_applies_are_those_of_the_installation() -> None:
+    job = load("deploy.yml")["jobs"]["deploy"]
+    # What `apply` writes into them. Without these it would take the alarms away, or rewrite them.
+    assert {"VIBECHECK_NOTIFICATION", "VIBECHECK_REMINDER_SECONDS", "PREFECT_UI_URL"} <= job["env"].keys()
+    # Prefect finds the UI's address from the API's only where the variable is not there at all.
+    (apply,) = (step["run"] for step in job["steps"] if "vibecheck apply" in step.get("run", ""))
+    done = subprocess.run(
+        ["bash", "-euc", apply.replace("uv run --no-sync vibecheck apply", 'echo "${PREFECT_UI_URL-unset}"')],
+        env={"PREFECT_UI_URL": "", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "unset\n"
+
+
+def test_the_whole_drill_has_time_to_end() -> None:
+    containers = load("ci.yml")["jobs"]["containers"]
+    (drill,) = (step for step in containers["steps"] if step.get("run") == "make drill")
+    assert drill["if"] == "github.event_name == 'schedule'"
+    # It takes more than an hour on two cores, and each of its items may wait.
+    assert containers["timeout-minutes"] >= 180
+    (up,) = (step for step in containers["steps"] if step.get("run") == "make drill ITEMS=up")
+    assert up["timeout-minutes"] <= 60
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
