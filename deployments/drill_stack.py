@@ -18,6 +18,11 @@ PROJECT = "vibecheck-drill"
 INTERVALS = {"interval: 300": "interval: 120", "interval: 900": "interval: 120", "interval: 3600": "interval: 180"}
 # A lost run is ended after 10 minutes at most, and the status flow needs a tick or two to write it down.
 SETTLE_SECONDS = 900
+# What docker-compose.yml reads or compose itself obeys. The operator's own values are for another installation.
+NOT_OURS = (
+    *("ASKNEWS_", "BIND_ADDRESS", "COMPOSE_", "HEALTH_PORT", "POSTGRES_", "PREFECT_", "REDIS_", "SERVER_"),
+    *("VIBECHECK_", "WORKERS"),
+)
 
 
 class DrillFailed(Exception):
@@ -38,7 +43,7 @@ class Stack:
         folder.chmod(0o755)
         names = "POSTGRES_PASSWORD", "POSTGRES_PREFECT_PASSWORD", "POSTGRES_VIBECHECK_PASSWORD", "REDIS_PASSWORD"
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith(NOT_OURS)},
             **{name: secrets.token_hex(24) for name in (*names, "SERVER_PASSWORD")},
             "SERVER_ENCRYPTION_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "PREFECT_PORT": str(self.server_port),
@@ -106,17 +111,18 @@ class Stack:
         return ", ".join(self.sql("prefect", query))
 
     def start_run(self) -> str:
-        """A news poll that is going; gives its id. One that the schedule has started counts as well."""
-        query = "SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE f.name = 'poll_news' AND {}"
+        """A news poll that has just begun; gives its id. It may be one that the schedule has started."""
+        query = "SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE f.name = 'poll_news'"
         started: list[str] = []
 
         def going() -> bool:
-            started[:] = self.sql("prefect", query.format("r.state_type = 'RUNNING'"))
+            started[:] = self.sql("prefect", f"{query} AND r.state_type = 'RUNNING'")
             return bool(started)
 
-        if not going():
-            self.run("poll_news")
-            wait(going, 180, "a news poll to be running")
+        # One that was going before may be at its end.
+        wait(lambda: not going(), 300, "the news poll before to end")
+        self.run("poll_news")
+        wait(going, 180, "a news poll to be running")
         return started[0]
 
     def slow(self, seconds: float) -> None:
