@@ -43,6 +43,9 @@ async def test_the_same_file_deploys_onto_docker_and_kubernetes_pools(prefect: P
         news = deployments["flows.poll_news.poll_news"]
         assert news["job_variables"]["image"] == "registry.example.com/vibecheck-pipeline:0.1.0"
         assert news["job_variables"]["env"]["VIBECHECK_DATABASE_BLOCK"] == "vibecheck"
+        # No run there inherits a worker's settings, and the status flow is what tells somebody.
+        status = deployments["flows.pipeline_status.pipeline_status"]
+        assert status["job_variables"]["env"]["VIBECHECK_NOTIFICATION"] == "slack-webhook/alarms"
         assert news["pull_steps"] == [{"prefect.deployments.steps.set_working_directory": {"directory": "."}}]
         assert [schedule["schedule"]["interval"] for schedule in news["schedules"]] == [900.0]
         assert news["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
