@@ -34,6 +34,8 @@ LONGEST_CONNECT_SECONDS = 10.0
 # A whole request may take so many read timeouts: each read may be in time while the response drips in for ever.
 READ_TIMEOUTS_PER_REQUEST = 4
 MAX_UPDATES = 5
+# So many records without a valid one are not bad records: the API has changed. Fewer may be, in a quiet hour.
+TELLING_REJECTS = 5
 
 logger = structlog.stdlib.get_logger()
 
@@ -178,7 +180,13 @@ class AskNewsClient:
         found = cast(list[object], items)
         records, rejects = parse(found)
         fetched = len(found)
+        # Before anything is raised: whoever steps over this page has to know how many rows it holds.
         is_last = self._caps[path].is_last(page_size, fetched)
+        if not records and fetched >= TELLING_REJECTS:
+            reason = self._authentication.redact(rejects[0].reason)
+            raise UnexpectedResponse(
+                f"{path}: none of the {fetched} records is valid: {reason}. Has the API changed?", status=200
+            )
         next_offset = offset_after(number_if_digits(offset), fetched, body.get("offset"), is_last=is_last)
         is_last = is_last or next_offset is None
         page = Page(

@@ -12,7 +12,8 @@
         ├── CredentialsRefused    401, also after a renewed token
         ├── AccessDenied          403: the plan or the subscription does not include this
         ├── InvalidRequest        400, 402, 404, 422 and other 4xx, or an address that cannot be used
-        ├── UnexpectedResponse    valid JSON of another shape than the contract's, or a redirect
+        ├── UnexpectedResponse    valid JSON of another shape than the contract's, a page without one valid record
+        │                         (unless they are few), or a redirect
         └── ResponseTooLarge      the body, packed or unpacked, is over the configured limit
 
 Messages say what to do. They never hold a key, a secret or a token, and no error keeps the httpx exception that caused
@@ -92,7 +93,7 @@ class InvalidRequest(PermanentError):
 
 
 class UnexpectedResponse(PermanentError):
-    """The response has another shape than the contract's: the API has changed, or the address is not AskNews."""
+    """The response, or every record in it, is not what the contract says: the API has changed, or it is not AskNews."""
 
 
 class ResponseTooLarge(PermanentError):

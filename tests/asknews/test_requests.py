@@ -180,6 +180,32 @@ async def test_stories_of_another_shape_are_an_error(body: object) -> None:
         await list_stories(Recorder(body))
 
 
+async def test_five_records_without_a_valid_one_are_an_error_that_says_how_many_and_why() -> None:
+    with pytest.raises(
+        UnexpectedResponse, match=r"none of the 5 records is valid: sentiment is not a whole number\."
+    ) as caught:
+        await search(Recorder(news(*[article(sentiment="secret")] * 5)))
+    assert caught.value.status == 200
+    assert "secret" not in str(caught.value)
+    with pytest.raises(UnexpectedResponse, match="none of the 5 records is valid: updated_ts Field required"):
+        await list_stories(Recorder({"stories": [story(updated_ts=...)] * 5, "offset": None}))
+
+
+@pytest.mark.parametrize(
+    "articles", [[None] * 4, [*[None] * 5, article()], [article(), *[None] * 9]], ids=["few", "last good", "first good"]
+)
+async def test_few_bad_records_and_those_beside_a_good_one_are_set_aside(articles: list[Any]) -> None:
+    page = await search(Recorder(news(*articles)))
+    assert (page.fetched, len(page.rejects)) == (len(articles), articles.count(None))
+
+
+async def test_a_page_of_bad_records_tells_the_plans_cap_all_the_same() -> None:
+    async with client_of(Recorder(news(*[None] * 10))) as client:
+        with pytest.raises(UnexpectedResponse):
+            await client.search_news(names=["Claude"], start=START, end=END, page_size=50)
+        assert client.news_page_size(50) == 10
+
+
 async def test_limits_are_given_as_they_come() -> None:
     async with client_of(Recorder({"plan": "analyst", "rate": 5})) as client:
         assert await client.read_limits() == {"plan": "analyst", "rate": 5}

@@ -1,0 +1,69 @@
+"""Pages of which no record is what the contract says, from the client's answer to the cursor."""
+
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flows.asknews import Article, AskNewsClient, Page, UnexpectedResponse
+from flows.database.upserts import UpsertCounts
+from flows.polling.pages import poll_scopes
+from flows.polling.run import PollingRun
+from flows.polling.windows import Window
+from tests.asknews.fakes import article, client_of, news
+from tests.polling.runs import REACH, cursor_of, polling_run, row_of
+
+PAGE_SIZE = 10
+RENAMED = article(sentiment=..., mood=1)
+
+
+class ClientFeed:
+    """Pages as a real client reads them; what is stored of the good records does not matter here."""
+
+    page_size = PAGE_SIZE
+
+    def __init__(self, run: PollingRun, client: AskNewsClient) -> None:
+        self.run = run
+        self.client = client
+
+    async def fetch(self, window: Window, offset: int | str) -> Page[Article]:
+        return await self.client.search_news(
+            names=["Claude"], start=window.start, end=window.end, offset=offset, page_size=PAGE_SIZE
+        )
+
+    async def store(self, connection: AsyncConnection, page: Page[Any]) -> None:
+        await self.run.count_page(connection, page, UpsertCounts(len(page.records), 0, 0), [])
+
+
+def serving(*articles: Any) -> AskNewsClient:
+    """A client of an AskNews that has these articles, whatever the window."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        offset = int(request.url.params["offset"])
+        return httpx.Response(200, json=news(*articles[offset : offset + PAGE_SIZE], offset=None))
+
+    return client_of(answer)
+
+
+async def test_a_field_that_asknews_renamed_fails_the_run_and_leaves_the_watermark(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    async with serving(*[RENAMED] * 25) as client:
+        with pytest.raises(UnexpectedResponse, match="none of the 10 records is valid: sentiment Field required"):
+            await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+    assert await row_of(run) is None, "the run is left to fail"
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert (cursor.watermark, cursor.window_start) == (None, None)
+
+
+async def test_a_poison_record_in_a_quiet_hour_does_not_stop_the_poll(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    async with serving(*[RENAMED] * 4) as client:
+        await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+    row = await row_of(run)
+    assert row is not None
+    assert (row.status, row.details["rejected"]) == ("partial_failure", 4)
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert cursor.watermark == run.now
