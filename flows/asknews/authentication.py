@@ -39,6 +39,11 @@ class Authentication(httpx.Auth):
     # What the user has to check when the credentials are refused.
     variables: str
 
+    @staticmethod
+    def is_ready(request: httpx.Request) -> bool:
+        """Whether `request` has its header: without it, it waits for a token and has not been sent."""
+        return "Authorization" in request.headers
+
     @abstractmethod
     def redact(self, text: str) -> str:
         """`text` with every secret that this object knows replaced."""
@@ -103,6 +108,8 @@ class ClientCredentials(Authentication):
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         used: _Token | None = None
         for _attempt in range(2):
+            # After a 401, it waits for a token once more.
+            request.headers.pop("Authorization", None)
             async with self._renewal:
                 # A token other than the refused one means that somebody renewed it while this request waited.
                 if self._token is None or self._token is used or self._clock() >= self._token.renew_at:

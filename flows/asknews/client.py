@@ -211,14 +211,19 @@ class AskNewsClient:
     async def _get(self, path: str, parameters: Parameters) -> Mapping[str, object]:
         """The JSON object at `path`."""
         await self._pacing.wait()
+        request = self._http.build_request("GET", path, params=parameters)
         outcome: httpx.Response | AskNewsError
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                outcome = await self._http.get(path, params=parameters)
+                outcome = await self._http.send(request)
+        except AskNewsError as error:
+            outcome = error
         except (httpx.RequestError, OSError) as error:
             outcome = error_of_transport(error, self._authentication.redact)
         # Raised out here, so that it does not keep the httpx error, and with it the request's headers, as its context.
         if isinstance(outcome, AskNewsError):
+            if not self._authentication.is_ready(request):
+                outcome.was_sent = False
             raise outcome
         body: object = json_of(outcome, self._authentication.redact, credentials=self._authentication.variables)
         if not isinstance(body, dict):

@@ -25,13 +25,15 @@ class AskNewsError(Exception):
     """A request to AskNews failed, or could not be made.
 
     `status` is the HTTP status, None where no response came; `code` is AskNews' own code (status times 1000 plus n),
-    None where the body had none.
+    None where the body had none. `was_sent` is False where the request itself certainly never reached the API: there
+    was no connection, or no token for it. It is True where that is unknown, as after a timeout.
     """
 
     def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.was_sent = True
 
 
 class RetryableError(AskNewsError):

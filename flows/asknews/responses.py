@@ -35,6 +35,15 @@ INACTIVE_SUBSCRIPTION_CODE = 403011
 
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
+# Raised before a request is written. (A broken TLS handshake is a ConnectError too.)
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
 Redact = Callable[[str], str]
 
 
@@ -116,6 +125,12 @@ def json_of(response: httpx.Response, redact: Redact, *, credentials: str) -> An
 
 def error_of_transport(error: httpx.RequestError | OSError, redact: Redact) -> AskNewsError:
     """The tree's error for what httpx raised. It does not refer to `error`, which holds the request and its headers."""
+    translated = _translated(error, redact)
+    translated.was_sent = not isinstance(error, _NEVER_SENT)
+    return translated
+
+
+def _translated(error: httpx.RequestError | OSError, redact: Redact) -> AskNewsError:
     kind = type(error).__name__
     match error:
         case httpx.TimeoutException() | TimeoutError():

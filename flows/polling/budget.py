@@ -48,8 +48,8 @@ class CreditBudget:
     async def spend(self, credits: int) -> AsyncGenerator[Receipt]:
         """Reserve `credits` around one call to AskNews, and settle them with what the receipt says.
 
-        A call that AskNews answered with an error was not charged, and its credits are given back. A call whose fate is
-        unknown (a timeout, a reset) keeps them: the budget may end early, and never late.
+        A call that never reached AskNews, or that it answered with an error, was not charged, and its credits are given
+        back. A call whose fate is unknown (a timeout, a reset) keeps them: the budget may end early, and never late.
 
         Raises BudgetExhausted before the call when the credits would exceed the limit.
         """
@@ -66,7 +66,7 @@ class CreditBudget:
         try:
             yield receipt
         except AskNewsError as error:
-            if error.status is not None and error.status >= 400:
+            if not error.was_sent or (error.status is not None and error.status >= 400):
                 receipt.actual = 0
             raise
         finally:

@@ -23,6 +23,7 @@ from flows.asknews import (
     InvalidRequest,
     MissingCredentials,
     RateLimited,
+    RequestTimedOut,
     ServiceFailed,
     UnexpectedResponse,
     client_from_settings,
@@ -184,6 +185,7 @@ async def test_a_second_401_is_final() -> None:
         (httpx.Response(200, json={"access_token": None}), UnexpectedResponse),
         (httpx.Response(200, json={"access_token": "two\nlines"}), UnexpectedResponse),
         (httpx.ReadError("reset"), ConnectionFailed),
+        (httpx.ReadTimeout("slow"), RequestTimedOut),
     ],
 )
 async def test_what_goes_wrong_at_the_token_endpoint_becomes_an_error_of_the_tree(
@@ -197,8 +199,33 @@ async def test_what_goes_wrong_at_the_token_endpoint_becomes_an_error_of_the_tre
 
     error = await failure_of(client(answer), is_echoed=True)
     assert type(error) is kind
+    assert not error.was_sent, "what was to be asked was not, and costs nothing"
     assert not isinstance(error, AccessDenied), "that would read as a plan without stories"
     assert_tells_no_secret(error, SECRET, BASIC, is_echoed=True)
+
+
+async def test_a_renewal_that_fails_after_a_401_is_not_the_apis_failure() -> None:
+    service = Service(revoked=["SENTINEL-token-1"])
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if service.used:
+            raise httpx.ReadTimeout("slow")
+        return await service(request)
+
+    error = await failure_of(client(answer))
+    assert (type(error), error.was_sent) == (RequestTimedOut, False)
+
+
+async def test_what_breaks_after_the_token_was_fetched_may_have_reached_the_api() -> None:
+    service = Service()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if service.token_requests:
+            raise httpx.ReadError("reset")
+        return await service(request)
+
+    error = await failure_of(client(answer))
+    assert (type(error), error.was_sent) == (ConnectionFailed, True)
 
 
 async def test_after_a_failed_renewal_the_next_call_tries_again() -> None:

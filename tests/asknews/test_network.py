@@ -92,6 +92,7 @@ async def test_a_packed_answer_of_many_steps_arrives_whole() -> None:
 async def test_a_connection_that_breaks_is_a_connection_that_failed(respond: Respond) -> None:
     error = await failure(respond)
     assert isinstance(error, ConnectionFailed)
+    assert error.was_sent
 
 
 async def test_a_refused_connection_is_a_connection_that_failed() -> None:
@@ -100,6 +101,7 @@ async def test_a_refused_connection_is_a_connection_that_failed() -> None:
         error = await failure_of(client_of(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}"))
     assert isinstance(error, ConnectionFailed)
     assert "no connection to AskNews" in str(error)
+    assert not error.was_sent
 
 
 async def test_a_server_that_says_nothing_is_timed_out() -> None:
@@ -210,7 +212,7 @@ async def test_the_token_endpoint_is_bounded_like_the_api(respond: Respond, kind
             max_response_bytes=LIMIT,
         )
         error = await failure_of(client)
-    assert type(error) is kind
+    assert (type(error), error.was_sent) == (kind, False)
 
 
 async def test_a_refusal_before_a_renewed_token_is_bounded_too() -> None:

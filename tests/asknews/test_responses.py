@@ -82,7 +82,7 @@ async def test_an_answer_becomes_the_trees_error(
     status: int, body: object, kind: type[AskNewsError], code: int | None
 ) -> None:
     error = await failure(status, body)
-    assert (type(error), error.status, error.code) == (kind, status, code)
+    assert (type(error), error.status, error.code, error.was_sent) == (kind, status, code, True)
     assert str(error)
 
 
@@ -185,34 +185,34 @@ def test_a_date_is_relative_to_the_servers_clock_and_not_to_a_wrong_one_here() -
 
 
 @pytest.mark.parametrize(
-    ("raised", "kind"),
+    ("raised", "kind", "was_sent"),
     [
-        (httpx.ConnectTimeout("slow"), RequestTimedOut),
-        (httpx.ReadTimeout("slow"), RequestTimedOut),
-        (httpx.WriteTimeout("slow"), RequestTimedOut),
-        (httpx.PoolTimeout("slow"), RequestTimedOut),
-        (httpx.ConnectError("Name or service not known"), ConnectionFailed),
-        (httpx.ReadError("reset"), ConnectionFailed),
-        (httpx.WriteError("reset"), ConnectionFailed),
-        (httpx.CloseError("reset"), ConnectionFailed),
-        (httpx.RemoteProtocolError("Server disconnected"), ConnectionFailed),
-        (httpx.LocalProtocolError(f"Illegal header value b'Bearer {SENTINEL_KEY}'"), ConnectionFailed),
-        (httpx.ProxyError("407"), ConnectionFailed),
-        (httpx.UnsupportedProtocol("ftp"), InvalidRequest),
-        (httpx.DecodingError("bad"), GatewayAnswered),
-        (httpx.TooManyRedirects("bad"), ConnectionFailed),
-        (ConnectionResetError("reset"), ConnectionFailed),
-        (TimeoutError(), RequestTimedOut),
+        (httpx.ConnectTimeout("slow"), RequestTimedOut, False),
+        (httpx.ReadTimeout("slow"), RequestTimedOut, True),
+        (httpx.WriteTimeout("slow"), RequestTimedOut, True),
+        (httpx.PoolTimeout("slow"), RequestTimedOut, False),
+        (httpx.ConnectError("Name or service not known"), ConnectionFailed, False),
+        (httpx.ReadError("reset"), ConnectionFailed, True),
+        (httpx.WriteError("reset"), ConnectionFailed, True),
+        (httpx.CloseError("reset"), ConnectionFailed, True),
+        (httpx.RemoteProtocolError("Server disconnected"), ConnectionFailed, True),
+        (httpx.LocalProtocolError(f"Illegal header value b'Bearer {SENTINEL_KEY}'"), ConnectionFailed, True),
+        (httpx.ProxyError("407"), ConnectionFailed, False),
+        (httpx.UnsupportedProtocol("ftp"), InvalidRequest, False),
+        (httpx.DecodingError("bad"), GatewayAnswered, True),
+        (httpx.TooManyRedirects("bad"), ConnectionFailed, True),
+        (ConnectionResetError("reset"), ConnectionFailed, True),
+        (TimeoutError(), RequestTimedOut, True),
     ],
 )
 async def test_every_error_of_the_transport_becomes_one_of_the_tree(
-    raised: Exception, kind: type[AskNewsError]
+    raised: Exception, kind: type[AskNewsError], *, was_sent: bool
 ) -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         raise raised
 
     error = await failure_of(client_of(answer))
-    assert (type(error), error.status) == (kind, None)
+    assert (type(error), error.status, error.was_sent) == (kind, None, was_sent)
 
 
 def test_no_transport_error_of_httpx_is_left_out_above() -> None:

@@ -4,15 +4,19 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.asknews import RequestTimedOut, ServiceFailed
+from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed
 from flows.billing import period_start
 from flows.database.credits import read_credits
 from flows.database.engine import create_engine, reading
 from flows.polling.budget import BudgetExhausted, CreditBudget
 from flows.polling.statistics import Statistics
+from tests.asknews.fakes import client_of
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def budget(engine: AsyncEngine, limit: int) -> CreditBudget:
@@ -39,6 +43,19 @@ async def test_a_call_that_was_answered_with_an_error_costs_nothing(database: As
         async with credit_budget.spend(10):
             raise ServiceFailed("500", status=500)
     assert await used(credit_budget) == 0
+
+
+async def test_a_call_that_never_reached_asknews_costs_nothing(database: AsyncEngine) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("Name or service not known")
+
+    credit_budget = budget(database, 100)
+    async with client_of(answer) as client:
+        with pytest.raises(ConnectionFailed):
+            async with credit_budget.spend(10):
+                await client.search_news(names=["Claude"], start=NOW, end=NOW, page_size=10)
+    assert await used(credit_budget) == 0
+    assert (credit_budget.statistics.requests, credit_budget.statistics.credits) == (1, 0)
 
 
 async def test_a_call_of_unknown_fate_keeps_its_credits(database: AsyncEngine) -> None:
