@@ -125,7 +125,8 @@ async def poll_stories(
 ) -> State[Any]:
     """Fetch the stories about the tracked AI models and tools, with their hourly sentiment in the press and on Reddit.
 
-    Ends as poll_news does; and `Completed`, saying so, when the AskNews plan does not include stories.
+    Ends as poll_news does; and `Completed`, saying so, when the AskNews plan does not include stories. (A plan without
+    any access looks the same here; then poll_news fails, and says it. An inactive subscription fails both.)
     """
     if skipped := await misfire(misfire_grace_seconds):
         return skipped

@@ -18,6 +18,7 @@ from flows.asknews.errors import (
     ResponseTooLarge,
     RetryableError,
     ServiceFailed,
+    SubscriptionInactive,
     UnexpectedResponse,
 )
 from flows.asknews.pages import Page
@@ -57,6 +58,7 @@ __all__ = [
     "ServiceFailed",
     "Story",
     "StoryUpdate",
+    "SubscriptionInactive",
     "UnexpectedResponse",
     "client_from_settings",
     "parse_articles",

@@ -10,7 +10,8 @@
     └── PermanentError            the same request will fail again until somebody changes something
         ├── MissingCredentials    no usable credentials are configured
         ├── CredentialsRefused    401, also after a renewed token
-        ├── AccessDenied          403: the plan or the subscription does not include this
+        ├── AccessDenied          403: the plan does not include this (403000, or without a code)
+        ├── SubscriptionInactive  403011: no plan is paid for, whatever is asked
         ├── InvalidRequest        400, 402, 404, 422 and other 4xx, or an address that cannot be used
         ├── UnexpectedResponse    valid JSON of another shape than the contract's, a page without one valid record
         │                         (unless they are few), or a redirect
@@ -87,7 +88,11 @@ class CredentialsRefused(PermanentError):
 
 
 class AccessDenied(PermanentError):
-    """403: the plan has no access to this, or the subscription is inactive (code 403011)."""
+    """403: the plan has no access to this. On a feature that a plan may lack, it means that the feature is off."""
+
+
+class SubscriptionInactive(PermanentError):
+    """403 with the code 403011: the subscription is inactive, so that nothing works until it is renewed."""
 
 
 class InvalidRequest(PermanentError):

@@ -21,6 +21,7 @@ from flows.asknews.errors import (
     RequestTimedOut,
     ResponseTooLarge,
     ServiceFailed,
+    SubscriptionInactive,
     UnexpectedResponse,
 )
 
@@ -205,13 +206,17 @@ def _error(response: httpx.Response, body: Any, *, is_json: bool, redact: Redact
             return CredentialsRefused(
                 f"AskNews refused the credentials: check {credentials}{told}", status=status, code=code
             )
-        case 403:
-            reason = (
-                "the subscription is inactive: renew it"
-                if code == INACTIVE_SUBSCRIPTION_CODE
-                else "the plan does not include this: choose a plan that does, or switch the job off"
+        case 403 if code == INACTIVE_SUBSCRIPTION_CODE:
+            return SubscriptionInactive(
+                f"AskNews denied access; the subscription is inactive: renew it{told}", status=status, code=code
             )
-            return AccessDenied(f"AskNews denied access; {reason}{told}", status=status, code=code)
+        case 403:
+            return AccessDenied(
+                "AskNews denied access; the plan does not include this: choose a plan that does, or switch the job off"
+                f"{told}",
+                status=status,
+                code=code,
+            )
         case 402:
             return InvalidRequest(
                 f"AskNews asks for payment: credits or subscription have run out{told}", status=status, code=code

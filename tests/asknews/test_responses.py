@@ -21,6 +21,7 @@ from flows.asknews import (
     ResponseTooLarge,
     RetryableError,
     ServiceFailed,
+    SubscriptionInactive,
     UnexpectedResponse,
     errors,
 )
@@ -54,7 +55,7 @@ def told(code: int, detail: str = "explained") -> dict[str, Any]:
         (401, HTML, CredentialsRefused, None),
         (402, "", InvalidRequest, None),
         (403, told(403000), AccessDenied, 403000),
-        (403, told(403011), AccessDenied, 403011),
+        (403, told(403011), SubscriptionInactive, 403011),
         (403, "", AccessDenied, None),
         (403, HTML, GatewayAnswered, None),
         (404, told(404000), InvalidRequest, 404000),
@@ -130,6 +131,10 @@ async def test_a_redirect_is_not_followed_lest_the_key_travel() -> None:
 
     assert isinstance(await failure_of(client_of(answer)), UnexpectedResponse)
     assert [url.host for url in requests] == ["asknews.example"]
+
+
+async def test_an_inactive_subscription_does_not_read_as_a_plan_that_lacks_a_feature() -> None:
+    assert not isinstance(await failure(403, told(403011)), AccessDenied)
 
 
 async def test_a_long_explanation_is_cut() -> None:

@@ -96,6 +96,15 @@ def test_a_plan_without_stories_is_a_feature_that_is_off_and_no_failure(pipeline
     assert pipeline.wait_for_state(execution_id, "COMPLETED")["state_name"] == "FeatureOff"
 
 
+def test_an_inactive_subscription_is_a_failure_of_the_stories_poll_and_no_feature_that_is_off(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.sandbox.add_faults(Fault(kind="forbidden", path="/v1/stories", code=403011, times="forever"))
+    row = pipeline.wait_for_row(pipeline.run("poll_stories/scheduled"))
+    assert (row["status"], row["attempt"]) == ("failure", 1)
+    assert "the subscription is inactive" in row["error_message"]
+
+
 def test_a_killed_run_leaves_whole_pages_and_the_next_run_completes_them(pipeline: Pipeline) -> None:
     pipeline.execute("DELETE FROM articles")
     pipeline.sandbox.add_faults(Fault(kind="stalled", path=NEWS, offset=20, seconds=120, times=1))
