@@ -67,10 +67,13 @@ FETCH_OPTIONS = FetchOptions(
 
 
 async def withdraw_retries(flow_run: FlowRun) -> None:
-    """Let the run fail at once when it raises. For errors that no retry helps, such as a refused key.
+    """Let the run fail at once when it raises. For errors that no retry helps, such as a refused key. Raises nothing.
 
     Prefect has no condition for a flow's retries, as it has for a task's; its server reads the run's own policy.
     """
     policy = flow_run.empirical_policy.model_copy(update={"retries": 0})
-    async with get_client() as client:
-        await client.update_flow_run(flow_run.id, empirical_policy=policy)
+    try:
+        async with get_client() as client:
+            await client.update_flow_run(flow_run.id, empirical_policy=policy)
+    except Exception as error:  # noqa: BLE001  # the run's own error must be the one that is raised; this costs a retry
+        logger.warning("retries_not_withdrawn", error_type=type(error).__name__, error=str(error))
