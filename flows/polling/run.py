@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.asknews import AccessDenied, AskNewsClient, MissingCredentials, Page, PermanentError, client_from_settings
-from flows.database.engine import engine_from_settings
+from flows.database.clock import database_now
+from flows.database.engine import engine_from_settings, reading
 from flows.database.log import latest_success
 from flows.database.rejected import store_rejected
 from flows.database.upserts import UpsertCounts
@@ -38,7 +39,11 @@ logger = structlog.stdlib.get_logger()
 
 @dataclass
 class PollingRun:
-    """A polling job's current run. `now` is frozen at its start: the end of everything that it asks for."""
+    """A polling job's current run.
+
+    `now` is the end of everything that it asks for: the database's time at its start, as a watermark from a worker
+    whose own clock is ahead would leave hours out for ever.
+    """
 
     flow_run: FlowRun
     job_name: str
@@ -190,11 +195,13 @@ async def polling_run(job_name: str) -> AsyncGenerator[PollingRun]:
             budget = CreditBudget(
                 engine, settings.monthly_credits, settings.billing_day, settings.budget_soft_ratio, statistics
             )
+            async with reading(engine) as connection:
+                now = await database_now(connection)
             is_tight = await budget.is_tight()
             if is_tight:
                 logger.warning("budget_tight", limit=settings.monthly_credits)
             async with client:
-                yield PollingRun(flow_run, job_name, engine, client, budget, datetime.now(UTC), is_tight, statistics)
+                yield PollingRun(flow_run, job_name, engine, client, budget, now, is_tight, statistics)
         finally:
             await engine.dispose()
     except PermanentError:

@@ -52,15 +52,17 @@ def next_window(position: Position, reach: Reach, *, until: datetime) -> Window 
     2. A scope that was never polled begins `lookback` before `until`.
     3. Otherwise the window begins `overlap` before the watermark, for articles that were indexed late.
     4. A window is at most one slice longer than its overlap.
+    5. A watermark ahead of `until`, as a wrong clock leaves it, counts as `until`: nothing better is known.
     """
     if position.window is not None:
         return position.window
     if position.watermark is None:
         start = until - reach.lookback
         return Window(start, min(until, start + reach.slice))
-    if position.watermark >= until:
+    if position.watermark == until:
         return None
-    return Window(position.watermark - reach.overlap, min(until, position.watermark + reach.slice))
+    watermark = min(position.watermark, until)
+    return Window(watermark - reach.overlap, min(until, watermark + reach.slice))
 
 
 def progress(position: Position, *, begun_at: datetime, until: datetime) -> float:

@@ -2,18 +2,21 @@
 
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 import structlog
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
+from sqlalchemy import text
 
 from flows import logs
 from flows.asknews import MissingCredentials
+from flows.database.engine import create_engine
 from flows.polling.run import polling_run
 from flows.settings import load_settings
+from tests.asknews.fakes import SENTINEL_KEY
 from tests.polling.runs import JOB
 
 
@@ -44,3 +47,25 @@ async def test_what_is_wrong_is_said_also_when_prefect_cannot_be_told_not_to_ret
         async with polling_run(JOB):
             raise AssertionError("nothing may be polled without a key")
     assert "retries_not_withdrawn" in caplog.text
+
+
+async def test_a_run_goes_by_the_databases_clock_and_not_by_its_own(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(postgresql_url)
+    async with engine.begin() as connection:
+        # A clock that is found before the database's own: eight hours behind this machine's.
+        for statement in (
+            "CREATE SCHEMA behind",
+            "CREATE FUNCTION behind.clock_timestamp() RETURNS timestamptz LANGUAGE sql "
+            "AS $$ SELECT pg_catalog.clock_timestamp() - interval '8 hours' $$",
+            f"ALTER DATABASE {engine.url.database} SET search_path = behind, pg_catalog, public",
+        ):
+            await connection.execute(text(statement))
+    await engine.dispose()
+    monkeypatch.setenv("VIBECHECK_DATABASE_URL", postgresql_url)
+    monkeypatch.setenv("ASKNEWS_API_KEY", SENTINEL_KEY)
+    load_settings.cache_clear()
+    async with polling_run(JOB) as run:
+        ahead = datetime.now(UTC) - run.now
+    assert timedelta(hours=7, minutes=55) < ahead < timedelta(hours=8, minutes=5)

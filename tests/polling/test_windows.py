@@ -33,9 +33,13 @@ def test_an_unfinished_window_is_finished_as_it_was() -> None:
     assert next_window(Position(hours_ago(8), unfinished, 50), REACH, until=NOW) == unfinished
 
 
-@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=5)])
-def test_nothing_is_left_once_the_watermark_has_reached_now(ahead: timedelta) -> None:
-    assert next_window(Position(NOW + ahead), REACH, until=NOW) is None
+def test_nothing_is_left_once_the_watermark_has_reached_now() -> None:
+    assert next_window(Position(NOW), REACH, until=NOW) is None
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1), timedelta(hours=8), timedelta(days=400)])
+def test_a_watermark_that_is_ahead_of_now_counts_as_now(ahead: timedelta) -> None:
+    assert next_window(Position(NOW + ahead), REACH, until=NOW) == Window(hours_ago(0.25), NOW)
 
 
 @given(gap_minutes=st.integers(0, 60 * 24 * 30))

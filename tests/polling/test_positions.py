@@ -1,0 +1,50 @@
+"""Positions that a wrong clock left ahead of now."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from flows.database.clock import database_now
+from flows.database.cursors import CursorRow, write_cursor
+from flows.database.engine import reading
+from flows.polling.pages import poll_scopes
+from flows.polling.windows import Window
+from tests.polling.runs import JOB, NOW, REACH, FakeFeed, cursor_of, polling_run
+
+
+async def left(database: AsyncEngine, cursor: CursorRow) -> None:
+    async with database.begin() as connection:
+        await write_cursor(connection, JOB, "", cursor)
+
+
+async def poll(database: AsyncEngine) -> tuple[list[tuple[Window, int | str]], list[str]]:
+    """What a poll asks for, and the warnings of it."""
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=5)
+    with capture_logs() as events:
+        await poll_scopes(run, {"": feed}, REACH)
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert (cursor.watermark, cursor.window_start) == (run.now, None), "from here on, all is as usual"
+    return feed.asked, [event["event"] for event in events if event["log_level"] == "warning"]
+
+
+async def test_a_watermark_ahead_of_now_counts_as_now_aloud(database: AsyncEngine) -> None:
+    async with reading(database) as connection:
+        ahead = await database_now(connection) + timedelta(hours=8)
+    await left(database, CursorRow(watermark=ahead))
+    assert await poll(database) == ([(Window(NOW - REACH.overlap, NOW), 0)], ["position_ahead_of_now"])
+    assert await poll(database) == ([], [])
+
+
+@pytest.mark.parametrize("watermark", [NOW - timedelta(hours=2), None], ids=["later poll", "first poll"])
+async def test_an_unfinished_window_that_ends_ahead_of_now_is_begun_anew(
+    database: AsyncEngine, watermark: datetime | None
+) -> None:
+    async with reading(database) as connection:
+        ahead = await database_now(connection) + timedelta(hours=8)
+    await left(database, CursorRow(watermark, NOW - timedelta(hours=3), ahead, "20"))
+    start = NOW - REACH.lookback if watermark is None else watermark - REACH.overlap
+    assert await poll(database) == ([(Window(start, NOW), 0)], ["position_ahead_of_now"])
