@@ -1,4 +1,4 @@
-"""The AskNews client: news, stories and the account's limits over one HTTP client, without retries of its own."""
+"""The AskNews client: news and stories over one HTTP client, without retries of its own."""
 
 import asyncio
 import math
@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import httpx
 import structlog
@@ -28,7 +28,6 @@ Parser = Callable[[Sequence[object]], tuple[list[RecordT], list[Reject]]]
 
 NEWS_PATH = "/v1/news/search"
 STORIES_PATH = "/v1/stories"
-LIMITS_PATH = "/v1/profiles/me/limits"
 
 LONGEST_CONNECT_SECONDS = 10.0
 # A whole request may take so many read timeouts: each read may be in time while the response drips in for ever.
@@ -160,10 +159,6 @@ class AskNewsClient:
         ]
         body = await self._get(STORIES_PATH, parameters)
         return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset, page_size=page_size)
-
-    async def read_limits(self) -> dict[str, Any]:
-        """The account's limits as AskNews describes them; costs no credits. Raises AskNewsError."""
-        return dict(await self._get(LIMITS_PATH, []))
 
     def _page(
         self,

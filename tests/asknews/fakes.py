@@ -6,12 +6,13 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
-from flows.asknews import ApiKey, AskNewsClient, AskNewsError, Authentication
+from flows.asknews import ApiKey, Article, AskNewsClient, AskNewsError, Authentication, Page
 
 SENTINEL_KEY = "ank_SENTINEL-9f31c7"
 ARTICLE_ID = "0b5a1f6e-2f3b-4a53-9f0c-5f5b1c0f8a11"
@@ -19,6 +20,7 @@ STORY_ID = "7d1c2b90-6a55-4d0e-8a7e-3c9f2ab4d001"
 UPDATE_ID = "aa10f3c4-9d0f-4b68-bb54-f7d3c1b2e5f7"
 HOUR = 3_600
 STORY_TIME = 1_788_800_000
+NEWS_TIME = datetime(2026, 9, 7, 22, 0, tzinfo=UTC)
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -153,11 +155,16 @@ def client_of(
     )
 
 
+async def ask(client: AskNewsClient) -> Page[Article]:
+    """One request, for a test to which it does not matter what is asked."""
+    return await client.search_news(names=["Claude"], start=NEWS_TIME, end=NEWS_TIME, page_size=10)
+
+
 async def failure_of(client: AskNewsClient, *, is_echoed: bool = False) -> AskNewsError:
     """The error that one request ends with; it must be one of the tree's. `is_echoed`: the answer repeats a secret."""
     async with client:
         try:
-            await client.read_limits()
+            await ask(client)
         except AskNewsError as error:
             assert_tells_no_secret(error, is_echoed=is_echoed)
             return error

@@ -29,7 +29,7 @@ from flows.asknews import (
     client_from_settings,
 )
 from flows.settings import Settings
-from tests.asknews.fakes import SENTINEL_KEY, Handler, assert_tells_no_secret, client_of, failure_of
+from tests.asknews.fakes import SENTINEL_KEY, Handler, ask, assert_tells_no_secret, client_of, failure_of, news
 
 SECRET = "SENTINEL-secret-51b2"
 TOKEN_URL = "https://auth.example/oauth2/token"
@@ -60,7 +60,7 @@ class Service:
         self.used.append(token)
         if token in self.revoked:
             return httpx.Response(401, json={"code": 401000, "detail": f"bad token {token}"})
-        return httpx.Response(200, json={})
+        return httpx.Response(200, json=news())
 
 
 def credentials(clock: Callable[[], float] = lambda: 0.0) -> ClientCredentials:
@@ -76,10 +76,10 @@ async def test_an_api_key_is_sent_as_a_bearer_token() -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request.headers["authorization"])
-        return httpx.Response(200, json={})
+        return httpx.Response(200, json=news())
 
     async with client_of(answer, authentication=ApiKey(SecretStr(f" {SENTINEL_KEY}\n"))) as asknews:
-        await asknews.read_limits()
+        await ask(asknews)
     assert seen == [f"Bearer {SENTINEL_KEY}"]
 
 
@@ -104,7 +104,7 @@ async def test_a_refused_api_key_is_not_sent_twice() -> None:
 async def test_a_token_is_asked_for_as_oauth2_says() -> None:
     service = Service()
     async with client(service) as asknews:
-        await asknews.read_limits()
+        await ask(asknews)
     (request,) = service.token_requests
     assert request.method == "POST"
     assert request.headers["authorization"] == f"Basic {BASIC}"
@@ -118,7 +118,7 @@ async def test_a_token_is_asked_for_as_oauth2_says() -> None:
 async def test_five_cold_concurrent_calls_make_one_token_request() -> None:
     service = Service()
     async with client(service) as asknews:
-        await asyncio.gather(*(asknews.read_limits() for _number in range(5)))
+        await asyncio.gather(*(ask(asknews) for _number in range(5)))
     assert len(service.token_requests) == 1
     assert service.used == ["SENTINEL-token-1"] * 5
 
@@ -133,7 +133,7 @@ async def test_a_token_is_renewed_with_a_margin_before_it_expires(
     service = Service(expires_in=expires_in)
     async with client(service, lambda: now) as asknews:
         for now in (0.0, still_good, too_late):  # noqa: B007  # the clock reads it
-            await asknews.read_limits()
+            await ask(asknews)
     assert service.used == ["SENTINEL-token-1", "SENTINEL-token-1", "SENTINEL-token-2"]
 
 
@@ -141,19 +141,19 @@ async def test_a_token_is_renewed_with_a_margin_before_it_expires(
 async def test_a_token_of_unknown_life_is_used_until_it_is_refused(expires_in: object) -> None:
     service = Service(expires_in=expires_in)
     async with client(service, lambda: 1e9) as asknews:
-        await asknews.read_limits()
-        await asknews.read_limits()
+        await ask(asknews)
+        await ask(asknews)
         service.revoked.add("SENTINEL-token-1")
-        await asknews.read_limits()
+        await ask(asknews)
     assert service.used == [*["SENTINEL-token-1"] * 3, "SENTINEL-token-2"]
 
 
 async def test_five_concurrent_calls_with_a_revoked_token_renew_it_once() -> None:
     service = Service()
     async with client(service) as asknews:
-        await asknews.read_limits()
+        await ask(asknews)
         service.revoked.add("SENTINEL-token-1")
-        await asyncio.gather(*(asknews.read_limits() for _number in range(5)))
+        await asyncio.gather(*(ask(asknews) for _number in range(5)))
     assert len(service.token_requests) == 2
 
 
@@ -237,8 +237,8 @@ async def test_after_a_failed_renewal_the_next_call_tries_again() -> None:
 
     async with client(answer) as asknews:
         with pytest.raises(ServiceFailed):
-            await asknews.read_limits()
-        await asknews.read_limits()
+            await ask(asknews)
+        await ask(asknews)
     assert len(service.token_requests) == 1
 
 
@@ -253,9 +253,9 @@ async def test_a_cancelled_call_does_not_keep_the_others_from_a_token() -> None:
         return await service(request)
 
     async with client(answer) as asknews:
-        first = asyncio.create_task(asknews.read_limits())
+        first = asyncio.create_task(ask(asknews))
         await asked.wait()
-        second = asyncio.create_task(asknews.read_limits())
+        second = asyncio.create_task(ask(asknews))
         first.cancel()
         async with asyncio.timeout(5):
             await second
@@ -335,7 +335,7 @@ async def test_no_secret_is_in_a_log_or_in_what_the_objects_say_of_themselves(
         for authentication, handler in handlers:
             async with client_of(handler, authentication=authentication) as asknews:
                 try:
-                    await asknews.read_limits()
+                    await ask(asknews)
                 except AskNewsError as error:
                     assert_tells_no_secret(error, SECRET, BASIC, is_echoed=True)
                 told = repr(asknews) + str(vars(asknews)) + repr(authentication) + str(vars(authentication))

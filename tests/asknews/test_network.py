@@ -11,19 +11,25 @@ import pytest
 from pydantic import SecretStr
 
 from flows.asknews import (
+    Article,
     AskNewsError,
     ClientCredentials,
     ConnectionFailed,
     GatewayAnswered,
+    Page,
     RequestTimedOut,
     ResponseTooLarge,
 )
+from flows.asknews.responses import UNPACKED_STEP
 from tests.asknews.fakes import (
     Respond,
+    article,
     as_json,
+    ask,
     client_of,
     failure_of,
     http_response,
+    news,
     raw_server,
     sends,
 )
@@ -39,9 +45,9 @@ async def failure(respond: Respond, *, read_timeout_seconds: float = 5.0) -> Ask
         )
 
 
-async def result(respond: Respond) -> dict[str, object]:
+async def result(respond: Respond) -> Page[Article]:
     async with raw_server(respond) as address, client_of(base_url=address, max_response_bytes=LIMIT) as client:
-        return await client.read_limits()
+        return await ask(client)
 
 
 def resets_after(*parts: bytes) -> Respond:
@@ -60,18 +66,23 @@ async def hangs(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
 
 
 async def test_a_whole_answer_arrives_plain_and_packed() -> None:
-    body = as_json({"plan": "analyst"})
-    assert await result(sends(http_response(body))) == {"plan": "analyst"}
-    assert await result(sends(http_response(gzip.compress(body), GZIP))) == {"plan": "analyst"}
-    assert await result(sends(http_response(gzip.compress(body), "Content-Encoding: X-GZIP"))) == {"plan": "analyst"}
+    body = as_json(news(article()))
+    for response in (
+        http_response(body),
+        http_response(gzip.compress(body), GZIP),
+        http_response(gzip.compress(body), "Content-Encoding: X-GZIP"),
+    ):
+        assert len((await result(sends(response))).records) == 1
 
 
 async def test_a_packed_answer_of_many_steps_arrives_whole() -> None:
-    text = "".join(chr(97 + number % 26) for number in range(90_000))
-    body = gzip.compress(as_json({"text": text}))
+    articles = [article(page_rank=number) for number in range(90)]
+    body = gzip.compress(as_json(news(*articles)))
+    assert UNPACKED_STEP < len(gzip.decompress(body)) < LIMIT
     pieces = [body[start : start + 7] for start in range(0, len(body), 7)]
     head = http_response(body, GZIP)[: -len(body)]
-    assert await result(sends(head, *pieces)) == {"text": text}
+    page = await result(sends(head, *pieces))
+    assert [record.page_rank for record in page.records] == list(range(90))
 
 
 @pytest.mark.parametrize(
@@ -164,9 +175,9 @@ async def test_packed_bytes_count_although_they_unpack_to_nothing() -> None:
 
 
 async def test_a_body_of_exactly_the_limit_is_read() -> None:
-    body = as_json({}).ljust(LIMIT)
-    assert await result(sends(http_response(body))) == {}
-    assert await result(sends(http_response(gzip.compress(body), GZIP))) == {}
+    body = as_json(news()).ljust(LIMIT)
+    assert (await result(sends(http_response(body)))).fetched == 0
+    assert (await result(sends(http_response(gzip.compress(body), GZIP)))).fetched == 0
     assert isinstance(await failure(sends(http_response(body + b" "))), ResponseTooLarge)
     assert isinstance(await failure(sends(http_response(gzip.compress(body + b" "), GZIP))), ResponseTooLarge)
 
@@ -231,9 +242,9 @@ async def test_a_refusal_before_a_renewed_token_is_bounded_too() -> None:
 
 
 async def test_a_proxy_from_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with raw_server(sends(http_response(b'{"by": "proxy"}'))) as proxy:
+    async with raw_server(sends(http_response(as_json(news(article()))))) as proxy:
         monkeypatch.setenv("http_proxy", proxy)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         async with client_of(base_url="http://asknews.invalid") as client:
-            assert await client.read_limits() == {"by": "proxy"}
+            assert (await ask(client)).fetched == 1

@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from tests.asknews.fakes import client_of
+from tests.asknews.fakes import ask, client_of, news
 
 
 class Clock:
@@ -32,7 +32,7 @@ class Waits:
 
 
 def ok(_request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, json={})
+    return httpx.Response(200, json=news())
 
 
 async def test_requests_in_a_row_start_an_interval_apart() -> None:
@@ -45,23 +45,23 @@ async def test_requests_in_a_row_start_an_interval_apart() -> None:
 
     async with client_of(answer, requests_per_second=2.0, clock=clock, sleep=clock.sleep) as client:
         for _number in range(4):
-            await client.read_limits()
+            await ask(client)
     assert starts == [100.0, 100.5, 101.0, 101.5]
 
 
 async def test_requests_at_once_wait_for_different_moments() -> None:
     waits = Waits()
     async with client_of(ok, requests_per_second=4.0, clock=lambda: 0.0, sleep=waits.sleep) as client:
-        await asyncio.gather(*(client.read_limits() for _number in range(4)))
+        await asyncio.gather(*(ask(client) for _number in range(4)))
     assert waits.waited == [0.25, 0.5, 0.75]
 
 
 async def test_after_a_pause_the_next_request_starts_at_once_and_saves_up_no_burst() -> None:
     clock, waits = Clock(), Waits()
     async with client_of(ok, requests_per_second=1.0, clock=clock, sleep=waits.sleep) as client:
-        await client.read_limits()
+        await ask(client)
         clock.now += 60.0
-        await client.read_limits()
+        await ask(client)
         assert waits.waited == []
-        await client.read_limits()
+        await ask(client)
     assert waits.waited == [1.0]

@@ -9,7 +9,7 @@ import structlog
 
 from flows.asknews import Page, UnexpectedResponse
 from flows.asknews.client import MAX_UPDATES
-from tests.asknews.fakes import Handler, article, as_json, client_of, news, story
+from tests.asknews.fakes import Handler, article, as_json, ask, client_of, news, story
 
 START = datetime(2026, 9, 7, 22, 0, 0, 500_000, tzinfo=UTC)
 END = datetime(2026, 9, 7, 22, 15, 0, 1, tzinfo=UTC)
@@ -97,10 +97,10 @@ async def test_stories_need_no_window() -> None:
 
 
 async def test_a_path_in_the_base_address_is_kept() -> None:
-    recorder = Recorder({})
+    recorder = Recorder(news())
     async with client_of(recorder, base_url="https://proxy.example/asknews/") as client:
-        await client.read_limits()
-    assert str(recorder.requests[0].url) == "https://proxy.example/asknews/v1/profiles/me/limits"
+        await ask(client)
+    assert str(recorder.requests[0].url.copy_with(query=None)) == "https://proxy.example/asknews/v1/news/search"
 
 
 @pytest.mark.parametrize(
@@ -204,11 +204,6 @@ async def test_a_page_of_bad_records_tells_the_plans_cap_all_the_same() -> None:
         with pytest.raises(UnexpectedResponse):
             await client.search_news(names=["Claude"], start=START, end=END, page_size=50)
         assert client.news_page_size(50) == 10
-
-
-async def test_limits_are_given_as_they_come() -> None:
-    async with client_of(Recorder({"plan": "analyst", "rate": 5})) as client:
-        assert await client.read_limits() == {"plan": "analyst", "rate": 5}
 
 
 @pytest.mark.parametrize(
