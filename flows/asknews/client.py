@@ -134,16 +134,16 @@ class AskNewsClient:
         self,
         *,
         query: str,
-        start: datetime | None,
-        end: datetime | None,
+        start: datetime,
+        end: datetime,
         offset: int | str = 0,
         page_size: int,
         reddit_threads: int,
     ) -> Page[Story]:
         """Stories about `query` from `offset` on, with their updates and up to `reddit_threads` Reddit threads each.
 
-        `start` and `end` are aware and widened to whole seconds, None for no bound. Raises AskNewsError, AccessDenied
-        where the plan has no stories, and ValueError for arguments that make no query.
+        `start` and `end` are aware and widened to whole seconds. Raises AskNewsError, AccessDenied where the plan has
+        no stories, and ValueError for arguments that make no query.
         """
         parameters: Parameters = [
             ("query", query),
@@ -240,19 +240,16 @@ class AskNewsClient:
         )
 
 
-def _window(start: datetime | None, end: datetime | None) -> Parameters:
+def _window(start: datetime, end: datetime) -> Parameters:
     """The window as Unix seconds: wider by a fraction rather than narrower, so that no article falls between two."""
-    for moment in (start, end):
-        if moment is not None and moment.utcoffset() is None:
-            raise ValueError("start and end must be aware")
-    if start is not None and end is not None and start > end:
+    if start.utcoffset() is None or end.utcoffset() is None:
+        raise ValueError("start and end must be aware")
+    if start > end:
         raise ValueError("start must not be after end")
-    parameters: Parameters = []
-    if start is not None:
-        parameters.append(("start_timestamp", str(math.floor(start.timestamp()))))
-    if end is not None:
-        parameters.append(("end_timestamp", str(math.ceil(end.timestamp()))))
-    return parameters
+    return [
+        ("start_timestamp", str(math.floor(start.timestamp()))),
+        ("end_timestamp", str(math.ceil(end.timestamp()))),
+    ]
 
 
 def _credits(usage: object) -> int | None:

@@ -26,7 +26,6 @@ class BudgetExhausted(Exception):
 class Receipt:
     """What one call was charged: `actual` is set from the response's `usage.credits`, or stays None."""
 
-    reserved: int
     actual: int | None = None
 
 
@@ -62,7 +61,7 @@ class CreditBudget:
                 "VIBECHECK_MONTHLY_CREDITS, or wait for the next period."
             )
         self.statistics.requests += 1
-        receipt = Receipt(credits)
+        receipt = Receipt()
         try:
             yield receipt
         except AskNewsError as error:

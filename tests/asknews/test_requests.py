@@ -90,12 +90,6 @@ async def test_stories_are_asked_for_with_updates_and_reddit() -> None:
     ]
 
 
-async def test_stories_need_no_window() -> None:
-    recorder = Recorder({"stories": [], "offset": 0})
-    await list_stories(recorder, start=None, end=None)
-    assert not [name for name in recorder.requests[0].url.params if name.endswith("timestamp")]
-
-
 async def test_a_path_in_the_base_address_is_kept() -> None:
     recorder = Recorder(news())
     async with client_of(recorder, base_url="https://proxy.example/asknews/") as client:
