@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database import tables
@@ -19,7 +19,7 @@ _TABLE = table_of(tables.DeferredPage)
 
 @dataclass(frozen=True)
 class DeferredPage:
-    """Which page: of which job and scope, in which window, at which row, and how many rows it holds."""
+    """Which page: of which job and scope, in which window, at which row, and how many rows it covers."""
 
     job_name: str
     scope: str
@@ -30,9 +30,14 @@ class DeferredPage:
 
 
 async def defer_page(connection: AsyncConnection, page: DeferredPage, *, reason: str) -> None:
-    """Note that `page` failed: for the first time, or once more if another run has noted it."""
+    """Note that `page` failed: for the first time, or once more if another run has noted it; the larger size counts."""
     statement = insert_into(connection, tables.DeferredPage).values(**asdict(page), reason=reason, attempts=1)
-    again = {"attempts": _TABLE.c.attempts + 1, "reason": reason}
+    known, noted = _TABLE.c.page_size, statement.excluded.page_size
+    again = {
+        "attempts": _TABLE.c.attempts + 1,
+        "page_size": case((known < noted, noted), else_=known),
+        "reason": reason,
+    }
     await connection.execute(statement.on_conflict_do_update(index_elements=_TABLE.primary_key.columns, set_=again))
 
 

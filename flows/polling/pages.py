@@ -12,7 +12,9 @@ For one scope (all of the news, or one entity's stories):
 """
 
 import logging
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -115,7 +117,7 @@ async def _poll_window(
 ) -> Position:
     """Poll `window` from where `position` says, and give the position reached: its window is None if it is finished."""
     offset = position.next_offset if position.window is not None else 0
-    failed: tuple[int, AskNewsError] | None = None
+    failed: tuple[DeferredPage, AskNewsError] | None = None
     pages = 0
     while True:
         try:
@@ -124,8 +126,10 @@ async def _poll_window(
             if _ends_the_run(error) or failed is not None or not isinstance(offset, int):
                 raise
             logger.warning("page_failed", scope=scope, offset=offset, error_type=type(error).__name__, error=str(error))
-            failed = (offset, error)
-            offset += feed.page_size
+            # What is stepped over here is what is missing, whatever page size the next page teaches.
+            stepped_over = feed.page_size
+            failed = (DeferredPage(run.job_name, scope, window.start, window.end, offset, stepped_over), error)
+            offset += stepped_over
             continue
         pages += 1
         if page.is_last:
@@ -135,7 +139,7 @@ async def _poll_window(
         async with run.engine.begin() as connection:
             await feed.store(connection, page)
             if failed is not None:
-                await _defer(connection, run, scope, window, failed, feed.page_size)
+                await _defer(connection, run, *failed)
             await write_position(connection, run.job_name, scope, position)
             if page.is_last and closes_run:
                 await run.close(connection, status=run.status())
@@ -146,22 +150,12 @@ async def _poll_window(
         offset = page.next_offset
 
 
-async def _defer(
-    connection: AsyncConnection,
-    run: PollingRun,
-    scope: str,
-    window: Window,
-    failed: tuple[int, AskNewsError],
-    page_size: int,
-) -> None:
-    offset, error = failed
-    await defer_page(
-        connection,
-        DeferredPage(run.job_name, scope, window.start, window.end, offset, page_size),
-        reason=f"{type(error).__name__}: {error}",
-    )
+async def _defer(connection: AsyncConnection, run: PollingRun, page: DeferredPage, error: AskNewsError) -> None:
+    await defer_page(connection, page, reason=f"{type(error).__name__}: {error}")
     run.statistics.deferred_pages += 1
-    run.statistics.failures.append(f"{scope or 'news'}, page at {offset}: {error} Deferred to a later run.")
+    run.statistics.failures.append(
+        f"{page.scope or 'news'}, page at {page.page_offset}: {error} Deferred to a later run."
+    )
 
 
 async def _retry_deferred_pages(run: PollingRun, scope: str, feed: Feed[Any]) -> None:
@@ -170,7 +164,9 @@ async def _retry_deferred_pages(run: PollingRun, scope: str, feed: Feed[Any]) ->
         return
     async with reading(run.engine) as connection:
         pages = await deferred_pages(connection, run.job_name, scope, limit=DEFERRED_PAGES)
-    for deferred in pages:
+    waiting = deque(pages)
+    while waiting and not run.is_out_of_time():
+        deferred = waiting.popleft()
         try:
             page = await feed.fetch(Window(deferred.window_start, deferred.window_end), deferred.page_offset)
         except AskNewsError as error:
@@ -189,10 +185,25 @@ async def _retry_deferred_pages(run: PollingRun, scope: str, feed: Feed[Any]) ->
                 error=str(error),
             )
             continue
+        rest = _rest(deferred, page)
         async with run.engine.begin() as connection:
             await feed.store(connection, page)
             await drop_deferred_page(connection, deferred)
+            if rest is not None:
+                await defer_page(connection, rest, reason="what came before it on a deferred page has been fetched")
+                waiting.appendleft(rest)
         logger.info("deferred_page_stored", scope=scope, offset=deferred.page_offset, fetched=page.fetched)
+
+
+def _rest(deferred: DeferredPage, page: Page[Any]) -> DeferredPage | None:
+    """What `page` leaves of `deferred`, which may cover more rows than the plan allows on a page.
+
+    Rows were counted to step over them, so they are counted here as well, should the response offer an opaque offset.
+    """
+    counted = deferred.page_offset + page.fetched
+    offset = page.next_offset if isinstance(page.next_offset, int) else counted
+    size = deferred.page_offset + deferred.page_size - offset
+    return None if page.is_last or size <= 0 else replace(deferred, page_offset=offset, page_size=size)
 
 
 def _ends_the_run(error: AskNewsError) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -63,6 +64,15 @@ async def test_a_page_that_two_runs_step_over_at_once_waits_once(database: Async
     assert await waiting(database) == [PAGE]
     async with reading(database) as connection:
         assert await connection.scalar(select(tables.DeferredPage.attempts)) == 3
+
+
+@pytest.mark.parametrize(("first", "second"), [(10, 50), (50, 10)])
+async def test_a_page_that_is_noted_in_two_sizes_waits_in_the_larger(
+    database: AsyncEngine, first: int, second: int
+) -> None:
+    await defer(database, replace(PAGE, page_size=first), replace(PAGE, page_size=second))
+
+    assert await waiting(database) == [replace(PAGE, page_size=50)]
 
 
 async def test_a_page_is_given_up_when_it_has_failed_for_too_long(database: AsyncEngine) -> None:

@@ -1,6 +1,7 @@
 """A polling run and a feed without Prefect and AskNews: the page loop on a real database."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
@@ -8,8 +9,10 @@ from uuid import uuid4
 from prefect.client.schemas.objects import FlowRun
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.asknews import AskNewsClient, AskNewsError, Page, Reject
+from flows.asknews import AskNewsClient, AskNewsError, Page, Reject, ServiceFailed
+from flows.asknews.pages import PageCap
 from flows.database.cursors import CursorRow, read_cursor
+from flows.database.deferred import DeferredPage, deferred_pages
 from flows.database.engine import reading
 from flows.database.log import LogRow, read_rows
 from flows.database.upserts import UpsertCounts
@@ -22,6 +25,9 @@ from flows.polling.windows import Reach, Window
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 REACH = Reach(lookback=timedelta(hours=24), overlap=timedelta(minutes=15), slice=timedelta(hours=24))
 JOB = "poll_news"
+# Rows that a feed asks for on a page; the plan may allow fewer.
+ASKED = 50
+FAILS = ServiceFailed("500: the service failed", status=500)
 
 
 def polling_run(engine: AsyncEngine, *, now: datetime = NOW, is_tight: bool = False) -> PollingRun:
@@ -36,36 +42,75 @@ def polling_run(engine: AsyncEngine, *, now: datetime = NOW, is_tight: bool = Fa
 
 
 class FakeFeed:
-    """Ten rows a page of `rows`; `fails` says, by offset, with what a page fails. It remembers what it was asked."""
+    """`rows` rows in every window, of which the plan allows `cap` on a page, which the feed learns as the client does.
 
-    page_size = 10
+    `fails` says, by offset, with what a page fails; `failing_request` is the number of the one request that fails (the
+    first is 1). It remembers what it was asked and what was stored.
+    """
 
-    def __init__(self, run: PollingRun, rows: int, fails: dict[int, AskNewsError | BudgetExhausted] | None = None):
+    def __init__(
+        self,
+        run: PollingRun,
+        rows: int,
+        fails: Mapping[int, AskNewsError | BudgetExhausted] | None = None,
+        *,
+        cap: int = 10,
+        failing_request: int | None = None,
+    ):
         self.run = run
         self.rows = rows
+        self.cap = cap
         self.fails = fails or {}
+        self.failing_request = failing_request
         self.asked: list[tuple[Window, int | str]] = []
         self.stored: list[int] = []
+        self.stored_of: defaultdict[Window, list[int]] = defaultdict(list)
         self.before_store: Callable[[int], None] = lambda _offset: None
+        self._learnt = PageCap()
+
+    @property
+    def page_size(self) -> int:
+        return self._learnt.size(ASKED)
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Any]:
         self.asked.append((window, offset))
         assert isinstance(offset, int)
         if error := self.fails.get(offset):
             raise error
-        records = list(range(offset, min(offset + 10, self.rows)))
-        return Page(records, list[Reject](), offset + len(records), 1, len(records), is_last=len(records) < 10)
+        if len(self.asked) == self.failing_request:
+            raise FAILS
+        records = list(range(offset, min(offset + min(ASKED, self.cap), self.rows)))
+        is_last = self._learnt.is_last(ASKED, len(records))
+        return Page(records, list[Reject](), offset + len(records), 1, len(records), is_last=is_last)
 
     async def store(self, connection: AsyncConnection, page: Page[Any]) -> None:
         self.before_store(page.records[0] if page.records else self.rows)
         counts = UpsertCounts(inserted=len(page.records), updated=0, unchanged=0)
         await self.run.count_page(connection, page, counts, [])
         self.stored += page.records
+        # A page is stored before the next one is asked for.
+        self.stored_of[self.asked[-1][0]] += page.records
+
+
+def crashing(feed: FakeFeed, *, at: int) -> FakeFeed:
+    """The feed, during whose page at `at` the process ends, within the page's transaction."""
+
+    def crash(offset: int) -> None:
+        if offset == at:
+            raise RuntimeError("the process ends here")
+
+    feed.before_store = crash
+    return feed
 
 
 async def cursor_of(engine: AsyncEngine, scope: str = "") -> CursorRow | None:
     async with reading(engine) as connection:
         return await read_cursor(connection, JOB, scope)
+
+
+async def waiting_pages(engine: AsyncEngine, scope: str = "") -> Sequence[DeferredPage]:
+    async with reading(engine) as connection:
+        return await deferred_pages(connection, JOB, scope, limit=99)
 
 
 async def row_of(run: PollingRun) -> LogRow | None:
