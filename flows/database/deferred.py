@@ -1,7 +1,7 @@
 """Pages that a poll stepped over because they could not be fetched, until a later run has them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -41,16 +41,13 @@ async def defer_page(connection: AsyncConnection, page: DeferredPage, *, reason:
     await connection.execute(statement.on_conflict_do_update(index_elements=_TABLE.primary_key.columns, set_=again))
 
 
-async def deferred_pages(
-    connection: AsyncConnection, job_name: str, scope: str, *, limit: int
-) -> Sequence[DeferredPage]:
-    """At most `limit` pages to ask for again, the least often tried first, then the oldest."""
+async def deferred_pages(connection: AsyncConnection, job_name: str, scopes: Collection[str]) -> Sequence[DeferredPage]:
+    """The pages of `scopes` to ask for again, the least often tried first, then the oldest."""
     columns = [_TABLE.c[name] for name in DeferredPage.__dataclass_fields__]
     rows = await connection.execute(
         select(*columns)
-        .where(_TABLE.c.job_name == job_name, _TABLE.c.scope == scope)
-        .order_by(_TABLE.c.attempts, _TABLE.c.first_failed_at)
-        .limit(limit)
+        .where(_TABLE.c.job_name == job_name, _TABLE.c.scope.in_(scopes))
+        .order_by(_TABLE.c.attempts, _TABLE.c.first_failed_at, _TABLE.c.scope, _TABLE.c.page_offset)
     )
     return [DeferredPage(**row) for row in rows.mappings()]
 

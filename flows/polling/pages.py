@@ -1,19 +1,26 @@
 """The page loop: window after window, page after page, each page one transaction.
 
-For one scope (all of the news, or one entity's stories):
+For each scope (all of the news, or one entity's stories):
 
 1. read the scope's position: its watermark, and the window that an earlier run left unfinished;
 2. choose the next window; none left means that the scope has caught up;
 3. fetch a page, and store it in one transaction with the position after it;
 4. a page that fails is stepped over: if the next page succeeds, the same transaction notes the failed one as deferred,
    and a later run asks for it again; if the next one fails too, the scope's poll ends where the first one failed;
-5. a window's last page moves the watermark to the window's end, and the loop goes on with step 2;
-6. the last page of the run's last window also closes the run's row in the log.
+5. a window's last page moves the watermark to the window's end, and the loop goes on with step 2.
+
+Then, if no scope failed, while there is time, and unless the budget is nearly spent:
+
+6. ask again for the pages that earlier runs deferred, and store each in one transaction with what it leaves of its
+   deferral; the first that fails ends this, and makes the run a partial failure.
+
+The transaction of the run's last page, in step 5 or 6, also closes the run's row in the log. A run that ends without
+one, such as for lack of time, is closed by `PollingRun.finish`.
 """
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -41,8 +48,6 @@ T = TypeVar("T")
 # Errors of one page: the page after it may well succeed. Other permanent errors (a refused key) end the run.
 _ERRORS_OF_ONE_PAGE = (ResponseTooLarge, UnexpectedResponse, InvalidRequest)
 TIGHT_PAGES = 3
-# One run asks again for this many deferred pages at the most, the least tried first.
-DEFERRED_PAGES = 3
 # A page that still fails after this long is given up, aloud: it stays in the rejected records.
 GIVE_UP_AFTER = timedelta(hours=48)
 
@@ -67,32 +72,38 @@ class Feed(Protocol[T]):
 
 
 async def poll_scopes(run: PollingRun, feeds: Mapping[str, Feed[Any]], reach: Reach) -> None:
-    """Poll every scope. A scope that fails is noted in the run's statistics, and the rest goes on.
+    """Poll every scope, and then ask for deferred pages. A scope that fails is noted in the run's statistics, and the
+    rest goes on.
 
     Raises the last error if nothing succeeded at all: BudgetExhausted, or an AskNewsError.
     """
+    waiting: Sequence[DeferredPage] = ()
+    if not run.is_tight:
+        async with reading(run.engine) as connection:
+            waiting = await deferred_pages(connection, run.job_name, feeds.keys())
     last_scope = list(feeds)[-1]
     error: AskNewsError | BudgetExhausted | None = None
     for scope, feed in feeds.items():
         try:
-            await _retry_deferred_pages(run, scope, feed)
-            await _poll_scope(run, scope, feed, reach, is_last=scope == last_scope)
+            await _poll_scope(run, scope, feed, reach, closes_run=scope == last_scope and not waiting)
         except (AskNewsError, BudgetExhausted) as caught:
             error = caught
             run.statistics.caught_up = False
             run.statistics.failures.append(f"{scope}: {caught}" if scope else str(caught))
             logger.warning("scope_failed", scope=scope, error_type=type(caught).__name__, error=str(caught))
-            if isinstance(caught, BudgetExhausted) or _ends_the_run(caught):
+            if _ends_the_run(caught):
                 break
             # So that the next run begins with another scope: the rotation goes by the last attempt.
             async with run.engine.begin() as connection:
                 await touch_cursor(connection, run.job_name, scope)
+    if error is None:
+        error = await _retry_deferred_pages(run, feeds, waiting)
     if error is not None and run.statistics.pages == 0:
         raise error
 
 
-async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach, *, is_last: bool) -> None:
-    """Poll `scope` up to the run's now, as the module's algorithm says. `is_last`: its last page closes the run.
+async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach, *, closes_run: bool) -> None:
+    """Poll `scope` up to the run's now, as the module's algorithm says. `closes_run`: its last page closes the run.
 
     Raises the AskNewsError or BudgetExhausted that ended the poll; what was stored before stays.
     """
@@ -104,7 +115,9 @@ async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach
         if run.is_out_of_time():
             run.statistics.caught_up = False
             return
-        position = await _poll_window(run, scope, feed, position, window, closes_run=is_last and window.end >= run.now)
+        position = await _poll_window(
+            run, scope, feed, position, window, closes_run=closes_run and window.end >= run.now
+        )
         if position.window is not None:
             run.statistics.caught_up = False
             return
@@ -158,41 +171,55 @@ async def _defer(connection: AsyncConnection, run: PollingRun, page: DeferredPag
     )
 
 
-async def _retry_deferred_pages(run: PollingRun, scope: str, feed: Feed[Any]) -> None:
-    """Ask again for the pages that earlier runs stepped over. One that fails again waits for the next run."""
-    if run.is_tight:
-        return
-    async with reading(run.engine) as connection:
-        pages = await deferred_pages(connection, run.job_name, scope, limit=DEFERRED_PAGES)
+async def _retry_deferred_pages(
+    run: PollingRun, feeds: Mapping[str, Feed[Any]], pages: Sequence[DeferredPage]
+) -> AskNewsError | BudgetExhausted | None:
+    """Ask again for `pages`, which earlier runs stepped over. Gives the error that ended this, None if none did."""
     waiting = deque(pages)
     while waiting and not run.is_out_of_time():
         deferred = waiting.popleft()
+        feed = feeds[deferred.scope]
         try:
             page = await feed.fetch(Window(deferred.window_start, deferred.window_end), deferred.page_offset)
-        except AskNewsError as error:
-            if _ends_the_run(error):
-                raise
-            async with run.engine.begin() as connection:
-                given_up = await note_deferred_page_failed(
-                    connection, deferred, reason=f"{type(error).__name__}: {error}", give_up_after=GIVE_UP_AFTER
-                )
-            logger.log(
-                logging.ERROR if given_up else logging.WARNING,
-                "deferred_page_given_up" if given_up else "deferred_page_failed",
-                scope=scope,
-                offset=deferred.page_offset,
-                window_start=str(deferred.window_start),
-                error=str(error),
-            )
-            continue
-        rest = _rest(deferred, page)
+        except (AskNewsError, BudgetExhausted) as error:
+            await _note_failed_again(run, deferred, error)
+            return error
+        if rest := _rest(deferred, page):
+            waiting.appendleft(rest)
         async with run.engine.begin() as connection:
             await feed.store(connection, page)
             await drop_deferred_page(connection, deferred)
-            if rest is not None:
+            if rest:
                 await defer_page(connection, rest, reason="what came before it on a deferred page has been fetched")
-                waiting.appendleft(rest)
-        logger.info("deferred_page_stored", scope=scope, offset=deferred.page_offset, fetched=page.fetched)
+            if not waiting:
+                await run.close(connection, status=run.status())
+        logger.info("deferred_page_stored", scope=deferred.scope, offset=deferred.page_offset, fetched=page.fetched)
+    if waiting:
+        run.statistics.caught_up = False
+    return None
+
+
+async def _note_failed_again(run: PollingRun, deferred: DeferredPage, error: AskNewsError | BudgetExhausted) -> None:
+    """Note the failure in the run, and count it against the page if it is the page's own."""
+    given_up = False
+    if not _ends_the_run(error):
+        async with run.engine.begin() as connection:
+            given_up = await note_deferred_page_failed(
+                connection, deferred, reason=f"{type(error).__name__}: {error}", give_up_after=GIVE_UP_AFTER
+            )
+    run.statistics.failures.append(
+        f"{deferred.scope or 'news'}, deferred page at {deferred.page_offset} of {deferred.window_start:%Y-%m-%d %H:%M}"
+        f": {error}{' Given up: see rejected_records.' if given_up else ''}"
+    )
+    logger.log(
+        logging.ERROR if given_up else logging.WARNING,
+        "deferred_page_given_up" if given_up else "deferred_page_failed",
+        scope=deferred.scope,
+        offset=deferred.page_offset,
+        window_start=str(deferred.window_start),
+        error_type=type(error).__name__,
+        error=str(error),
+    )
 
 
 def _rest(deferred: DeferredPage, page: Page[Any]) -> DeferredPage | None:
@@ -206,6 +233,6 @@ def _rest(deferred: DeferredPage, page: Page[Any]) -> DeferredPage | None:
     return None if page.is_last or size <= 0 else replace(deferred, page_offset=offset, page_size=size)
 
 
-def _ends_the_run(error: AskNewsError) -> bool:
+def _ends_the_run(error: AskNewsError | BudgetExhausted) -> bool:
     """Whether no other request can succeed either, such as after a refused key."""
-    return isinstance(error, PermanentError) and not isinstance(error, _ERRORS_OF_ONE_PAGE)
+    return isinstance(error, BudgetExhausted | PermanentError) and not isinstance(error, _ERRORS_OF_ONE_PAGE)

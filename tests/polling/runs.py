@@ -1,7 +1,7 @@
 """A polling run and a feed without Prefect and AskNews: the page loop on a real database."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
@@ -9,10 +9,10 @@ from uuid import uuid4
 from prefect.client.schemas.objects import FlowRun
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.asknews import AskNewsClient, AskNewsError, Page, Reject, ServiceFailed
+from flows.asknews import AskNewsClient, AskNewsError, CredentialsRefused, Page, Reject, ServiceFailed
 from flows.asknews.pages import PageCap
 from flows.database.cursors import CursorRow, read_cursor
-from flows.database.deferred import DeferredPage, deferred_pages
+from flows.database.deferred import DeferredPage, defer_page, deferred_pages
 from flows.database.engine import reading
 from flows.database.log import LogRow, read_rows
 from flows.database.upserts import UpsertCounts
@@ -28,6 +28,7 @@ JOB = "poll_news"
 # Rows that a feed asks for on a page; the plan may allow fewer.
 ASKED = 50
 FAILS = ServiceFailed("500: the service failed", status=500)
+REFUSED = CredentialsRefused("401: the key is refused", status=401)
 
 
 def polling_run(engine: AsyncEngine, *, now: datetime = NOW, is_tight: bool = False) -> PollingRun:
@@ -45,7 +46,8 @@ class FakeFeed:
     """`rows` rows in every window, of which the plan allows `cap` on a page, which the feed learns as the client does.
 
     `fails` says, by offset, with what a page fails; `failing_request` is the number of the one request that fails (the
-    first is 1). It remembers what it was asked and what was stored.
+    first is 1), and `slow` which offsets take the rest of the run's time. It remembers what it was asked and what was
+    stored.
     """
 
     def __init__(
@@ -56,15 +58,18 @@ class FakeFeed:
         *,
         cap: int = 10,
         failing_request: int | None = None,
+        slow: Collection[int] = (),
     ):
         self.run = run
         self.rows = rows
         self.cap = cap
         self.fails = fails or {}
         self.failing_request = failing_request
+        self.slow = slow
         self.asked: list[tuple[Window, int | str]] = []
         self.stored: list[int] = []
         self.stored_of: defaultdict[Window, list[int]] = defaultdict(list)
+        self.before_fetch: Callable[[], Awaitable[None]] | None = None
         self.before_store: Callable[[int], None] = lambda _offset: None
         self._learnt = PageCap()
 
@@ -73,8 +78,12 @@ class FakeFeed:
         return self._learnt.size(ASKED)
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Any]:
+        if self.before_fetch is not None:
+            await self.before_fetch()
         self.asked.append((window, offset))
         assert isinstance(offset, int)
+        if offset in self.slow:
+            self.run._stop_at = 0.0  # pyright: ignore[reportPrivateUsage]  # the time is up, without a wait
         if error := self.fails.get(offset):
             raise error
         if len(self.asked) == self.failing_request:
@@ -108,9 +117,18 @@ async def cursor_of(engine: AsyncEngine, scope: str = "") -> CursorRow | None:
         return await read_cursor(connection, JOB, scope)
 
 
+async def defer_pages(engine: AsyncEngine, *offsets: int, scope: str = "") -> None:
+    """Pages of ten rows that an earlier run stepped over, six hours ago."""
+    start = NOW - timedelta(hours=6)
+    for offset in offsets:
+        page = DeferredPage(JOB, scope, start, start + timedelta(minutes=15), page_offset=offset, page_size=10)
+        async with engine.begin() as connection:
+            await defer_page(connection, page, reason="an earlier failure")
+
+
 async def waiting_pages(engine: AsyncEngine, scope: str = "") -> Sequence[DeferredPage]:
     async with reading(engine) as connection:
-        return await deferred_pages(connection, JOB, scope, limit=99)
+        return await deferred_pages(connection, JOB, [scope])
 
 
 async def row_of(run: PollingRun) -> LogRow | None:

@@ -1,10 +1,8 @@
 """The page loop: nothing lost, nothing doubled, whatever fails and wherever it stops."""
 
-from collections import defaultdict
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import CredentialsRefused, ServiceFailed
@@ -12,10 +10,19 @@ from flows.database.cursors import stalest_scopes
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
 from flows.polling.pages import poll_scopes
-from flows.polling.windows import Window
-from tests.polling.runs import FAILS, JOB, NOW, REACH, FakeFeed, crashing, cursor_of, polling_run, row_of, waiting_pages
-
-REFUSED = CredentialsRefused("401: the key is refused", status=401)
+from tests.polling.runs import (
+    FAILS,
+    JOB,
+    NOW,
+    REACH,
+    REFUSED,
+    FakeFeed,
+    crashing,
+    cursor_of,
+    polling_run,
+    row_of,
+    waiting_pages,
+)
 
 
 async def test_a_poll_pages_to_the_end_moves_the_watermark_and_closes_the_run(database: AsyncEngine) -> None:
@@ -62,65 +69,10 @@ async def test_a_page_that_fails_is_stepped_over_and_deferred_once_the_next_succ
     later = polling_run(database, now=NOW + timedelta(minutes=15))
     healed = FakeFeed(later, rows=35)
     await poll_scopes(later, {"": healed}, REACH)
-    window, offset = healed.asked[0]
-    assert (window.end, offset) == (NOW, 10)
-    assert healed.stored[:10] == list(range(10, 20))
+    window, offset = healed.asked[-1]
+    assert (window.end, offset) == (NOW, 10), "after what is new"
+    assert healed.stored == [*range(35), *range(10, 20)]
     assert not await waiting_pages(database)
-
-
-# By run, the number of the request that fails.
-FAILING_REQUESTS = [*({0: request} for request in range(1, 8)), *({0: 1, 1: request} for request in range(1, 8))]
-
-
-@pytest.mark.parametrize("cap", [10, 25, 50])
-@pytest.mark.parametrize("rows", [0, 9, 10, 37, 64])
-async def test_whichever_request_fails_every_row_of_every_window_is_stored_exactly_once(
-    database: AsyncEngine, rows: int, cap: int
-) -> None:
-    for failing in FAILING_REQUESTS:
-        scope = f"fails by run: {failing}"
-        stored: defaultdict[Window, list[int]] = defaultdict(list)
-        for number in range(4):
-            run = polling_run(database, now=NOW + number * timedelta(minutes=15))
-            feed = FakeFeed(run, rows, cap=cap, failing_request=failing.get(number))
-            await poll_scopes(run, {scope: feed}, REACH)
-            for window, records in feed.stored_of.items():
-                stored[window] += records
-        assert [sorted(records) for records in stored.values()] == [list(range(rows))] * 4, scope
-        assert not await waiting_pages(database, scope), scope
-
-
-async def test_a_page_that_fails_before_the_plans_page_size_is_known_is_fetched_whole(database: AsyncEngine) -> None:
-    run = polling_run(database)
-    await poll_scopes(run, {"": FakeFeed(run, rows=37, fails={0: FAILS})}, REACH)
-
-    later = polling_run(database, now=NOW + timedelta(minutes=15))
-    healed = FakeFeed(later, rows=37)
-    await poll_scopes(later, {"": healed}, REACH)
-    assert healed.stored_of[Window(NOW - REACH.lookback, NOW)] == list(range(37))
-
-
-async def test_a_resumed_window_whose_first_page_fails_is_fetched_whole(database: AsyncEngine) -> None:
-    run = polling_run(database)
-    with pytest.raises(RuntimeError):
-        await poll_scopes(run, {"": crashing(FakeFeed(run, rows=64), at=20)}, REACH)
-    resumed = polling_run(database, now=NOW + timedelta(minutes=15))
-    await poll_scopes(resumed, {"": FakeFeed(resumed, rows=64, failing_request=1)}, REACH)
-
-    later = polling_run(database, now=NOW + timedelta(minutes=30))
-    healed = FakeFeed(later, rows=64)
-    await poll_scopes(later, {"": healed}, REACH)
-    assert healed.stored_of[Window(NOW - REACH.lookback, NOW)] == list(range(20, 64))
-
-
-async def test_what_remains_of_a_deferred_page_waits_when_its_next_request_fails(database: AsyncEngine) -> None:
-    run = polling_run(database)
-    await poll_scopes(run, {"": FakeFeed(run, rows=37, fails={0: FAILS})}, REACH)
-
-    later = polling_run(database, now=NOW + timedelta(minutes=15))
-    await poll_scopes(later, {"": FakeFeed(later, rows=37, fails={20: FAILS})}, REACH)
-    waiting = [page for page in await waiting_pages(database) if page.window_end == NOW]
-    assert [(page.page_offset, page.page_size) for page in waiting] == [(20, 30)]
 
 
 async def test_two_failing_pages_in_a_row_end_the_poll_where_the_first_one_was(database: AsyncEngine) -> None:
@@ -167,19 +119,6 @@ async def test_a_spent_budget_ends_the_run(database: AsyncEngine) -> None:
     run = polling_run(database)
     with pytest.raises(BudgetExhausted):
         await poll_scopes(run, {"": FakeFeed(run, rows=5, fails={0: BudgetExhausted("spent")})}, REACH)
-
-
-async def test_a_deferred_page_that_keeps_failing_is_given_up_aloud(database: AsyncEngine) -> None:
-    run = polling_run(database)
-    await poll_scopes(run, {"": FakeFeed(run, rows=35, fails={10: FAILS})}, REACH)
-    async with database.begin() as connection:
-        await connection.execute(text("UPDATE deferred_pages SET first_failed_at = '2020-01-01 00:00:00'"))
-    later = polling_run(database, now=NOW + timedelta(minutes=15))
-    await poll_scopes(later, {"": FakeFeed(later, rows=5, fails={10: FAILS})}, REACH)
-    assert not await waiting_pages(database)
-    async with reading(database) as connection:
-        rejected = (await connection.execute(text("SELECT kind, reason FROM rejected_records"))).all()
-    assert [tuple(row) for row in rejected] == [("page", "ServiceFailed: 500: the service failed")]
 
 
 async def test_near_the_budgets_end_a_run_asks_for_few_pages_and_goes_on_later(database: AsyncEngine) -> None:
