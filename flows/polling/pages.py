@@ -6,7 +6,8 @@ For each scope (all of the news, or one entity's stories):
 2. choose the next window; none left means that the scope has caught up;
 3. fetch a page, and store it in one transaction with the position after it;
 4. a page that fails is stepped over: if the next page succeeds, the same transaction notes the failed one as deferred,
-   and a later run asks for it again; if the next one fails too, the scope's poll ends where the first one failed;
+   and a later run asks for it again; if the next one fails too, or there is no time for it, the scope's poll ends where
+   the first one failed;
 5. a window's last page moves the watermark to the window's end, and the loop goes on with step 2.
 
 Then, if no scope failed, while there is time, and unless the budget is nearly spent:
@@ -136,7 +137,8 @@ async def _poll_window(
         try:
             page = await feed.fetch(window, offset)
         except AskNewsError as error:
-            if _ends_the_run(error) or failed is not None or not isinstance(offset, int):
+            # Out of time, the next page would only end in the flow's timeout, which says less than this error.
+            if _ends_the_run(error) or failed is not None or not isinstance(offset, int) or run.is_out_of_time():
                 raise
             logger.warning("page_failed", scope=scope, offset=offset, error_type=type(error).__name__, error=str(error))
             # What is stepped over here is what is missing, whatever page size the next page teaches.

@@ -86,6 +86,14 @@ async def test_two_failing_pages_in_a_row_end_the_poll_where_the_first_one_was(d
     assert (cursor.watermark, cursor.next_offset) == (None, "10")
 
 
+async def test_a_page_that_fails_when_the_runs_time_is_up_is_not_stepped_over(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=45, fails={0: FAILS}, slow={0})
+    with pytest.raises(ServiceFailed):
+        await poll_scopes(run, {"": feed}, REACH)
+    assert len(feed.asked) == 1
+
+
 async def test_a_poll_in_which_no_request_succeeds_is_a_failure(database: AsyncEngine) -> None:
     run = polling_run(database)
     with pytest.raises(ServiceFailed):
