@@ -48,6 +48,7 @@ T = TypeVar("T")
 
 # Errors of one page: the page after it may well succeed. Other permanent errors (a refused key) end the run.
 _ERRORS_OF_ONE_PAGE = (ResponseTooLarge, UnexpectedResponse, InvalidRequest)
+# One run stores this many pages at the most while the budget is nearly spent.
 TIGHT_PAGES = 3
 # A page that still fails after this long is given up, aloud: it stays in the rejected records.
 GIVE_UP_AFTER = timedelta(hours=48)
@@ -113,7 +114,7 @@ async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach
     begun_at = position.watermark or run.now - reach.lookback
     bar = CatchUpProgress(f"{run.job_name} catches up{f' on {scope}' if scope else ''}")
     while window := next_window(position, reach, until=run.now):
-        if run.is_out_of_time():
+        if _leaves_the_rest(run):
             run.statistics.caught_up = False
             return
         position = await _poll_window(
@@ -132,7 +133,6 @@ async def _poll_window(
     """Poll `window` from where `position` says, and give the position reached: its window is None if it is finished."""
     offset = position.next_offset if position.window is not None else 0
     failed: tuple[DeferredPage, AskNewsError] | None = None
-    pages = 0
     while True:
         try:
             page = await feed.fetch(window, offset)
@@ -146,7 +146,6 @@ async def _poll_window(
             failed = (DeferredPage(run.job_name, scope, window.start, window.end, offset, stepped_over), error)
             offset += stepped_over
             continue
-        pages += 1
         if page.is_last:
             position = Position(watermark=window.end)
         else:
@@ -160,7 +159,7 @@ async def _poll_window(
                 await run.close(connection, status=run.status())
         logger.info("page_stored", scope=scope, offset=offset, fetched=page.fetched, is_last=page.is_last)
         failed = None
-        if page.is_last or run.is_out_of_time() or (run.is_tight and pages >= TIGHT_PAGES):
+        if page.is_last or _leaves_the_rest(run):
             return position
         offset = page.next_offset
 
@@ -233,6 +232,11 @@ def _rest(deferred: DeferredPage, page: Page[Any]) -> DeferredPage | None:
     offset = page.next_offset if isinstance(page.next_offset, int) else counted
     size = deferred.page_offset + deferred.page_size - offset
     return None if page.is_last or size <= 0 else replace(deferred, page_offset=offset, page_size=size)
+
+
+def _leaves_the_rest(run: PollingRun) -> bool:
+    """Whether what remains is the next run's: the time is up, or the budget nearly spent."""
+    return run.is_out_of_time() or (run.is_tight and run.statistics.pages >= TIGHT_PAGES)
 
 
 def _ends_the_run(error: AskNewsError | BudgetExhausted) -> bool:

@@ -1,5 +1,6 @@
 """The page loop: nothing lost, nothing doubled, whatever fails and wherever it stops."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -137,3 +138,16 @@ async def test_near_the_budgets_end_a_run_asks_for_few_pages_and_goes_on_later(d
     cursor = await cursor_of(database)
     assert cursor is not None
     assert cursor.next_offset == "30"
+
+
+async def test_near_the_budgets_end_a_run_asks_for_few_pages_however_many_windows_there_are(
+    database: AsyncEngine,
+) -> None:
+    run = polling_run(database, is_tight=True)
+    feed = FakeFeed(run, rows=5)
+    await poll_scopes(run, {"": feed}, replace(REACH, slice=timedelta(hours=2)))
+    assert len(feed.asked) == 3
+    assert run.statistics.caught_up is False
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert cursor.watermark == NOW - REACH.lookback + timedelta(hours=6)
