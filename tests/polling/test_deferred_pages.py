@@ -1,13 +1,15 @@
 """Deferred pages: what was stepped over is fetched whole by later runs, after what is new, and hides no failure."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.asknews import CredentialsRefused, ServiceFailed
+from flows.asknews import CredentialsRefused, Page, ServiceFailed
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
 from flows.polling.pages import poll_scopes
@@ -68,6 +70,21 @@ async def test_a_resumed_window_whose_first_page_fails_is_fetched_whole(database
     healed = FakeFeed(later, rows=64)
     await poll_scopes(later, {"": healed}, REACH)
     assert healed.stored_of[Window(NOW - REACH.lookback, NOW)] == list(range(20, 64))
+
+
+async def test_a_deferred_page_is_fetched_whole_by_counting_rows_where_offsets_have_become_opaque(
+    database: AsyncEngine,
+) -> None:
+    class OpaqueFeed(FakeFeed):
+        async def fetch(self, window: Window, offset: int | str) -> Page[Any]:
+            return replace(await super().fetch(window, offset), next_offset=f"after {offset}")
+
+    run = polling_run(database)
+    await poll_scopes(run, {"": FakeFeed(run, rows=37, fails={0: FAILS})}, REACH)
+    at_once = polling_run(database)
+    healed = OpaqueFeed(at_once, rows=37)
+    await poll_scopes(at_once, {"": healed}, REACH)
+    assert healed.stored == list(range(37))
 
 
 async def test_what_remains_of_a_deferred_page_waits_when_its_next_request_fails(database: AsyncEngine) -> None:
