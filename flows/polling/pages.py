@@ -6,8 +6,8 @@ For each scope (all of the news, or one entity's stories):
 2. choose the next window; none left means that the scope has caught up;
 3. fetch a page, and store it in one transaction with the position after it;
 4. a page that fails is stepped over: if the next page succeeds, the same transaction notes the failed one as deferred,
-   and a later run asks for it again; if the next one fails too, or there is no time for it, the scope's poll ends where
-   the first one failed;
+   and a later run asks for it again; if the next one fails too, or has no record to disprove a change of the API, or
+   there is no time for it, the scope's poll ends where the first one failed;
 5. a window's last page moves the watermark to the window's end, and the loop goes on with step 2.
 
 Then, if no scope failed, while there is time, and unless the budget is nearly spent:
@@ -146,6 +146,9 @@ async def _poll_window(
             failed = (DeferredPage(run.job_name, scope, window.start, window.end, offset, stepped_over), error)
             offset += stepped_over
             continue
+        if failed is not None and isinstance(failed[1], UnexpectedResponse) and not page.records:
+            # Beyond the last row there is always an empty page: it is no sign that only the page before it is odd.
+            raise failed[1]
         if page.is_last:
             position = Position(watermark=window.end)
         else:

@@ -132,7 +132,7 @@ async def test_a_deferred_page_that_fails_again_makes_a_partial_failure_and_ends
     await poll_scopes(run, {"": feed}, REACH)
     assert [offset for _, offset in feed.asked] == [0, 10]
     assert run.status() == "partial_failure"
-    assert run.statistics.failures == ["news, deferred page at 10 of 2026-11-23 06:00: 500: the service failed"]
+    assert run.statistics.failures == ["news, deferred page at 10 of 2026-01-05 06:00: 500: the service failed"]
     assert await row_of(run) is None, "it is closed with this failure in it"
 
     later = polling_run(database, now=NOW + timedelta(minutes=15))

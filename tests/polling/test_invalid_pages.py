@@ -67,3 +67,16 @@ async def test_a_poison_record_in_a_quiet_hour_does_not_stop_the_poll(database: 
     cursor = await cursor_of(database)
     assert cursor is not None
     assert cursor.watermark == run.now
+
+
+@pytest.mark.parametrize("articles", [10, 14])
+async def test_what_follows_an_invalid_page_proves_nothing_unless_it_holds_a_valid_record(
+    database: AsyncEngine, articles: int
+) -> None:
+    run = polling_run(database)
+    async with serving(*[RENAMED] * articles) as client:
+        with pytest.raises(UnexpectedResponse):
+            await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert (cursor.watermark, cursor.window_start) == (None, None)
