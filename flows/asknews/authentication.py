@@ -20,7 +20,7 @@ from flows.asknews.errors import (
     MissingCredentials,
     UnexpectedResponse,
 )
-from flows.asknews.responses import json_of, service_address
+from flows.asknews.responses import json_of
 
 SCOPE = "news stories offline openid"
 # Seconds, or the share of a short life, by which a token is renewed before it expires.
@@ -94,7 +94,7 @@ class ClientCredentials(Authentication):
         pair = f"{quote(_sendable(client_id, self.variables), safe='')}:{quote(secret, safe='')}"
         self._basic = SecretStr(base64.b64encode(pair.encode()).decode())
         self._secret = SecretStr(secret)
-        self._token_url = service_address(token_url, "ASKNEWS_TOKEN_URL")
+        self._token_url = httpx.URL(token_url)
         self._clock = clock
         self._token: _Token | None = None
         self._renewal = asyncio.Lock()

@@ -18,7 +18,7 @@ from flows.asknews.fields import whole_number
 from flows.asknews.pacing import Pacing
 from flows.asknews.pages import Page, PageCap, number_if_digits, offset_after
 from flows.asknews.records import Reject
-from flows.asknews.responses import BoundedStream, error_of_transport, json_of, service_address
+from flows.asknews.responses import BoundedStream, error_of_transport, json_of
 from flows.asknews.stories import Story, parse_stories
 
 RecordT = TypeVar("RecordT")
@@ -69,7 +69,7 @@ class AskNewsClient:
         self._pacing = Pacing(requests_per_second, clock=clock, sleep=sleep)
         self._caps = {NEWS_PATH: PageCap(), STORIES_PATH: PageCap()}
         self._http = httpx.AsyncClient(
-            base_url=service_address(base_url, "ASKNEWS_API_URL"),
+            base_url=base_url,
             auth=authentication,
             headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "vibecheck-pipeline"},
             timeout=httpx.Timeout(read_timeout_seconds, connect=min(LONGEST_CONNECT_SECONDS, read_timeout_seconds)),

@@ -96,18 +96,6 @@ class BoundedStream(httpx.AsyncByteStream):
             )
 
 
-def service_address(address: str, variable: str) -> httpx.URL:
-    """`address` as a URL. Raises InvalidRequest, naming the variable to correct, if requests cannot be sent to it."""
-    try:
-        url = httpx.URL(address)
-        is_usable = url.scheme in {"http", "https"} and bool(url.host)
-    except httpx.InvalidURL:
-        url, is_usable = httpx.URL(), False
-    if not is_usable:
-        raise InvalidRequest(f"{variable} is no address of a web service; it must look like https://host")
-    return url
-
-
 def json_of(response: httpx.Response, redact: Redact, *, credentials: str) -> Any:
     """The JSON of a successful response. Raises the tree's error for any other response; its body must be read.
 
