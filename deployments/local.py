@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     console.print("Applying: database, work pools, deployments …")
     await apply(settings)
     async with get_client() as client:
-        await _sweep_late_runs(client)
+        await sweep_due_runs(client)
     for pool in work_pool_names():
         await children.start(
             f"{WORKER}{pool}",
@@ -181,15 +182,18 @@ def _print_addresses(console: Console, settings: Settings, api_url: str, health_
         console.print(f"{name:<12} {address}", soft_wrap=True, highlight=False)
 
 
-async def _sweep_late_runs(client: "PrefectClient") -> None:
-    """Cancel what was due while `up` was not: one such run could take its job's slot, only to find that it is late."""
+async def sweep_due_runs(client: "PrefectClient") -> None:
+    """Cancel what is due already: one such run could take its job's slot, only to find that it is late.
+
+    However young it is: the runs that `up` starts by itself take its place.
+    """
     from flows.execution_log.expectations import read_live_jobs
     from flows.execution_log.flow_runs import flow_names, of_jobs, server_now
     from flows.execution_log.late_runs import sweep_late_runs
 
     now = await server_now(client)
     jobs = [job.job_name for job in await read_live_jobs(client, now)]
-    await sweep_late_runs(client, await flow_names(client, of_jobs(jobs)), now)
+    await sweep_late_runs(client, await flow_names(client, of_jobs(jobs)), now, late_after=timedelta(0))
 
 
 async def _start_runs(client: "PrefectClient") -> None:
