@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import socket
+from abc import ABC
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import httpx
 import structlog
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectException
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
@@ -28,6 +30,28 @@ from flows.settings import Settings
 DRAIN_CHECK_SECONDS = 0.5
 
 logger = structlog.stdlib.get_logger()
+
+
+# Prefect makes any other subclass the one for its type `process`, with a warning; an abstract one it leaves alone.
+class Worker(ProcessWorker, ABC):
+    """Prefect's process worker, in which a run that cannot be submitted takes no other run with it.
+
+    The tasks of all runs are one group. When Prefect (3.8.8 and 3.9.1) asks for a run's deployment, an error of the
+    server ends that run's task, and so the group: every run in it is killed, and left Running for ever.
+    """
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        try:
+            await super()._submit_run(flow_run)
+        except Exception:
+            logger.exception("run_not_submitted", flow_run_id=str(flow_run.id), explanation="The next poll asks again.")
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            self._release_limit_slot(flow_run.id)
+
+    async def _mark_flow_run_as_cancelled(self, flow_run: FlowRun, state_updates: dict[str, Any] | None = None) -> None:
+        """Cancel a run that will not start, as its deployment is gone; Prefect forgets that it holds a slot."""
+        await super()._mark_flow_run_as_cancelled(flow_run, state_updates)
+        self._release_limit_slot(flow_run.id)
 
 
 class Limiter(Protocol):
@@ -63,13 +87,13 @@ async def run_worker(settings: Settings, *, pool: str, limit: int, name: str | N
     logger.info("worker_starting", work_pool=pool, limit=limit)
     # The same name again after a restart of the container: Prefect keeps a record of every name that it has seen.
     name = name or f"{socket.gethostname()}-{os.getpid()}"
-    worker = ProcessWorker(work_pool_name=pool, name=name, limit=limit)
+    worker = Worker(work_pool_name=pool, name=name, limit=limit)
     try:
         async with worker:
             starting = None
             logger.info("worker_started", work_pool=pool, worker=worker.name)
             failed = await _poll_until(stop, worker, polled_file)
-            await _drain(worker.limiter, polled_file)
+            await drain(worker.limiter, polled_file)
             # Leaving the block waits for whatever a finished run has still to report.
     except asyncio.CancelledError:
         if not stop.is_set():
@@ -81,7 +105,7 @@ async def run_worker(settings: Settings, *, pool: str, limit: int, name: str | N
 
 async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: Path | None) -> bool:
     """Poll until `stop`; gives whether polling ended by itself."""
-    polling = asyncio.create_task(_poll(worker, polled_file))
+    polling = asyncio.create_task(poll(worker, polled_file))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([polling, stopped], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -96,7 +120,7 @@ async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: P
     return False
 
 
-async def _poll(worker: ProcessWorker, polled_file: Path | None) -> None:
+async def poll(worker: ProcessWorker, polled_file: Path | None) -> None:
     """Tell the server that the worker lives, and take the runs that are due, for ever."""
     loop = asyncio.get_running_loop()
     interval = get_current_settings().worker.query_seconds
@@ -119,7 +143,7 @@ async def _answered(request: Callable[[], Awaitable[Any]]) -> bool:
     return True
 
 
-async def _drain(runs: Limiter, polled_file: Path | None) -> None:
+async def drain(runs: Limiter, polled_file: Path | None) -> None:
     """Wait until no run is left. The worker shows life meanwhile: something may restart those that do not."""
     announced = 0
     while running := runs.borrowed_tokens:

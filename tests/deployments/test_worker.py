@@ -1,0 +1,112 @@
+"""The worker and a server that is away, or answers with errors. How it executes runs, the end-to-end tests show."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi import APIRouter, HTTPException
+from prefect.client.schemas.objects import FlowRun, WorkPool
+from prefect.settings import PREFECT_API_URL, PREFECT_WORKER_QUERY_SECONDS, temporary_settings
+from prefect.states import Scheduled
+from structlog.testing import capture_logs
+
+from deployments.worker import Worker, drain, poll
+from tests.support.served_prefect import serving
+
+POOL = "vibecheck"
+PATIENCE_SECONDS = 30.0
+
+
+class Server:
+    """As much of a Prefect server as a worker asks: one run is due, and it may not start."""
+
+    def __init__(self) -> None:
+        self.run = FlowRun(id=uuid4(), name="due", flow_id=uuid4(), deployment_id=uuid4(), state=Scheduled())
+        self.deployment_status = 200
+        self.proposed: list[str] = []
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        template = Worker.get_default_base_job_template()
+        pool = WorkPool(id=uuid4(), name=POOL, type="process", default_queue_id=uuid4(), base_job_template=template)
+
+        @router.get(f"/work_pools/{POOL}")
+        def read_pool() -> Any:
+            return pool.model_dump(mode="json")
+
+        @router.post(f"/work_pools/{POOL}/workers/heartbeat", status_code=204)
+        def take_heartbeat() -> None:
+            return None
+
+        @router.post(f"/work_pools/{POOL}/get_scheduled_flow_runs")
+        def due_runs() -> Any:
+            run = self.run.model_dump(mode="json")
+            return [{"work_pool_id": str(pool.id), "work_queue_id": str(uuid4()), "flow_run": run}]
+
+        @router.get("/deployments/{id_}")
+        def read_deployment(id_: UUID) -> Any:
+            if self.deployment_status != 200:
+                raise HTTPException(self.deployment_status)
+            return {"id": str(id_), "name": "scheduled", "flow_id": str(self.run.flow_id)}
+
+        @router.post("/flow_runs/{_id}/set_state")
+        def set_state(_id: UUID, body: dict[str, Any]) -> Any:
+            self.proposed.append(body["state"]["type"])
+            refusal = {"type": "abort_details", "reason": "The test wants no process."}
+            return {"status": "ABORT", "details": refusal, "state": None}
+
+        return router
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    with serving(server.router()):
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_pause_between_polls() -> Iterator[None]:
+    with temporary_settings({PREFECT_WORKER_QUERY_SECONDS: 0.01}):
+        yield
+
+
+def make_worker() -> Worker:
+    return Worker(work_pool_name=POOL, name="tested", limit=1)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110  # neither a file nor a list of events can be awaited
+            await asyncio.sleep(0.01)
+
+
+async def test_an_error_of_the_server_between_poll_and_start_ends_no_worker_and_the_next_poll_takes_the_run(
+    server: Server,
+) -> None:
+    async with make_worker() as worker:
+        await worker.sync_with_backend()
+        server.deployment_status = 500
+        with capture_logs() as events:
+            await worker.get_and_submit_flow_runs()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await drain(worker.limiter, None)
+        assert {"run_not_submitted"} == {event["event"] for event in events if event["log_level"] == "error"}
+        assert server.proposed == []
+
+        server.deployment_status = 200
+        await worker.get_and_submit_flow_runs()
+    assert server.proposed == ["PENDING"]
+
+
+async def test_a_run_whose_deployment_is_gone_is_cancelled_and_holds_no_drain_up(server: Server) -> None:
+    async with make_worker() as worker:
+        await worker.sync_with_backend()
+        server.deployment_status = 404
+        await worker.get_and_submit_flow_runs()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await drain(worker.limiter, None)
+    assert server.proposed == ["CANCELLED"]
