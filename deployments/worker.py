@@ -125,10 +125,13 @@ async def poll(worker: ProcessWorker, polled_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
     interval = get_current_settings().worker.query_seconds
     next_heartbeat = loop.time()
+    is_known = False
     while True:
         if loop.time() >= next_heartbeat and await _answered(worker.sync_with_backend):
             next_heartbeat = loop.time() + worker.heartbeat_interval_seconds
-        if await _answered(worker.get_and_submit_flow_runs):
+            is_known = True
+        # Before the server has answered that once, a ProcessWorker asks for no runs, and says that there are none.
+        if is_known and await _answered(worker.get_and_submit_flow_runs):
             _show_life(polled_file)
         await asyncio.sleep(interval)
 

@@ -84,6 +84,27 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_a_worker_that_no_server_has_ever_answered_shows_no_life(tmp_path: Path) -> None:
+    polled = tmp_path / "polled"
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), capture_logs() as events:
+        async with make_worker() as worker:
+            polling = asyncio.create_task(poll(worker, polled))
+            await until(lambda: len(events) >= 3)
+            polling.cancel()
+
+    assert {event["event"] for event in events} == {"prefect_server_unavailable"}
+    assert not polled.exists()
+
+
+@pytest.mark.usefixtures("server")
+async def test_a_worker_whose_poll_was_answered_shows_life(tmp_path: Path) -> None:
+    polled = tmp_path / "polled"
+    async with make_worker() as worker:
+        polling = asyncio.create_task(poll(worker, polled))
+        await until(polled.exists)
+        polling.cancel()
+
+
 async def test_an_error_of_the_server_between_poll_and_start_ends_no_worker_and_the_next_poll_takes_the_run(
     server: Server,
 ) -> None:
