@@ -8,7 +8,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import PrefectException
 from rich.console import Console
 
-from deployments.work_pools import count_active_runs, set_work_pools_paused, work_pool_names
+from deployments.work_pools import NoWorkPool, count_active_runs, set_work_pools_paused, work_pool_names
 from flows.logs import configure_logging
 from flows.settings import Settings
 
@@ -32,6 +32,9 @@ async def run_drain(settings: Settings, *, timeout_seconds: float) -> int:
     except TimeoutError:
         console.print(f"[red]Runs are still going after {timeout_seconds:g} s; the pools stay paused.")
         return 1
+    except NoWorkPool as error:
+        console.print(f"[red]{error}", highlight=False)
+        return 1
     except (httpx.HTTPError, PrefectException) as error:
         console.print(f"[red]The Prefect server did not do it: {error}", highlight=False)
         return 1
@@ -46,6 +49,9 @@ async def run_resume(settings: Settings) -> int:
     try:
         async with get_client() as client:
             await set_work_pools_paused(client, paused=False)
+    except NoWorkPool as error:
+        console.print(f"[red]{error}", highlight=False)
+        return 1
     except (httpx.HTTPError, PrefectException) as error:
         console.print(f"[red]The Prefect server did not do it: {error}", highlight=False)
         return 1

@@ -7,7 +7,9 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
+    Operator,
     WorkPoolFilter,
     WorkPoolFilterName,
 )
@@ -21,6 +23,10 @@ PREFECT_FILE = PROJECT_ROOT / "prefect.yaml"
 _ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 logger = structlog.stdlib.get_logger()
+
+
+class NoWorkPool(Exception):
+    """The server lacks a work pool; the text names it, and says what to do."""
 
 
 def work_pool_names() -> list[str]:
@@ -48,15 +54,25 @@ async def make_work_pools(client: PrefectClient) -> None:
 
 
 async def set_work_pools_paused(client: PrefectClient, *, paused: bool) -> None:
-    """Pause the pools, so that their workers start nothing more, or resume them."""
+    """Pause the pools, so that their workers start nothing more, or resume them. Raises NoWorkPool."""
     for name in work_pool_names():
-        await client.update_work_pool(name, WorkPoolUpdate(is_paused=paused))
+        try:
+            await client.update_work_pool(name, WorkPoolUpdate(is_paused=paused))
+        except ObjectNotFound:
+            raise NoWorkPool(f"The server has no work pool {name!r}: `vibecheck apply` makes it.") from None
 
 
 async def count_active_runs(client: PrefectClient) -> int:
-    """How many flow runs of the pools are being started, running or being cancelled."""
+    """How many flow runs of the pools are being started, running, waiting for their own retry, or being cancelled."""
     runs = await client.read_flow_runs(
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=work_pool_names())),
-        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ACTIVE))),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(
+                operator=Operator.or_,  # pyright: ignore[reportCallIssue]  # a field of a mixin
+                type=FlowRunFilterStateType(any_=_ACTIVE),
+                name=FlowRunFilterStateName(any_=["AwaitingRetry"]),
+            )
+        ),
     )
-    return len(runs)
+    # A run that a person retries waits for a worker, and a paused pool has none; its own retry waits in its process.
+    return sum(run.state_name != "AwaitingRetry" or run.empirical_policy.retry_type == "in_process" for run in runs)
