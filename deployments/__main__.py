@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 from pydantic import ValidationError
 
 from flows.settings import Settings, load_settings
@@ -18,12 +18,16 @@ app = App(
     version_flags=["--version"],
 )
 
+_PORT = validators.Number(gte=1, lte=65_535)
+_PORT_OR_ANY = validators.Number(gte=0, lte=65_535)
+_SECONDS = validators.Number(gte=0, lte=31_536_000)
+
 
 @app.command
 def up(
     *,
     port: Annotated[
-        int, Parameter(help="Port of the Prefect server and its UI; another is taken if it is busy.")
+        int, Parameter(help="Port of the Prefect server and its UI; another is taken if it is busy.", validator=_PORT)
     ] = 4200,
 ) -> int:
     """Run the whole pipeline on this machine, with embedded defaults, until Ctrl-C."""
@@ -37,21 +41,24 @@ def apply() -> int:
     """Migrate the database and bring the Prefect server at PREFECT_API_URL to what this checkout describes."""
     from deployments.apply import run_apply
 
-    return asyncio.run(run_apply(_settings()))
+    return asyncio.run(run_apply(_settings_with_server()))
 
 
 @app.command
 def worker(
     *,
     pool: Annotated[str, Parameter(help="Work pool whose runs it executes.")],
-    limit: Annotated[int, Parameter(help="Most runs to execute at a time; one needs about 100 MB.")] = 4,
+    limit: Annotated[
+        int,
+        Parameter(help="Most runs to execute at a time; one needs about 100 MB.", validator=validators.Number(gte=1)),
+    ] = 4,
     name: Annotated[str | None, Parameter(help="Its name in Prefect. Default: host and process.")] = None,
     polled_file: Annotated[
         Path | None, Parameter(help="File to touch at each poll that the server answered, for a healthcheck.")
     ] = None,
 ) -> int:
     """Execute runs as processes. SIGTERM drains it: no further run starts, and those that are going end first."""
-    settings = _settings()
+    settings = _settings_with_server()
     from deployments.worker import run_worker
 
     return asyncio.run(run_worker(settings, pool=pool, limit=limit, name=name, polled_file=polled_file))
@@ -60,12 +67,12 @@ def worker(
 @app.command
 def drain(
     *,
-    timeout: Annotated[float, Parameter(help="Seconds to wait for the running flows.")] = 900.0,
+    timeout: Annotated[float, Parameter(help="Seconds to wait for the running flows.", validator=_SECONDS)] = 900.0,
 ) -> int:
     """Pause the work pools, and wait until no run is going: for maintenance of the server or the database."""
     from deployments.drain import run_drain
 
-    return asyncio.run(run_drain(_settings(), timeout_seconds=timeout))
+    return asyncio.run(run_drain(_settings_with_server(), timeout_seconds=timeout))
 
 
 @app.command
@@ -73,7 +80,7 @@ def resume() -> int:
     """Let the work pools start runs again, after `drain`."""
     from deployments.drain import run_resume
 
-    return asyncio.run(run_resume(_settings()))
+    return asyncio.run(run_resume(_settings_with_server()))
 
 
 @app.command
@@ -81,7 +88,9 @@ def verify(
     *,
     since: Annotated[str, Parameter(help="From when on: a duration before now (90m, 24h, 7d) or an ISO time.")] = "24h",
     until: Annotated[str | None, Parameter(help="Until when; default: now.")] = None,
-    grace: Annotated[float, Parameter(help="Seconds for which what is young may still be open.")] = 600.0,
+    grace: Annotated[
+        float, Parameter(help="Seconds for which what is young may still be open.", validator=_SECONDS)
+    ] = 600.0,
     json: Annotated[bool, Parameter(help="Print every tick as JSON.")] = False,
 ) -> int:
     """Say what happened to each tick of each job. Exit code 0: all accounted for; 1: not; 2: could not tell."""
@@ -106,7 +115,7 @@ def status(
 def health(
     *,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 8080,
+    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.", validator=_PORT_OR_ANY)] = 8080,
 ) -> int:
     """Serve the status page, `GET /health/scheduler` (200 or 503) and `GET /health`, from the database alone."""
     from flows.health.server import serve
@@ -135,7 +144,7 @@ def import_log(
 @app.command
 def sandbox(
     *,
-    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
+    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.", validator=_PORT_OR_ANY)] = 0,
 ) -> int:
     """Serve an AskNews-compatible API with made-up news, for demonstration and tests."""
     from deployments.sandbox.__main__ import serve
@@ -149,6 +158,18 @@ def _settings() -> Settings:
     except ValidationError as error:
         lines = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
         raise SystemExit("The settings are not usable:\n  " + "\n  ".join(lines)) from None
+
+
+def _settings_with_server() -> Settings:
+    """The settings, for a command that acts on a Prefect server."""
+    from deployments.server import NoServer, require_server
+
+    settings = _settings()
+    try:
+        require_server()
+    except NoServer as error:
+        raise SystemExit(str(error)) from None
+    return settings
 
 
 def _variable(location: str) -> str:

@@ -1,4 +1,7 @@
-"""The settings that a Prefect server and its workers need for this pipeline, and why. `up` and the tests use them."""
+"""The settings that a Prefect server and its workers need for this pipeline, and why. `up` and the tests use them.
+
+And the one setting that every command but `up` needs: which server.
+"""
 
 from pathlib import Path
 
@@ -28,3 +31,18 @@ def client_environment(*, api_url: str, home: Path) -> dict[str, str]:
         # Without this, a command that cannot reach the server would start a private one and show an empty world.
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     }
+
+
+class NoServer(Exception):
+    """Nothing says which Prefect server is meant; the text says what to set."""
+
+
+def require_server() -> None:
+    """Raise NoServer unless PREFECT_API_URL, or Prefect's profile, names a server.
+
+    Without one Prefect starts a private server, and a command would act on its empty world.
+    """
+    from prefect.settings import get_current_settings
+
+    if not get_current_settings().api.url:
+        raise NoServer("PREFECT_API_URL is not set: `vibecheck up` prints the address of its server.")

@@ -10,10 +10,10 @@ from itertools import groupby
 import httpx
 from prefect import get_client
 from prefect.exceptions import PrefectException
-from prefect.settings import get_current_settings
 from rich.console import Console
 from rich.markup import escape
 
+from deployments.server import NoServer, require_server
 from flows.database.engine import DatabaseUnavailable, engine_from_settings
 from flows.database.migrate import revision_of
 from flows.execution_log.verify import Verification, verify
@@ -59,8 +59,10 @@ async def run_verify(settings: Settings, *, since: str, until: str | None, grace
 
 
 async def _verify(settings: Settings, since: str, until: str | None, grace_seconds: float) -> Verification:
-    if get_current_settings().api.url is None:
-        raise CouldNotTell("PREFECT_API_URL is not set: `vibecheck up` prints the address of its server.")
+    try:
+        require_server()
+    except NoServer as error:
+        raise CouldNotTell(str(error)) from None
     now = datetime.now(UTC)
     begin, end = moment(since, now), None if until is None else moment(until, now)
     engine = None
@@ -94,14 +96,16 @@ def moment(text: str, now: datetime) -> datetime:
 
     Raises CouldNotTell for anything else.
     """
-    if _DURATION.fullmatch(text):
-        parts = re.findall(r"(\d+)([smhdw])", text)
-        return now - sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in parts), timedelta())
     try:
+        if _DURATION.fullmatch(text):
+            parts = re.findall(r"(\d+)([smhdw])", text)
+            return now - sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in parts), timedelta())
         given = datetime.fromisoformat(text)
+        return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
     except ValueError:
         raise CouldNotTell(f"{text!r} is no time: give a duration such as 24h, or 2026-11-23T12:00.") from None
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+    except OverflowError:
+        raise CouldNotTell(f"{text!r} is further away than the calendar goes.") from None
 
 
 def timeline(verification: Verification) -> Iterator[str]:
