@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import structlog
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
@@ -28,7 +29,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectException
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deployments.automations import apply_automations
@@ -59,9 +62,15 @@ class DeployedJob:
 
     name: str
     schedule: str
+    is_scheduled: bool
     paused: bool
     next_run_at: datetime | None
     planned_runs: int
+
+    @property
+    def lacks_runs(self) -> bool:
+        """Whether the server should have planned runs, and has none."""
+        return self.is_scheduled and not self.paused and self.planned_runs == 0
 
 
 async def apply(settings: Settings) -> list[DeployedJob]:
@@ -71,12 +80,17 @@ async def apply(settings: Settings) -> list[DeployedJob]:
     fails or the server does not answer.
     """
     await prepare_database(settings)
-    async with get_client() as client:
-        await make_work_pools(client)
-        await deploy()
-        await apply_automations(client, settings)
-        await expect_deployed_jobs(settings, client)
-        return await verify_deployments(client)
+    try:
+        async with get_client() as client:
+            await make_work_pools(client)
+            await deploy()
+            await apply_automations(client, settings)
+            await expect_deployed_jobs(settings, client)
+            return await verify_deployments(client)
+    except (httpx.HTTPError, PrefectException) as error:
+        raise ApplyFailed(
+            f"The Prefect server at PREFECT_API_URL did not do it: {type(error).__name__}: {error}"
+        ) from error
 
 
 async def prepare_database(settings: Settings) -> None:
@@ -116,11 +130,11 @@ async def expect_deployed_jobs(settings: Settings, client: PrefectClient) -> Non
 
 
 async def verify_deployments(client: PrefectClient) -> list[DeployedJob]:
-    """Wait until every active deployment has a planned run, and report; warn aloud about what has none."""
+    """Wait until each active schedule has a planned run, and report; warn aloud about what has none."""
     deadline = asyncio.get_running_loop().time() + PLANNING_SECONDS
     while True:
         jobs = await read_jobs(client)
-        idle = [job for job in jobs if job.planned_runs == 0 and not job.paused]
+        idle = [job for job in jobs if job.lacks_runs]
         if not idle or asyncio.get_running_loop().time() > deadline:
             break
         await asyncio.sleep(1)
@@ -157,12 +171,13 @@ async def read_jobs(client: PrefectClient) -> list[DeployedJob]:
             ),
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         )
+        schedules = [describe_schedule(item.schedule) for item in deployment.schedules if item.active]
         upcoming = [run.expected_start_time for run in planned if run.auto_scheduled and run.expected_start_time]
         jobs.append(
             DeployedJob(
                 name=f"{flow.name}/{deployment.name}",
-                schedule=", ".join(describe_schedule(item.schedule) for item in deployment.schedules if item.active)
-                or "no schedule",
+                schedule=", ".join(schedules) or "no schedule",
+                is_scheduled=bool(schedules),
                 paused=deployment.paused,
                 next_run_at=min((time for time in upcoming if time >= datetime.now(UTC)), default=None),
                 planned_runs=len(upcoming),
@@ -189,11 +204,11 @@ async def run_apply(settings: Settings) -> int:
     try:
         jobs = await apply(settings)
     except (ApplyFailed, DatabaseUnavailable, InvalidReceiver) as error:
-        console.print(f"[red]{error}", highlight=False)
+        console.print(f"[red]{escape(str(error))}", highlight=False)
         return 1
     table = Table("deployment", "schedule", "next run", "planned runs")
     for job in jobs:
         next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M:%S} UTC" if job.next_run_at else "none"
         table.add_row(job.name, job.schedule, next_run, str(job.planned_runs))
     console.print(table)
-    return 0 if jobs and all(job.paused or job.planned_runs for job in jobs) else 1
+    return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1

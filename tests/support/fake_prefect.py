@@ -118,6 +118,8 @@ class FakePrefect:
             case ["flows", "filter"]:
                 found = [{"id": id_, "name": name} for id_, name in self.flows.items() if self._is_wanted(id_, body)]
                 return _page(found, body)
+            case ["flows", id_]:
+                return {"id": id_, "name": self.flows[id_]}
             case ["flow_runs", "filter"]:
                 found = sorted(self._matching(body), key=lambda run: run["id"], reverse=True)
                 return _page(found, body)
@@ -141,7 +143,7 @@ class FakePrefect:
     def _matching(self, body: Json) -> list[Json]:
         types = _find(body, "flow_runs", "state", "type", "any_")
         ids = _find(body, "flow_runs", "id", "any_")
-        deployments = _find(body, "flow_runs", "deployment_id", "any_")
+        deployments = _find(body, "flow_runs", "deployment_id", "any_") or _find(body, "deployments", "id", "any_")
         return [
             run
             for run in self.runs.values()

@@ -1,0 +1,57 @@
+"""What `vibecheck apply` waits for, and what it says when it cannot do its work."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from structlog.testing import capture_logs
+
+from deployments.apply import run_apply, verify_deployments
+from flows.settings import Settings
+from tests.support.fake_prefect import START, FakePrefect
+
+
+async def test_a_deployment_without_an_active_schedule_needs_no_planned_run() -> None:
+    prefect = FakePrefect()
+    prefect.deploy("by_hand", every=None)
+    prefect.deploy("switched_off", schedules=[prefect.schedule(timedelta(minutes=15)) | {"active": False}])
+    prefect.deploy("paused", paused=True)
+    prefect.deploy("planned")
+    prefect.run("planned", START, "SCHEDULED", run_count=0)
+
+    async with prefect.client() as client, asyncio.timeout(30):
+        jobs = await verify_deployments(client)
+
+    assert [(job.name, job.lacks_runs) for job in jobs] == [
+        ("by_hand/scheduled", False),
+        ("paused/scheduled", False),
+        ("planned/scheduled", False),
+        ("switched_off/scheduled", False),
+    ]
+
+
+async def test_a_schedule_for_which_no_run_is_ever_planned_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.apply.PLANNING_SECONDS", 0.0)
+    prefect = FakePrefect()
+    prefect.deploy("forgotten")
+
+    async with prefect.client() as client:
+        with capture_logs() as events:
+            (job,) = await verify_deployments(client)
+
+    assert job.lacks_runs
+    assert [event["deployment"] for event in events if event["event"] == "no_planned_runs"] == ["forgotten/scheduled"]
+
+
+async def test_a_server_that_is_away_is_said_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(_env_file=None, data_directory=tmp_path)  # pyright: ignore[reportCallIssue]  # pydantic's
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert await run_apply(settings) == 1
+    sentence = " ".join(capsys.readouterr().out.split())
+    assert sentence.endswith(
+        "The Prefect server at PREFECT_API_URL did not do it: ConnectError: All connection attempts failed"
+    )
