@@ -6,19 +6,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+import httpx
 from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.apply import DeployedJob, read_jobs
 from deployments.processes import Child, Children
-from flows.database.engine import engine_from_settings, reading
+from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.database.log import LogRow, latest_runs
 from flows.settings import Settings
 
 REFRESH_SECONDS = 2.0
+# By itself Prefect's client asks a server that does not answer for a minute, and Ctrl-C would wait for it.
+LOOK_SECONDS = 10.0
 _COLOURS = {"success": "green", "running": "cyan", "partial_failure": "yellow", "skipped": "yellow"}
 
 
@@ -30,13 +37,22 @@ class JobLine:
     last_run: LogRow | None
 
 
+@dataclass(frozen=True)
+class Away:
+    """The server or the database cannot be read now."""
+
+    reason: str
+
+
 async def show_jobs(settings: Settings, children: Children, console: Console, stop: asyncio.Event) -> bool:
     """Show the jobs until `stop`, or until a process ends by itself; gives whether one did.
 
-    On a terminal it is one table that changes in place; elsewhere a line for each change.
+    On a terminal it is one table that changes in place; elsewhere a line for each change. A server or database that is
+    away is shown as well: the runs go on, and so does this.
     """
     engine = await engine_from_settings(settings)
     seen: set[tuple[object, ...]] = set()
+    shown = None
     try:
         async with get_client() as client:
             with Live(console=console, auto_refresh=False, transient=False) as live:
@@ -44,18 +60,34 @@ async def show_jobs(settings: Settings, children: Children, console: Console, st
                     if dead := children.ended():
                         _announce(console, dead)
                         return True
-                    lines = [
-                        JobLine(job, await _last_run(engine, job.name.split("/")[0])) for job in await read_jobs(client)
-                    ]
+                    before, shown = shown, await _look(client, engine)
                     if console.is_terminal:
-                        live.update(_table(lines), refresh=True)
-                    else:
-                        _print_changes(console, lines, seen)
+                        live.update(_away(shown) if isinstance(shown, Away) else _table(shown), refresh=True)
+                    elif not isinstance(shown, Away):
+                        _print_changes(console, shown, seen)
+                    elif shown != before:
+                        console.print(_away(shown))
                     with suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), REFRESH_SECONDS)
     finally:
         await engine.dispose()
     return False
+
+
+async def _look(client: PrefectClient, engine: AsyncEngine) -> list[JobLine] | Away:
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return [JobLine(job, await _last_run(engine, job.name.split("/")[0])) for job in await read_jobs(client)]
+    except TimeoutError:
+        return Away(f"The Prefect server or the database has not answered for {LOOK_SECONDS:g} s.")
+    except (httpx.HTTPError, PrefectException) as error:
+        return Away(f"The Prefect server does not answer as it should ({type(error).__name__}).")
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        return Away(f"The database cannot be read ({type(error).__name__}).")
+
+
+def _away(away: Away) -> Text:
+    return Text(f"{away.reason} Runs go on without; looking again.", style="yellow")
 
 
 def _print_changes(console: Console, lines: Sequence[JobLine], seen: set[tuple[object, ...]]) -> None:

@@ -5,25 +5,29 @@
 3. Apply: database, work pools, deployments. Cancel the runs that were due while nothing ran here. Start the workers,
    the health app and one run of each job at once.
 4. Show the jobs' last runs until Ctrl-C.
-5. Drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at once.
+5. However that ends: drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at
+   once.
 """
 
 import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from sqlalchemy.engine import make_url
 
 from deployments.processes import Children, StartFailed, free_port, wait_until
 from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
+from flows.database.engine import DatabaseUnavailable
+from flows.health.receiver import InvalidReceiver
 from flows.logs import configure_logging
 from flows.settings import Settings, load_settings
 
@@ -36,6 +40,7 @@ SERVER_START_SECONDS = 120.0
 SANDBOX_START_SECONDS = 30.0
 HEALTH_PORT = 8080
 HEALTH_START_SECONDS = 30.0
+STOP_SECONDS = 10.0
 
 
 class AlreadyRunning(Exception):
@@ -52,8 +57,8 @@ async def run_up(settings: Settings, *, port: int) -> int:
             children = Children(home / "logs", inherited_descriptors=(descriptor,))
             _on_stop_signals(stop_requested, children, console)
             return await _run(settings, port, children, console, stop_requested)
-    except (AlreadyRunning, StartFailed) as error:
-        console.print(f"[red]{error}")
+    except (AlreadyRunning, StartFailed, DatabaseUnavailable, InvalidReceiver) as error:
+        console.print(f"[red]{escape(str(error))}", highlight=False)
         return 1
 
 
@@ -63,20 +68,29 @@ async def _run(
     startup = asyncio.ensure_future(_start(settings, port, children, console))
     stop = asyncio.ensure_future(stop_requested.wait())
     try:
-        await asyncio.wait([startup, stop], return_when=asyncio.FIRST_COMPLETED)
-        if not startup.done():
-            startup.cancel()
-            return 0
-        settings = startup.result()
-        from deployments.live import show_jobs
+        async with drained_at_the_end(children, console):
+            await asyncio.wait([startup, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not startup.done():
+                startup.cancel()
+                return 0
+            settings = startup.result()
+            from deployments.live import show_jobs
 
-        failed = await show_jobs(settings, children, console, stop_requested)
-        await _drain(children, console)
-        return 1 if failed else 0
+            failed = await show_jobs(settings, children, console, stop_requested)
+            return 1 if failed else 0
     finally:
         stop.cancel()
+
+
+@asynccontextmanager
+async def drained_at_the_end(children: Children, console: Console) -> AsyncGenerator[None]:
+    """However the block ends, let the workers finish their runs, and stop every process."""
+    try:
+        yield
+    finally:
+        await _drain(children, console)
         for child in reversed(children.running):
-            await child.stop(wait_seconds=10)
+            await child.stop(wait_seconds=STOP_SECONDS)
         console.print("Stopped. `make up` goes on from here.")
 
 
@@ -100,12 +114,29 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     await wait_until(lambda: asyncio.ensure_future(_answers(f"{api_url}/health")), server, seconds=SERVER_START_SECONDS)
 
     # Only now: Prefect reads its environment when it is imported.
+    from prefect.exceptions import PrefectException
+
+    from deployments.apply import ApplyFailed
+
+    configure_logging(settings, to_prefect=False)
+    try:
+        health_url = await _start_pipeline(settings, children, console, environment)
+    except ApplyFailed as error:
+        raise StartFailed(str(error)) from error
+    except (httpx.HTTPError, PrefectException) as error:
+        problem = f"The Prefect server does not answer as it should: {type(error).__name__}: {error}"
+        raise StartFailed(f"{problem}. Its log: {server.log}") from error
+    _print_addresses(console, settings, api_url, health_url)
+    return settings
+
+
+async def _start_pipeline(settings: Settings, children: Children, console: Console, environment: dict[str, str]) -> str:
+    """Apply to the server that has been started, and start what runs on it. Gives the health app's address."""
     from prefect import get_client
 
     from deployments.apply import apply
     from deployments.work_pools import work_pool_names
 
-    configure_logging(settings, to_prefect=False)
     console.print("Applying: database, work pools, deployments …")
     await apply(settings)
     async with get_client() as client:
@@ -119,8 +150,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     health_url = await _start_health_app(children, environment)
     async with get_client() as client:
         await _start_runs(client)
-    _print_addresses(console, settings, api_url, health_url)
-    return settings
+    return health_url
 
 
 async def _start_health_app(children: Children, environment: dict[str, str]) -> str:
@@ -208,7 +238,9 @@ async def _start_runs(client: "PrefectClient") -> None:
 
 async def _drain(children: Children, console: Console) -> None:
     """Tell the workers to take no further run, and wait for the runs that they have."""
-    workers = [child for child in children.running if child.name.startswith(WORKER)]
+    workers = [child for child in children.running if child.name.startswith(WORKER) and child.is_running]
+    if not workers:
+        return
     for worker in workers:
         worker.signal_process(signal.SIGTERM)
     console.print("Letting running flows finish; Ctrl-C again stops at once …")

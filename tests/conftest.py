@@ -6,6 +6,7 @@ one test both are the same database). Either makes a test run twice, once on eac
 """
 
 import itertools
+import logging
 import os
 import shutil
 from collections.abc import AsyncGenerator, Generator
@@ -13,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
 from flows.database.migrate import migrate
+from flows.logs import LOGGER_NAME
 from tests.database.postgresql_server import postgresql_server, run_apart, run_statements
 
 KINDS = ["sqlite", "postgresql"]
@@ -32,6 +35,14 @@ os.environ["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
 os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own() -> Generator[None]:
+    """Each test begins anew: a handler that was made in another one would write to that one's standard output."""
+    yield
+    logging.getLogger(LOGGER_NAME).handlers.clear()
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
