@@ -70,7 +70,7 @@ def test_overlapping_and_late_ticks_are_skipped_with_their_reason_and_a_lost_row
     wait_until(
         lambda: (job.row(retried) or {}).get("status") == "success", seconds=60, what="the retried run's success"
     )
-    job.reconcile()
+    job.reconcile_until(lambda: job.verify(grace=0, expect=None)["complete"], what="a complete log")
 
     by_id = {tick["execution_id"]: tick for tick in ticks(job)}
     assert by_id[first]["what"] == by_id[on_time]["what"] == by_id[retried]["what"] == "success"
