@@ -5,12 +5,11 @@ logged is left alone: of a job that it runs, only rows from before it took over 
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, create_engine, engine_from_settings, reading
 from flows.database.expectations import read_jobs
@@ -27,13 +26,17 @@ SYNONYMS = {"completed": "success", "failed": "failure", "error": "failure", "ca
 OPEN_FOR = timedelta(days=1)
 
 IMPORTED, KNOWN, TAKEN_OVER = "imported", "already here", "later than this pipeline's start"
-STILL_RUNNING, UNKNOWN_STATUS = "still running", "of unknown status"
+STILL_RUNNING, UNKNOWN_STATUS, UNKNOWN_TIME = "still running", "of unknown status", "of a time that cannot be read"
+
+
+class OldLogUnreadable(Exception):
+    """The old database has no log that can be read; the text says why."""
 
 
 async def run_import(settings: Settings, *, source_url: str) -> int:
     """Import the old log at `source_url`, and print what became of its rows. Gives the exit code.
 
-    It is 1 when a database cannot be used, or when a row has a status that nobody knows.
+    It is 1 when a database cannot be used, or when a row was left out for what cannot be understood in it.
     """
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
@@ -47,56 +50,71 @@ async def run_import(settings: Settings, *, source_url: str) -> int:
                 await source.dispose()
         finally:
             await engine.dispose()
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, OldLogUnreadable) as error:
         console.print(f"[red]{error}")
         return 1
     except DBAPIError as error:
-        console.print(f"[red]The old log cannot be read: {error.orig}")
+        console.print(
+            f"[red]The pipeline's own database cannot be used: {error.orig}. Was it never migrated? `vibecheck apply` "
+            "does that."
+        )
         return 1
-    for outcome in (IMPORTED, KNOWN, TAKEN_OVER, STILL_RUNNING, UNKNOWN_STATUS):
+    for outcome in (IMPORTED, KNOWN, TAKEN_OVER, STILL_RUNNING, UNKNOWN_STATUS, UNKNOWN_TIME):
         console.print(f"{counts[outcome]:>8}  {outcome}")
-    return 1 if counts[UNKNOWN_STATUS] else 0
+    return 1 if counts[UNKNOWN_STATUS] or counts[UNKNOWN_TIME] else 0
 
 
 async def import_log(source: AsyncEngine, engine: AsyncEngine, *, now: datetime) -> Counter[str]:
-    """Import the rows of `source` into `engine`'s log, in transactions of 500. Gives how many rows became what."""
+    """Import the rows of `source` into `engine`'s log, in transactions of 500. Gives how many rows became what.
+
+    Raises OldLogUnreadable, DatabaseUnavailable, or sqlalchemy.exc.DBAPIError if `engine`'s tables are not there.
+    """
     async with reading(engine) as connection:
         since = {name: job.since for name, job in (await read_jobs(connection)).items()}
     counts: Counter[str] = Counter()
     after_id = -1
     while True:
-        async with reading(source) as connection:
-            rows = await read_old_rows(connection, after_id=after_id, limit=BATCH)
+        rows = await _read(source, after_id)
         if not rows:
             return counts
         async with engine.begin() as connection:
             for row in rows:
-                outcome = _outcome(row, since, now)
-                if outcome == IMPORTED and not await record(connection, _fact(row)):
-                    outcome = KNOWN
-                counts[outcome] += 1
+                counts[await _import(connection, row, since.get(row.job_name), now)] += 1
         after_id = rows[-1].id
 
 
-def _outcome(row: OldRow, since: Mapping[str, datetime], now: datetime) -> str:
-    if row.job_name in since and row.started_at >= since[row.job_name]:
+async def _read(source: AsyncEngine, after_id: int) -> list[OldRow]:
+    try:
+        async with reading(source) as connection:
+            return await read_old_rows(connection, after_id=after_id, limit=BATCH)
+    except DBAPIError as error:
+        raise OldLogUnreadable(f"The old log cannot be read: {error.orig}") from None
+
+
+async def _import(connection: AsyncConnection, row: OldRow, taken_over_at: datetime | None, now: datetime) -> str:
+    """Record `row`, unless there is a reason not to. Gives what became of it."""
+    if row.started_at is None:
+        return UNKNOWN_TIME
+    if taken_over_at is not None and row.started_at >= taken_over_at:
         return TAKEN_OVER
-    if row.status == "running":
-        return IMPORTED if now - row.started_at > OPEN_FOR else STILL_RUNNING
-    return IMPORTED if SYNONYMS.get(row.status, row.status) in STATUSES else UNKNOWN_STATUS
+    if row.status == "running" and now - row.started_at <= OPEN_FOR:
+        return STILL_RUNNING
+    if row.status != "running" and SYNONYMS.get(row.status, row.status) not in STATUSES:
+        return UNKNOWN_STATUS
+    return IMPORTED if await record(connection, _fact(row, row.started_at)) else KNOWN
 
 
-def _fact(row: OldRow) -> Fact:
+def _fact(row: OldRow, started_at: datetime) -> Fact:
     status, error = SYNONYMS.get(row.status, row.status), row.error_message
     if status == "running":
         status, error = "failure", "The old service never closed this row: its process died."
-    completed_at = row.completed_at or row.started_at + timedelta(seconds=row.duration_seconds or 0)
+    completed_at = row.completed_at or started_at + timedelta(seconds=row.duration_seconds or 0)
     return Fact(
         execution_id=row.execution_id,
         job_name=row.job_name,
         scheduled_for=None,
         attempt=1,
-        started_at=row.started_at,
+        started_at=started_at,
         closing=Closing(
             status=status,
             completed_at=completed_at,

@@ -25,13 +25,16 @@ _OLD_LOG = table(
 
 @dataclass(frozen=True)
 class OldRow:
-    """A row of the old log. An `execution_id` that was no UUID has been given one, always the same."""
+    """A row of the old log. An `execution_id` that was no UUID has been given one, always the same.
+
+    `started_at` is None if a time of the row cannot be read, or if none says when it started or was written.
+    """
 
     id: int
     execution_id: UUID
     job_name: str
     status: str
-    started_at: datetime
+    started_at: datetime | None
     completed_at: datetime | None
     duration_seconds: float | None
     error_message: str | None
@@ -41,8 +44,7 @@ class OldRow:
 async def read_old_rows(connection: AsyncConnection, *, after_id: int, limit: int) -> list[OldRow]:
     """At most `limit` rows with an id above `after_id`, in order of id. Times without a zone are taken as UTC.
 
-    Raises sqlalchemy.exc.DBAPIError when the table is not there or has not its ten columns, ValueError for a row
-    whose times cannot be read.
+    Raises sqlalchemy.exc.DBAPIError when the table is not there or has not its ten columns.
     """
     statement = select(_OLD_LOG).where(_OLD_LOG.c.id > after_id).order_by(_OLD_LOG.c.id).limit(limit)
     rows = await connection.execute(statement)
@@ -50,16 +52,18 @@ async def read_old_rows(connection: AsyncConnection, *, after_id: int, limit: in
 
 
 def _old_row(row: Mapping[Any, Any]) -> OldRow:
-    started_at = _moment(row["started_at"]) or _moment(row["created_at"])
-    if started_at is None:
-        raise ValueError(f"Row {row['id']} of the old log says neither when it started nor when it was written.")
+    try:
+        started_at = _moment(row["started_at"]) or _moment(row["created_at"])
+        completed_at = _moment(row["completed_at"])
+    except ValueError:
+        started_at = completed_at = None
     return OldRow(
         id=row["id"],
         execution_id=_uuid(row["execution_id"]),
         job_name=row["job_name"],
         status=str(row["status"]).lower(),
         started_at=started_at,
-        completed_at=_moment(row["completed_at"]),
+        completed_at=completed_at,
         duration_seconds=None if row["duration_seconds"] is None else float(row["duration_seconds"]),
         error_message=row["error_message"],
         details=_details(row["metadata"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -170,3 +171,34 @@ async def test_a_database_without_the_table_is_named_as_the_reason(
     assert await run_import(settings, source_url=empty_database_url) == 1
 
     assert "The old log cannot be read" in capsys.readouterr().out
+
+
+async def test_a_row_whose_time_cannot_be_read_is_reported_and_the_others_arrive(
+    database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = OldLog(create_engine(f"sqlite+aiosqlite:///{tmp_path / 'old.db'}"))
+    await old.create()
+    await old.add("success", started=timedelta(hours=2))
+    await old.add("success", started=timedelta(hours=1))
+    async with old.engine.begin() as connection:
+        await connection.execute(text("UPDATE scheduler_execution_log SET started_at = 'yesterday' WHERE id = 1"))
+    settings = Settings(_env_file=None, database_url=database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
+
+    assert await run_import(settings, source_url=old.engine.url.render_as_string()) == 1
+
+    output = capsys.readouterr().out
+    assert "1  imported" in output
+    assert "1  of a time that cannot be read" in output
+    await old.engine.dispose()
+
+
+async def test_a_pipeline_that_was_never_migrated_is_named_as_the_reason_and_not_the_old_log(
+    old: OldLog, empty_database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(_env_file=None, database_url=empty_database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
+
+    assert await run_import(settings, source_url=old.engine.url.render_as_string(hide_password=False)) == 1
+
+    output = " ".join(capsys.readouterr().out.split())
+    assert "The pipeline's own database cannot be used" in output
+    assert "`vibecheck apply`" in output
