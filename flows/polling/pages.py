@@ -6,8 +6,9 @@ For each scope (all of the news, or one entity's stories):
 2. choose the next window; none left means that the scope has caught up;
 3. fetch a page, and store it in one transaction with the position after it;
 4. a page that fails is stepped over: if the next page succeeds, the same transaction notes the failed one as deferred,
-   and a later run asks for it again; if the next one fails too, or has no record to disprove a change of the API, or
-   there is no time for it, the scope's poll ends where the first one failed;
+   and a later run asks for it again; if the next one fails too, or there is no time for it, the scope's poll ends where
+   the first one failed. It also ends if the failed one was not what AskNews' contract says and the next one has no
+   record to disprove a change of the API: then the next run begins the window anew;
 5. a window's last page moves the watermark to the window's end, and the loop goes on with step 2.
 
 Then, if no scope failed, while there is time, and unless the budget is nearly spent:
@@ -147,7 +148,9 @@ async def _poll_window(
             offset += stepped_over
             continue
         if failed is not None and isinstance(failed[1], UnexpectedResponse) and not page.records:
-            # Beyond the last row there is always an empty page: it is no sign that only the page before it is odd.
+            # Beyond the last row there is always an empty page: it is no sign that only the page before it is odd. The
+            # next run begins the window anew, with all that is new since: its records decide.
+            await _give_up_window(run, scope, position)
             raise failed[1]
         if page.is_last:
             position = Position(watermark=window.end)
@@ -167,6 +170,11 @@ async def _poll_window(
         offset = page.next_offset
 
 
+async def _give_up_window(run: PollingRun, scope: str, position: Position) -> None:
+    async with run.engine.begin() as connection:
+        await write_position(connection, run.job_name, scope, Position(position.watermark))
+
+
 async def _defer(connection: AsyncConnection, run: PollingRun, page: DeferredPage, error: AskNewsError) -> None:
     await defer_page(connection, page, reason=f"{type(error).__name__}: {error}")
     run.statistics.deferred_pages += 1
@@ -180,7 +188,7 @@ async def _retry_deferred_pages(
 ) -> AskNewsError | BudgetExhausted | None:
     """Ask again for `pages`, which earlier runs stepped over. Gives the error that ended this, None if none did."""
     waiting = deque(pages)
-    while waiting and not run.is_out_of_time():
+    while waiting and run.has_time_for_deferred_pages():
         deferred = waiting.popleft()
         feed = feeds[deferred.scope]
         try:

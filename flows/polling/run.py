@@ -33,6 +33,9 @@ from flows.settings import Settings, load_settings
 # A run asks for no further page after this long: what remains is the next run's. The worst case, a page whose every
 # attempt fails, is bounded by the flow's timeout (400 s) and one retry after 30 s: 830 s, less than the 15 minutes.
 PAGING_SECONDS = 170.0
+# A deferred page is begun no later than this: one that fails may take five minutes, and must not cost a run that has
+# stored all that is new its success.
+DEFERRED_SECONDS = 70.0
 
 logger = structlog.stdlib.get_logger()
 
@@ -59,6 +62,10 @@ class PollingRun:
     def is_out_of_time(self) -> bool:
         """Whether the run should leave what remains to the next one."""
         return time.monotonic() > self._stop_at
+
+    def has_time_for_deferred_pages(self) -> bool:
+        """Whether a page that an earlier run deferred can fail, with all its retries, before the flow's timeout."""
+        return time.monotonic() < self._stop_at - (PAGING_SECONDS - DEFERRED_SECONDS)
 
     def status(self) -> str:
         """The log's status for what has been done so far."""

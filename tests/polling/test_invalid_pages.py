@@ -1,5 +1,6 @@
 """Pages of which no record is what the contract says, from the client's answer to the cursor."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from flows.polling.pages import poll_scopes
 from flows.polling.run import PollingRun
 from flows.polling.windows import Window
 from tests.asknews.fakes import article, client_of, news
-from tests.polling.runs import REACH, cursor_of, polling_run, row_of
+from tests.polling.runs import NOW, REACH, cursor_of, polling_run, row_of
 
 PAGE_SIZE = 10
 RENAMED = article(sentiment=..., mood=1)
@@ -80,3 +81,23 @@ async def test_what_follows_an_invalid_page_proves_nothing_unless_it_holds_a_val
     cursor = await cursor_of(database)
     assert cursor is not None
     assert (cursor.watermark, cursor.window_start) == (None, None)
+
+
+async def test_a_page_without_a_valid_record_holds_the_poll_up_only_until_there_is_more(database: AsyncEngine) -> None:
+    articles = [*[article()] * 20, *[RENAMED] * 7]
+    for hours in range(2):
+        run = polling_run(database, now=NOW + timedelta(hours=hours))
+        async with serving(*articles) as client:
+            await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+        assert run.status() == "partial_failure"
+        cursor = await cursor_of(database)
+        assert cursor is not None
+        assert (cursor.watermark, cursor.window_start) == (None, None), "the next run begins anew"
+
+    run = polling_run(database, now=NOW + timedelta(hours=2))
+    async with serving(*articles, *[article()] * 8) as client:
+        await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert cursor.watermark == run.now
+    assert (run.statistics.inserted, run.statistics.rejected) == (28, 7)
