@@ -7,6 +7,7 @@ from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import PrefectException
 from rich.console import Console
+from rich.markup import escape
 
 from deployments.work_pools import NoWorkPool, count_active_runs, set_work_pools_paused, work_pool_names
 from flows.logs import configure_logging
@@ -33,10 +34,10 @@ async def run_drain(settings: Settings, *, timeout_seconds: float) -> int:
         console.print(f"[red]Runs are still going after {timeout_seconds:g} s; the pools stay paused.")
         return 1
     except NoWorkPool as error:
-        console.print(f"[red]{error}", highlight=False)
+        console.print(f"[red]{escape(str(error))}", highlight=False)
         return 1
     except (httpx.HTTPError, PrefectException) as error:
-        console.print(f"[red]The Prefect server did not do it: {error}", highlight=False)
+        console.print(f"[red]The Prefect server did not do it: {escape(str(error))}", highlight=False)
         return 1
     console.print("No run is going.")
     return 0
@@ -50,10 +51,10 @@ async def run_resume(settings: Settings) -> int:
         async with get_client() as client:
             await set_work_pools_paused(client, paused=False)
     except NoWorkPool as error:
-        console.print(f"[red]{error}", highlight=False)
+        console.print(f"[red]{escape(str(error))}", highlight=False)
         return 1
     except (httpx.HTTPError, PrefectException) as error:
-        console.print(f"[red]The Prefect server did not do it: {error}", highlight=False)
+        console.print(f"[red]The Prefect server did not do it: {escape(str(error))}", highlight=False)
         return 1
     console.print(f"Resumed {' and '.join(work_pool_names())}.")
     return 0

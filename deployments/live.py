@@ -12,6 +12,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
@@ -118,7 +119,8 @@ def _table(lines: Sequence[JobLine]) -> Table:
 def _what_it_did(row: LogRow) -> str:
     details = row.details
     if "fetched" not in details:
-        return row.error_message or str(details.get("reason", ""))
+        # Whoever wrote the message, it is no markup.
+        return escape(row.error_message or str(details.get("reason", "")))
     return f"{details['fetched']} fetched, {details['inserted']} new, {details['updated']} updated"
 
 

@@ -22,6 +22,7 @@ class Server:
     def __init__(self) -> None:
         self.pools = {"vibecheck": False, "vibecheck-status": False}
         self.runs: list[FlowRun] = []
+        self.ends_what_was_seen = False
 
     def add_run(self, state: State, *, retry_type: Any = None) -> None:
         policy = FlowRunPolicy(retry_type=retry_type)
@@ -42,7 +43,10 @@ class Server:
         def filter_runs(body: dict[str, Any]) -> Any:
             wanted = body["flow_runs"]["state"]
             matches = any if wanted.get("operator") == "or_" else all
-            return [run.model_dump(mode="json") for run in self.runs if matches(_matches(run.state, wanted))]
+            found = [run.model_dump(mode="json") for run in self.runs if matches(_matches(run.state, wanted))]
+            if self.ends_what_was_seen:
+                self.runs.clear()
+            return found
 
         return router
 
@@ -71,7 +75,8 @@ async def test_drain_waits_for_a_run_that_a_process_holds(
     server: Server, capsys: pytest.CaptureFixture[str], state: State, retry_type: str | None
 ) -> None:
     server.add_run(state, retry_type=retry_type)
-    assert await run_drain(SETTINGS, timeout_seconds=0.5) == 1
+    server.ends_what_was_seen = True
+    assert await run_drain(SETTINGS, timeout_seconds=60) == 0
     assert "Waiting for 1 run(s)" in capsys.readouterr().out
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from rich.console import Console
 
 from deployments.live import show_jobs
 from deployments.processes import Children
+from flows.database.engine import create_engine
 from flows.settings import Settings
+from tests.health.seeding import ran, seed
 from tests.support.fake_prefect import FakePrefect
 from tests.support.served_prefect import serving
 
@@ -94,3 +97,13 @@ async def test_a_database_that_cannot_be_read_is_said_and_ends_nothing(tmp_path:
     assert len(lines) == 1
     assert lines[0].startswith("The database cannot be read")
     assert "sentinel" not in lines[0]
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+async def test_what_a_run_says_is_shown_as_it_is(tmp_path: Path, sqlite_url: str, is_terminal: bool) -> None:
+    engine = create_engine(sqlite_url)
+    said = "404: no route [/v1/news/search]"
+    await seed(engine, rows=[ran(JOB, datetime.now(UTC), "failure", error_message=said)])
+    await engine.dispose()
+    _, lines = await shown(tmp_path, sqlite_url, [200], is_terminal=is_terminal)
+    assert any(said in line for line in lines)
