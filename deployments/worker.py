@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import httpx
 import structlog
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import PrefectException
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
@@ -39,6 +40,16 @@ class Worker(ProcessWorker, ABC):
     The tasks of all runs are one group. When Prefect (3.8.8 and 3.9.1) asks for a run's deployment, an error of the
     server ends that run's task, and so the group: every run in it is killed, and left Running for ever.
     """
+
+    async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
+        """Submit what is not in hand. A run whose process hangs may have been ended, retried, and offered again here;
+
+        Prefect 3.8.8 takes its second slot for an error, which would end the polling.
+        """
+        in_hand = set(self.limiter.statistics().borrowers)
+        return await super()._submit_scheduled_flow_runs(
+            [entry for entry in flow_run_response if entry.flow_run.id not in in_hand]
+        )
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         try:

@@ -123,6 +123,17 @@ async def test_an_error_of_the_server_between_poll_and_start_ends_no_worker_and_
     assert server.proposed == ["PENDING"]
 
 
+async def test_a_run_that_is_offered_again_while_its_process_is_still_in_hand_is_not_taken_and_ends_no_polling(
+    server: Server,
+) -> None:
+    async with make_worker() as worker:
+        await worker.sync_with_backend()
+        worker.limiter.acquire_on_behalf_of_nowait(server.run.id)
+        await worker.get_and_submit_flow_runs()
+        worker.limiter.release_on_behalf_of(server.run.id)
+    assert server.proposed == []
+
+
 async def test_a_run_whose_deployment_is_gone_is_cancelled_and_holds_no_drain_up(server: Server) -> None:
     async with make_worker() as worker:
         await worker.sync_with_backend()
