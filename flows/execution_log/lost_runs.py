@@ -1,7 +1,7 @@
-"""Runs that cannot be alive any more although Prefect calls them Running: found, ended on the server and in the log.
+"""Runs that cannot be alive any more, and that Prefect does not call ended: found, and ended, there and in the log.
 
 The first path is the server's own automation on missing heartbeats. This one is the backstop, for the runs that it does
-not see: those that never got as far as a heartbeat, and those of servers without that automation.
+not see: those that never got as far as a heartbeat, or waited for their own retry, and those of servers without it.
 """
 
 from collections.abc import Mapping
@@ -59,6 +59,7 @@ class _Loss:
     run: FlowRun
     last_seen_at: datetime
     message: str
+    frees_slot: bool = True
 
 
 async def end_lost_runs(
@@ -66,8 +67,8 @@ async def end_lost_runs(
 ) -> list[Fact]:
     """End every lost run of the flows in `jobs` (names by flow id) on the server, and give what the log should say.
 
-    A pending or running run becomes Crashed, which frees its concurrency slot; one that was being cancelled becomes
-    Cancelled. `now` is the server's clock.
+    A pending or running run becomes Crashed, which frees its concurrency slot, and so does one that waited for its
+    retry; one that was being cancelled becomes Cancelled. `now` is the server's clock.
     """
     active = [run for run in await runs_in(client, set(jobs.values()), _ACTIVE) if _is_in_a_process(run)]
     losses = [loss for run in active if (loss := await _loss_of(client, run, now, patience)) is not None]
@@ -76,7 +77,8 @@ async def end_lost_runs(
     facts: list[Fact] = []
     for loss in losses:
         job_name = jobs[loss.run.flow_id]
-        if loss.run.deployment_id in in_use and job_name != STATUS_JOB and now - loss.last_seen_at < SLOT_WAIT:
+        is_slot_used = loss.frees_slot and loss.run.deployment_id in in_use and job_name != STATUS_JOB
+        if is_slot_used and now - loss.last_seen_at < SLOT_WAIT:
             logger.info("lost_run_waits_for_slot", flow_run_id=str(loss.run.id))
         elif (fact := await _end(client, loss, job_name)) is not None:
             logger.warning("lost_run_ended", flow_run_id=str(loss.run.id), explanation=loss.message)
@@ -108,7 +110,8 @@ async def _loss_of(client: PrefectClient, run: FlowRun, now: datetime, patience:
         if overdue <= timedelta(seconds=patience.pending_seconds):
             return None
         message = f"Lost while waiting for its retry, which was due {_seconds(overdue)} ago."
-        return _Loss(run, run.state.timestamp, message)
+        # Its slot comes free with its lease, which nobody has renewed since.
+        return _Loss(run, run.state.timestamp, message, frees_slot=False)
     if state_age <= silence:
         return None
     heartbeat_at = await _last_event(
