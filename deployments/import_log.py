@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
+from rich.markup import escape
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -51,12 +52,12 @@ async def run_import(settings: Settings, *, source_url: str) -> int:
         finally:
             await engine.dispose()
     except (DatabaseUnavailable, OldLogUnreadable) as error:
-        console.print(f"[red]{error}")
+        console.print(f"[red]{escape(str(error))}")
         return 1
     except DBAPIError as error:
         console.print(
-            f"[red]The pipeline's own database cannot be used: {error.orig}. Was it never migrated? `vibecheck apply` "
-            "does that."
+            f"[red]The pipeline's own database cannot be used: {escape(str(error.orig))}. Was it never migrated? "
+            "`vibecheck apply` does that."
         )
         return 1
     for outcome in (IMPORTED, KNOWN, TAKEN_OVER, STILL_RUNNING, UNKNOWN_STATUS, UNKNOWN_TIME):

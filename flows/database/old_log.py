@@ -27,7 +27,7 @@ _OLD_LOG = table(
 class OldRow:
     """A row of the old log. An `execution_id` that was no UUID has been given one, always the same.
 
-    `started_at` is None if a time of the row cannot be read, or if none says when it started or was written.
+    `started_at` is None if nothing that can be read says when it started or was written.
     """
 
     id: int
@@ -52,18 +52,13 @@ async def read_old_rows(connection: AsyncConnection, *, after_id: int, limit: in
 
 
 def _old_row(row: Mapping[Any, Any]) -> OldRow:
-    try:
-        started_at = _moment(row["started_at"]) or _moment(row["created_at"])
-        completed_at = _moment(row["completed_at"])
-    except ValueError:
-        started_at = completed_at = None
     return OldRow(
         id=row["id"],
         execution_id=_uuid(row["execution_id"]),
         job_name=row["job_name"],
         status=str(row["status"]).lower(),
-        started_at=started_at,
-        completed_at=completed_at,
+        started_at=_moment(row["started_at"]) or _moment(row["created_at"]),
+        completed_at=_moment(row["completed_at"]),
         duration_seconds=None if row["duration_seconds"] is None else float(row["duration_seconds"]),
         error_message=row["error_message"],
         details=_details(row["metadata"]),
@@ -72,7 +67,10 @@ def _old_row(row: Mapping[Any, Any]) -> OldRow:
 
 def _moment(value: datetime | str | None) -> datetime | None:
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
     if value is None:
         return None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -181,7 +181,9 @@ async def test_a_row_whose_time_cannot_be_read_is_reported_and_the_others_arrive
     await old.add("success", started=timedelta(hours=2))
     await old.add("success", started=timedelta(hours=1))
     async with old.engine.begin() as connection:
-        await connection.execute(text("UPDATE scheduler_execution_log SET started_at = 'yesterday' WHERE id = 1"))
+        await connection.execute(
+            text("UPDATE scheduler_execution_log SET started_at = 'yesterday', created_at = NULL WHERE id = 1")
+        )
     settings = Settings(_env_file=None, database_url=database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
 
     assert await run_import(settings, source_url=old.engine.url.render_as_string()) == 1
