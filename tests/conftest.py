@@ -38,11 +38,11 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def logging_of_its_own() -> Generator[None]:
+def logging_of_its_own() -> None:
     """Each test begins anew: a handler that was made in another one would write to that one's standard output."""
-    yield
     logging.getLogger(LOGGER_NAME).handlers.clear()
     structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)
     logger = logging.getLogger(logs.LOGGER_NAME)
-    before = logger.handlers, logger.propagate, logger.level
-    logger.handlers = []
+    before = logger.propagate, logger.level
     monkeypatch.setattr(logs, "_secrets", set[str]())
     settings = Settings(
         asknews_api_key=SecretStr(KEY),
@@ -34,9 +33,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     # Without Prefect's handler: it would start a server of its own to send the events to.
     logs.configure_logging(settings, to_prefect=False)
     yield output
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logger.handlers, logger.propagate, logger.level = before[0], before[1], before[2]
+    logger.propagate, logger.level = before
 
 
 def test_an_event_of_a_run_is_one_json_line_with_the_run_and_the_job(printed: io.StringIO) -> None:

@@ -1,13 +1,10 @@
 """The hooks never fail their flow and never hold it up for long, whatever the database does."""
 
 import asyncio
-import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-import structlog
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,16 +30,9 @@ FLOW = Flow(job, name="any_job")
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
+def quiet() -> None:
     """Events on stdout alone: nothing is sent to a Prefect server."""
-    logger = logging.getLogger(logs.LOGGER_NAME)
-    before = logger.handlers
-    logger.handlers = []
     logs.configure_logging(Settings(), to_prefect=False)
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logger.handlers = before
 
 
 def run(run_count: int = 0) -> FlowRun:

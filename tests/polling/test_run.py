@@ -1,12 +1,10 @@
 """What a polling run opens, and what it raises when that fails."""
 
-import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-import structlog
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from sqlalchemy import text
@@ -26,17 +24,11 @@ def in_flow_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("ASKNEWS_API_KEY", "ASKNEWS_CLIENT_ID", "ASKNEWS_CLIENT_SECRET", "VIBECHECK_ASKNEWS_SECRET_BLOCK"):
         monkeypatch.setenv(name, "")
     load_settings.cache_clear()
-    logger = logging.getLogger(logs.LOGGER_NAME)
-    before = logger.handlers
-    logger.handlers = []
     logs.configure_logging(load_settings(), to_prefect=False)
     flow_run = FlowRun.model_validate({"flow_id": uuid4(), "run_count": 1, "expected_start_time": datetime.now(UTC)})
     with FlowRunContext.model_construct(flow_run=flow_run):
         yield
     load_settings.cache_clear()
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logger.handlers = before
 
 
 async def test_what_is_wrong_is_said_also_when_prefect_cannot_be_told_not_to_retry(

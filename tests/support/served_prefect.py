@@ -1,6 +1,6 @@
 """A Prefect server that a test makes up, over HTTP, for what makes its own client: a worker, a command.
 
-A test puts the routes that it needs on `app`; everything else is answered with 404, as by a server without it.
+A test gives the routes that it needs; everything else is answered with 404, as by a server without it.
 """
 
 import socket
