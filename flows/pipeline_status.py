@@ -39,7 +39,12 @@ logger = structlog.stdlib.get_logger()
 @flow(name=JOB_NAME, flow_run_name=run_name, timeout_seconds=240)
 async def pipeline_status(
     misfire_grace_seconds: Annotated[
-        int, Field(ge=1, description="A scheduled run that starts later than this does no work; the next one does.")
+        int,
+        Field(
+            ge=1,
+            description="A scheduled run that starts later than this does no work; the next one does. One that no "
+            "worker has taken after 60 s is cancelled in any case.",
+        ),
     ] = 60,
 ) -> State[Any]:
     """Compare the log with Prefect, repair it, judge every monitored job, and report what has changed.

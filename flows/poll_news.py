@@ -101,7 +101,12 @@ class NewsFeed:
 )
 async def poll_news(
     misfire_grace_seconds: Annotated[
-        int, Field(ge=1, description="A scheduled run that starts later than this does no work; the next one does.")
+        int,
+        Field(
+            ge=1,
+            description="A scheduled run that starts later than this does no work; the next one does. One that no "
+            "worker has taken after 60 s is cancelled in any case.",
+        ),
     ] = 60,
     lookback_hours: Annotated[
         int, Field(ge=1, le=48, description="How far back the very first poll reaches, in hours.")

@@ -103,7 +103,12 @@ class StoriesFeed:
 )
 async def poll_stories(
     misfire_grace_seconds: Annotated[
-        int, Field(ge=1, description="A scheduled run that starts later than this does no work; the next one does.")
+        int,
+        Field(
+            ge=1,
+            description="A scheduled run that starts later than this does no work; the next one does. One that no "
+            "worker has taken after 60 s is cancelled in any case.",
+        ),
     ] = 60,
     entities_per_run: Annotated[
         int,

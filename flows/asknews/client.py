@@ -48,7 +48,7 @@ class AskNewsClient:
     uses. `transport` replaces the network.
 
     Every method raises an AskNewsError and never anything of httpx; nothing is repeated but the one request after a
-    renewed token. Raises InvalidRequest if `base_url` is no address.
+    renewed token. `base_url` has to be a web address, as Settings sees to.
     """
 
     def __init__(

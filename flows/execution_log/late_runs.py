@@ -19,7 +19,7 @@ from flows.execution_log.flow_runs import fact_of, runs_overdue
 from flows.execution_log.outcome import MISSED
 from flows.execution_log.record import Fact
 
-# As the server and the misfire guard have it.
+# As the server has it, and the misfire guard by default.
 LATE_AFTER = timedelta(seconds=60)
 # Of the states of type Scheduled, those of a run that waits for a worker, and not for a retry or for a slot.
 WAITING = ("Scheduled", "Late")

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State, StateType
 
 PARTIAL_FAILURE = "PartialFailure"
 SKIPPED = "Skipped"
-# The name that the automation gives to a late run that it cancels.
+# The name that the server's automation, or the reconciler, gives to a late run that it cancels.
 MISSED = "Missed"
 
 _STATUS_OF_NAME = {PARTIAL_FAILURE: "partial_failure", SKIPPED: "skipped"}
