@@ -86,6 +86,7 @@ def redis_away(stack: Stack) -> None:
     wait(lambda: stack.row(run) not in ("", "running"), 900, "the run to be closed", every=10)
     say(f"  the run meanwhile is {stack.state(run)} in Prefect, {stack.row(run)} in the log")
     _works_again(stack)
+    wait(lambda: not stack.unhealthy(), 180, "every container to be healthy again")
 
 
 def scale(stack: Stack) -> None:

@@ -141,6 +141,11 @@ class Stack:
         """The id of the service's (first) container."""
         return self.compose("ps", "-q", service).split()[0]
 
+    def unhealthy(self) -> list[str]:
+        """The ids of the project's containers that their healthcheck calls unhealthy."""
+        label = f"label=com.docker.compose.project={PROJECT}"
+        return self.docker("ps", "--quiet", "--filter", label, "--filter", "health=unhealthy").split()
+
     def services_of(self, image: str) -> list[str]:
         """The running services whose container is of `image`."""
         lines = self.docker(

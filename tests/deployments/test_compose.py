@@ -114,6 +114,8 @@ def test_the_server_has_the_settings_that_the_pipeline_needs_and_shares_nothing_
         assert environment(service)["PREFECT_SERVER_EVENTS_MESSAGING_CACHE"] == "prefect_redis.messaging"
         assert environment(service)["PREFECT_SERVER_EVENTS_CAUSAL_ORDERING"] == "prefect_redis.ordering"
         assert str(environment(service)["PREFECT_SERVER_DOCKET_URL"]).startswith("redis://")
+        own = environment(service)["PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL"]
+        assert own == environment(service)["PREFECT_REDIS_MESSAGING_URL"]
         assert environment(service)["PREFECT_SERVER_DATABASE_MIGRATE_ON_START"] == "false"
         assert str(environment(service)["PREFECT_SERVER_API_AUTH_STRING"]).startswith("admin:${SERVER_PASSWORD")
     for service in ("worker", "worker-status"):
