@@ -112,7 +112,7 @@ def _table(lines: Sequence[JobLine]) -> Table:
             took = "" if row.duration_seconds is None else f"{row.duration_seconds:.1f} s"
             cells = (_clock(row.started_at), f"[{colour}]{row.status}[/]", took, _what_it_did(row))
         next_run = "paused" if job.paused else _clock(job.next_run_at)
-        table.add_row(job.name, job.schedule, *cells, next_run)
+        table.add_row(job.name.removesuffix("/scheduled"), job.schedule, *cells, next_run)
     return table
 
 

@@ -4,29 +4,27 @@
 2. Start the Prefect server, and the AskNews sandbox if no credentials are set; wait until both answer.
 3. Apply: database, work pools, deployments. Cancel the runs that were due while nothing ran here. Start the workers,
    the health app and one run of each job at once.
-4. Show the jobs' last runs until Ctrl-C.
+4. Note for other terminals which server and database these are, and show the jobs' last runs until Ctrl-C.
 5. However that ends: drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at
    once.
 """
 
 import asyncio
-import fcntl
 import os
+import shlex
 import signal
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 from rich.console import Console
 from rich.markup import escape
-from sqlalchemy.engine import make_url
 
-from deployments.processes import Children, StartFailed, free_port, wait_until
+from deployments.processes import AlreadyRunning, Children, StartFailed, data_directory_lock, free_port, wait_until
 from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
-from flows.database.engine import DatabaseUnavailable
+from flows.database.engine import DatabaseUnavailable, database_shown
 from flows.health.receiver import InvalidReceiver
 from flows.logs import configure_logging
 from flows.settings import Settings, load_settings
@@ -41,10 +39,8 @@ SANDBOX_START_SECONDS = 30.0
 HEALTH_PORT = 8080
 HEALTH_START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-
-
-class AlreadyRunning(Exception):
-    """Another `up` uses the same data directory."""
+# In the data directory while `up` runs, for `source` in another terminal.
+ENVIRONMENT = "environment"
 
 
 async def run_up(settings: Settings, *, port: int) -> int:
@@ -80,6 +76,7 @@ async def _run(
             return 1 if failed else 0
     finally:
         stop.cancel()
+        (settings.data_directory / ENVIRONMENT).unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -100,7 +97,10 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     if api_port != port:
         console.print(f"[yellow]Port {port} is taken: the Prefect server uses {api_port}.")
     api_url = f"http://127.0.0.1:{api_port}/api"
-    environment = client_environment(api_url=api_url, home=settings.data_directory / "prefect")
+    # The sandbox has a server of its own, as it has a database: the runs of one are no rows for the other's log.
+    is_sandbox = not settings.has_asknews_credentials()
+    home = settings.data_directory / ("sandbox-prefect" if is_sandbox else "prefect")
+    environment = client_environment(api_url=api_url, home=home)
     os.environ.update(environment)
 
     console.print("Starting the Prefect server; the first start migrates its database …")
@@ -109,7 +109,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
         *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api_port)),
         environment={**environment, **SERVER_SETTINGS},
     )
-    if not settings.has_asknews_credentials():
+    if is_sandbox:
         settings = await _start_sandbox(settings, children, console)
     await wait_until(lambda: asyncio.ensure_future(_answers(f"{api_url}/health")), server, seconds=SERVER_START_SECONDS)
 
@@ -118,7 +118,8 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
 
     from deployments.apply import ApplyFailed
 
-    configure_logging(settings, to_prefect=False)
+    # What `apply` has to say, `up` says in sentences.
+    configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
     try:
         health_url = await _start_pipeline(settings, children, console, environment)
     except ApplyFailed as error:
@@ -126,6 +127,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     except (httpx.HTTPError, PrefectException) as error:
         problem = f"The Prefect server does not answer as it should: {type(error).__name__}: {error}"
         raise StartFailed(f"{problem}. Its log: {server.log}") from error
+    _note_environment(settings, api_url)
     _print_addresses(console, settings, api_url, health_url)
     return settings
 
@@ -147,14 +149,16 @@ async def _start_pipeline(settings: Settings, children: Children, console: Conso
             *("-m", "deployments", "worker", "--pool", pool),
             environment={**environment, **WORKER_SETTINGS},
         )
-    health_url = await _start_health_app(children, environment)
+    health_url = await _start_health_app(children, environment, console)
     async with get_client() as client:
         await _start_runs(client)
     return health_url
 
 
-async def _start_health_app(children: Children, environment: dict[str, str]) -> str:
+async def _start_health_app(children: Children, environment: dict[str, str], console: Console) -> str:
     port = free_port(HEALTH_PORT)
+    if port != HEALTH_PORT:
+        console.print(f"[yellow]Port {HEALTH_PORT} is taken: the status page uses {port}.")
     child = await children.start(
         "health", *("-m", "deployments", "health", "--host", "127.0.0.1", "--port", str(port)), environment=environment
     )
@@ -199,17 +203,30 @@ async def _answers(url: str) -> bool:
         return False
 
 
+def _note_environment(settings: Settings, api_url: str) -> None:
+    """Write what another terminal's commands need. Of the databases only the sandbox's: the others are in .env."""
+    values = {"PREFECT_API_URL": api_url}
+    if settings.asknews_api_key is not None and settings.asknews_api_key.get_secret_value() == SANDBOX_KEY:
+        values["VIBECHECK_DATABASE_URL"] = settings.effective_database_url()
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in values.items()]
+    (settings.data_directory / ENVIRONMENT).write_text("".join(lines))
+
+
 def _print_addresses(console: Console, settings: Settings, api_url: str, health_url: str) -> None:
     home = settings.data_directory
     for name, address in (
         ("Prefect UI", api_url.removesuffix("/api")),
         ("Status page", health_url),
         ("Health", f"{health_url}/health/scheduler"),
-        ("Database", make_url(settings.effective_database_url()).render_as_string()),
+        ("Database", database_shown(settings)),
         ("Logs", str(home / "logs")),
-        ("Prefect CLI", f"export PREFECT_API_URL={api_url} && .venv/bin/prefect flow-run ls"),
+        ("Commands", f"source {home / ENVIRONMENT} && .venv/bin/vibecheck status"),
     ):
         console.print(f"{name:<12} {address}", soft_wrap=True, highlight=False)
+    if settings.notification is None:
+        console.print(
+            "Nobody is told of problems: set VIBECHECK_NOTIFICATION, see docs/monitoring.md.", highlight=False
+        )
 
 
 async def sweep_due_runs(client: "PrefectClient") -> None:
@@ -261,26 +278,3 @@ def _on_stop_signals(stop_requested: asyncio.Event, children: Children, console:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-
-
-@contextmanager
-def data_directory_lock(directory: Path) -> Generator[int]:
-    """Hold `directory`'s lock, and give its descriptor for the child processes to inherit.
-
-    The lock lasts as long as any process holds the descriptor: children that outlived a killed `up` are noticed, not
-    joined by a second server on the same files. Raises AlreadyRunning.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise AlreadyRunning(
-                f"`vibecheck up` is running already on {directory}, or a killed one left processes behind "
-                f"(its process group was {lock.read().strip() or 'not noted'})."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield lock.fileno()

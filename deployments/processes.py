@@ -1,14 +1,19 @@
 """Child processes that `up` starts, watches and stops, each in a process group of its own."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+
+class AlreadyRunning(Exception):
+    """Another `up` uses the same data directory."""
 
 
 class StartFailed(Exception):
@@ -114,3 +119,27 @@ def free_port(preferred: int | None = None) -> int:
                 continue
             return probe.getsockname()[1]
     raise OSError("No free port on 127.0.0.1.")
+
+
+@contextmanager
+def data_directory_lock(directory: Path) -> Generator[int]:
+    """Hold `directory`'s lock, and give its descriptor for the child processes to inherit.
+
+    The lock lasts as long as any process holds the descriptor: children that outlived a killed `up` are noticed, not
+    joined by a second server on the same files. Raises AlreadyRunning.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise AlreadyRunning(
+                f"`vibecheck up` is running already on {directory}, as process {lock.read().strip() or '(not noted)'}: "
+                "stop it there with Ctrl-C. If it was killed, its children go on: "
+                f"`kill $(lsof -t {directory / 'up.lock'})` ends them."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield lock.fileno()

@@ -11,7 +11,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
+from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings, reading
 from flows.health.documents import document_of, unavailable_document
 from flows.health.report import JobReport, Report, read_public_report
 from flows.health.wording import clock, duration, explain_all, explain_job, explain_warning
@@ -80,7 +80,8 @@ async def _look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
         return CannotTell(str(error))
     except SQLAlchemyError as error:
         return CannotTell(
-            f"The database cannot be read ({type(error).__name__}). Was it never migrated? `vibecheck apply` does that."
+            f"The database {database_shown(settings)} cannot be read ({type(error).__name__}). Is it the right one "
+            "(VIBECHECK_DATABASE_URL)? Was it never migrated? `vibecheck apply` does that."
         )
 
 

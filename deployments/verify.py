@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deployments.server import NoServer, require_server
-from flows.database.engine import DatabaseUnavailable, engine_from_settings
+from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings
 from flows.database.migrate import revision_of
 from flows.execution_log.verify import Verification, verify
 from flows.execution_log.verify_timeline import Account, JobAccount
@@ -69,7 +69,10 @@ async def _verify(settings: Settings, since: str, until: str | None, grace_secon
     try:
         engine = await engine_from_settings(settings)
         if await revision_of(engine) is None:
-            raise CouldNotTell("the database has no tables yet: `vibecheck apply` makes them.")
+            raise CouldNotTell(
+                f"the database {database_shown(settings)} has no tables. Is it the right one (VIBECHECK_DATABASE_URL)? "
+                "`vibecheck apply` makes them."
+            )
         async with get_client() as client:
             verification = await verify(
                 client,

@@ -60,6 +60,13 @@ async def engine_from_settings(settings: Settings) -> AsyncEngine:
     return create_engine(settings.effective_database_url())
 
 
+def database_shown(settings: Settings) -> str:
+    """Which database the settings name, for people to read: never with its password."""
+    if settings.database_block is not None:
+        return f"of the block {settings.database_block!r}"
+    return make_url(settings.effective_database_url()).render_as_string(hide_password=True)
+
+
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection, None]:
     """A connection in a transaction that only reads: on SQLite it takes no write lock, so readers never queue."""

@@ -56,7 +56,7 @@ class Up:
             " WHERE state_type = 'SCHEDULED'"
         )
         then = f"{datetime.now(UTC) - timedelta(minutes=10):%Y-%m-%d %H:%M:%S.%f}"
-        with closing(sqlite3.connect(self.directory / "prefect" / "prefect.db")) as connection, connection:
+        with closing(sqlite3.connect(self.directory / "sandbox-prefect" / "prefect.db")) as connection, connection:
             return connection.execute(change, {"then": then}).rowcount
 
     def processes(self) -> list[str]:
@@ -114,6 +114,15 @@ def test_both_polls_run_at_once_and_ctrl_c_leaves_no_process_and_the_next_up_goe
     assert f"Port {port} is taken" in up.text()
     assert "sandbox" in up.text()
     assert re.search(r"Prefect UI\s+http://127.0.0.1:\d+", up.text())
+
+    told = re.search(r"Commands\s+source (\S+)", up.text())
+    assert told is not None
+    status = subprocess.run(
+        ["bash", "-c", f"source {told[1]} && {sys.executable} -m deployments verify"],
+        cwd=PROJECT_ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert status.returncode == 0, status.stdout
+    assert "poll_news" in status.stdout
 
     second = start_up(free_port())
     assert second.process.wait(timeout=60) == 1
