@@ -120,7 +120,8 @@ def timeline(verification: Verification) -> Iterator[str]:
         counts = Counter(account.what for account in job.ticks)
         yield ""
         summary = ", ".join(f"{count} {what}" for what, count in counts.most_common()) or "none was due"
-        yield f"[bold]{escape(job.job_name)}[/]: {len(job.ticks)} ticks: {summary}"
+        ticks = "1 tick" if len(job.ticks) == 1 else f"{len(job.ticks)} ticks"
+        yield f"[bold]{escape(job.job_name)}[/]: {ticks}: {summary}"
         yield from _lines(job.ticks, clock)
         yield from _section("runs that no schedule asked for", job.extra_runs, clock)
         yield from _section("further runs and rows for a tick that has one", job.doubles, clock)

@@ -227,7 +227,8 @@ def _run(run: LogRow, longest: float, now: datetime) -> dict[str, Any]:
 
 def _summary(runs: Sequence[LogRow]) -> str:
     counts = [(sum(run.status == status for run in runs), word) for status, word in _RUN_WORDS.items()]
-    return f"The last {len(runs)} runs: " + ", ".join(f"{count} {word}" for count, word in counts if count)
+    which = "The only run" if len(runs) == 1 else f"The last {len(runs)} runs"
+    return f"{which}: " + ", ".join(f"{count} {word}" for count, word in counts if count)
 
 
 def _durations(runs: Sequence[LogRow]) -> list[dict[str, str]]:
