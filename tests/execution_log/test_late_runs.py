@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.database.log import read_rows
-from flows.execution_log.expectations import sync_expectations
-from flows.execution_log.reconcile import Reconciled, reconcile
+from tests.execution_log.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
@@ -21,14 +20,8 @@ SECOND = timedelta(seconds=1)
 async def prefect(database: AsyncEngine) -> FakePrefect:
     prefect = FakePrefect()
     prefect.deploy(JOB)
-    await round_of(prefect, database)
+    await status_round(prefect, database)
     return prefect
-
-
-async def round_of(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
-    async with prefect.client() as client:
-        await sync_expectations(client, database)
-        return await reconcile(client, database)
 
 
 def state_of(prefect: FakePrefect, run: UUID) -> tuple[str, str]:
@@ -39,13 +32,13 @@ def state_of(prefect: FakePrefect, run: UUID) -> tuple[str, str]:
 async def test_a_late_run_is_missed_and_its_row_says_how_late(prefect: FakePrefect, database: AsyncEngine) -> None:
     run = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0)
     prefect.now = START + 90 * SECOND
-    assert (await round_of(prefect, database)).repaired == 1
+    assert (await status_round(prefect, database)).repaired == 1
     assert state_of(prefect, run) == ("CANCELLED", "Missed")
     async with reading(database) as connection:
         row = (await read_rows(connection, [run]))[run]
     assert (row.status, row.closed_by, row.attempt) == ("skipped", "reconciler", 0)
     assert (row.details["reason"], row.details["late_seconds"]) == ("misfire", 90)
-    assert (await round_of(prefect, database)).repaired == 0
+    assert (await status_round(prefect, database)).repaired == 0
 
 
 async def test_a_run_that_is_late_within_the_grace_is_left_to_a_worker(
@@ -53,7 +46,7 @@ async def test_a_run_that_is_late_within_the_grace_is_left_to_a_worker(
 ) -> None:
     run = prefect.run(JOB, START, "SCHEDULED", run_count=0)
     prefect.now = START + 59 * SECOND
-    await round_of(prefect, database)
+    await status_round(prefect, database)
     assert state_of(prefect, run)[0] == "SCHEDULED"
 
 
@@ -76,7 +69,7 @@ async def test_what_somebody_wants_or_what_is_not_waiting_for_a_worker_waits_as_
     options: dict[str, Any] = {"run_count": 0, **changes}
     run = prefect.run(JOB, START, "SCHEDULED", name=state, **options)
     prefect.now = START + HOUR
-    await round_of(prefect, database)
+    await status_round(prefect, database)
     assert state_of(prefect, run) == ("SCHEDULED", state)
 
 
@@ -92,7 +85,7 @@ async def test_a_late_run_that_is_deleted_at_that_moment_disturbs_nothing(
 
     prefect.is_broken_for = delete
     prefect.now = START + 90 * SECOND
-    assert (await round_of(prefect, database)).until == prefect.now
+    assert (await status_round(prefect, database)).until == prefect.now
 
 
 async def test_a_late_run_that_a_worker_takes_at_that_moment_is_left_to_its_own_guard(
@@ -107,5 +100,5 @@ async def test_a_late_run_that_a_worker_takes_at_that_moment_is_left_to_its_own_
 
     prefect.is_broken_for = take
     prefect.now = START + 90 * SECOND
-    assert (await round_of(prefect, database)).repaired == 0
+    assert (await status_round(prefect, database)).repaired == 0
     assert state_of(prefect, run)[0] == "PENDING"

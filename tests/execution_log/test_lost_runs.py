@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.database.log import LogRow, read_rows
-from flows.execution_log.expectations import sync_expectations
 from flows.execution_log.lost_runs import Patience
-from flows.execution_log.reconcile import Reconciled, reconcile
+from flows.execution_log.reconcile import Reconciled
+from tests.execution_log.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
@@ -31,9 +31,7 @@ async def prefect(database: AsyncEngine) -> FakePrefect:
 
 
 async def round_of(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
-    async with prefect.client() as client:
-        await sync_expectations(client, database)
-        return await reconcile(client, database, patience=Patience(pending_seconds=300, silent_seconds=600))
+    return await status_round(prefect, database, Patience(pending_seconds=300, silent_seconds=600))
 
 
 async def rounds_until(prefect: FakePrefect, database: AsyncEngine, minute: int) -> list[Reconciled]:

@@ -12,11 +12,11 @@ from flows.database.cursors import read_cursor
 from flows.database.engine import reading
 from flows.database.log import LogRow, read_rows, rows_between
 from flows.execution_log import reconcile as reconciling
-from flows.execution_log.expectations import sync_expectations
 from flows.execution_log.merge import CLAIMS
-from flows.execution_log.reconcile import Reconciled, reconcile
+from flows.execution_log.reconcile import Reconciled
 from flows.execution_log.record import Closing, Fact, record
 from flows.execution_log.ticks import missed_id
+from tests.execution_log.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
@@ -37,9 +37,7 @@ async def prefect(database: AsyncEngine) -> FakePrefect:
 async def round_of(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
     """What the status flow does, a second later."""
     prefect.now += SECOND
-    async with prefect.client() as client:
-        await sync_expectations(client, database)
-        return await reconcile(client, database)
+    return await status_round(prefect, database)
 
 
 async def rows_of(database: AsyncEngine) -> Sequence[LogRow]:

@@ -1,0 +1,14 @@
+"""What the status flow does to the log each time, against a made-up server."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.execution_log.expectations import sync_expectations
+from flows.execution_log.lost_runs import Patience
+from flows.execution_log.reconcile import Reconciled, reconcile
+from tests.support.fake_prefect import FakePrefect
+
+
+async def status_round(prefect: FakePrefect, database: AsyncEngine, patience: Patience | None = None) -> Reconciled:
+    async with prefect.client() as client:
+        await sync_expectations(client, database)
+        return await reconcile(client, database, patience=patience)
