@@ -105,6 +105,8 @@ def test_a_dead_worker_is_one_message_and_its_return_another_though_the_server_r
     pipeline: Pipeline, receiver: Receiver
 ) -> None:
     server = pipeline.prefect
+    # A run that a killed worker had taken, and not begun, keeps its job's slot for five minutes.
+    server.environment["PREFECT_WORKER_PREFETCH_SECONDS"] = "1"
     server.start_worker("vibecheck-status", "watchdog")
     worker = server.start_worker("vibecheck")
     pipeline.deploy_every(20, "poll_news", "pipeline_status")
@@ -113,6 +115,8 @@ def test_a_dead_worker_is_one_message_and_its_return_another_though_the_server_r
     judge(pipeline, 2)
     assert receiver.subjects == []
 
+    before = count(pipeline, "poll_news")
+    wait_until(lambda: count(pipeline, "poll_news") > before, seconds=120, what="the end of a poll")
     worker.kill_group()
     assert server.server is not None
     server.server.stop()

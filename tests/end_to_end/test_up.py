@@ -141,7 +141,7 @@ def test_both_polls_run_at_once_and_ctrl_c_leaves_no_process_and_the_next_up_goe
         successes = again.successes()
         return all(successes[job] > before[job] for job in ("poll_news", "poll_stories", "pipeline_status"))
 
-    wait_until(jobs_went_on, seconds=120, what="a success of each of the second start's own runs")
+    wait_until(jobs_went_on, seconds=240, what="a success of each of the second start's own runs")
     again.process.send_signal(signal.SIGINT)
     assert again.process.wait(timeout=120) == 0
     assert again.processes() == []
