@@ -65,13 +65,13 @@ def _old_row(row: Mapping[Any, Any]) -> OldRow:
     )
 
 
-def _moment(value: datetime | str | None) -> datetime | None:
+def _moment(value: object) -> datetime | None:
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
-    if value is None:
+    if not isinstance(value, datetime):
         return None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
