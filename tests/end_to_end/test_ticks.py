@@ -85,9 +85,9 @@ def test_overlapping_and_late_ticks_are_skipped_with_their_reason_and_a_lost_row
     assert unaccounted["at"] == by_id[first]["at"]
     assert "no row in the log" in unaccounted["problem"]
     job.reconcile()
-    assert {tick["execution_id"]: tick["what"] for tick in ticks(job)} == {
-        id_: tick["what"] for id_, tick in by_id.items()
-    }
+    again = {tick["execution_id"]: tick["what"] for tick in ticks(job)}
+    # A run that was refused before it was due may have become a tick only since.
+    assert {id_: again.get(id_) for id_ in by_id} == {id_: tick["what"] for id_, tick in by_id.items()}
 
 
 def test_ticks_that_the_server_never_planned_are_missed_and_without_it_nobody_can_tell(job: HeldJob) -> None:
