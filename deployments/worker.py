@@ -42,9 +42,10 @@ class Worker(ProcessWorker, ABC):
     """
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-        """Submit what is not in hand. A run whose process hangs may have been ended, retried, and offered again here;
+        """Submit the runs that are not in hand yet.
 
-        Prefect 3.8.8 takes its second slot for an error, which would end the polling.
+        A run whose process hangs may have been ended, retried by a person, and offered again here. Its second slot is
+        an error to Prefect 3.8.8, which would end the polling.
         """
         in_hand = set(self.limiter.statistics().borrowers)
         return await super()._submit_scheduled_flow_runs(
@@ -54,7 +55,7 @@ class Worker(ProcessWorker, ABC):
     async def _submit_run(self, flow_run: FlowRun) -> None:
         try:
             await super()._submit_run(flow_run)
-        except Exception:
+        except Exception:  # whatever it is, it must not take the other runs with it
             logger.exception("run_not_submitted", flow_run_id=str(flow_run.id), explanation="The next poll asks again.")
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release_limit_slot(flow_run.id)
