@@ -107,12 +107,10 @@ def render(seen: Report | CannotTell) -> RenderableType:
     if seen.jobs:
         parts.append(_table(seen))
     parts += filter(None, (_error(job, seen) for job in seen.jobs.values()))
-    credits = seen.credits
-    parts.append(
-        Text(
-            f"AskNews credits: {credits.used:,} of {credits.limit:,} since {credits.period_start}", style="bright_black"
-        )
-    )
+    parts += [
+        Text(f"{budget.name}: {budget.used:,} of {budget.limit:,} since {budget.since}", style="bright_black")
+        for budget in seen.budgets
+    ]
     return Group(*parts)
 
 
@@ -130,7 +128,7 @@ def _table(report: Report) -> Table:
         status = job.verdict.status
         why = Text(explain_job(job, report.at))
         for warning in job.verdict.warnings:
-            why.append(f"\nWarning: {explain_warning(warning, report)}", style="yellow")
+            why.append(f"\nWarning: {explain_warning(warning, job)}", style="yellow")
         table.add_row(
             Text(name),
             Text(f"{_MARKS[status]} {status.replace('_', ' ')}", style=_COLOURS[status]),

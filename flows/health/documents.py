@@ -1,10 +1,11 @@
 """The health report as JSON: what `GET /health/scheduler` and `vibecheck status --json` give."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.health.budgets import Budget
 from flows.health.report import JobReport, Report
 from flows.health.rules import Reason, Status, WarningCode
 from flows.health.wording import explain_all, explain_job
@@ -38,16 +39,6 @@ class JobHealth(BaseModel):
     ]
 
 
-class CreditsHealth(BaseModel):
-    """AskNews credits in the current billing period."""
-
-    model_config = ConfigDict(frozen=True)
-
-    used: int
-    limit: int
-    period_start: date
-
-
 class SchedulerHealth(BaseModel):
     """The verdict on all jobs."""
 
@@ -67,7 +58,7 @@ class SchedulerHealth(BaseModel):
         datetime | None, Field(description="The database's time of this report; null if it could not be asked.")
     ]
     jobs: Annotated[dict[str, JobHealth], Field(description="By the job's name.")]
-    credits: CreditsHealth | None
+    budgets: Annotated[list[Budget], Field(description="What jobs report of budgets that they spend.")]
 
 
 class Alive(BaseModel):
@@ -84,9 +75,7 @@ def document_of(report: Report) -> SchedulerHealth:
         explanation=explain_all(report),
         checked_at=report.at,
         jobs={name: _job(job, report) for name, job in report.jobs.items()},
-        credits=CreditsHealth(
-            used=report.credits.used, limit=report.credits.limit, period_start=report.credits.period_start
-        ),
+        budgets=list(report.budgets),
     )
 
 
@@ -98,7 +87,7 @@ def unavailable_document(explanation: str = UNAVAILABLE) -> SchedulerHealth:
         explanation=explanation,
         checked_at=None,
         jobs={},
-        credits=None,
+        budgets=[],
     )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flows.database.log import LogRow
+from flows.health.budgets import Budget
 from flows.health.documents import UNAVAILABLE
 from flows.health.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
 from flows.health.report import STATUS_FLOW, JobReport, Report
@@ -104,7 +105,7 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "jobs": [
             _job(job, snapshot.histories[name], report) for name, job in sorted(report.jobs.items(), key=_by_concern)
         ],
-        "credits": _credits(report),
+        "budgets": [_budget(budget) for budget in report.budgets],
     }
 
 
@@ -116,7 +117,7 @@ def _unavailable() -> dict[str, Any]:
         "explanation": UNAVAILABLE,
         "as_of": None,
         "jobs": [],
-        "credits": None,
+        "budgets": [],
     }
 
 
@@ -152,7 +153,7 @@ def _job(job: JobReport, history: JobHistory, report: Report) -> dict[str, Any]:
         "kind": job.verdict.status,
         "status": _STATUS_WORDS[job.verdict.status],
         "explanation": explain_job(job, now),
-        "warnings": [explain_warning(warning, report) for warning in job.verdict.warnings],
+        "warnings": [explain_warning(warning, job) for warning in job.verdict.warnings],
         "error": _error(job, now),
         "schedule": _schedule(job),
         "facts": _facts(job, history, now),
@@ -273,15 +274,14 @@ def _downtimes_summary(downtimes: Sequence[Downtime]) -> str:
     return f"{count} in 30 days, {total} in all{shown}"
 
 
-def _credits(report: Report) -> dict[str, Any]:
-    credits = report.credits
-    percent = min(100, floor(credits.ratio * 100))
-    is_tight = any("budget" in job.verdict.warnings for job in report.jobs.values())
+def _budget(budget: Budget) -> dict[str, Any]:
+    percent = min(100, floor(budget.ratio * 100))
     return {
-        "text": f"{credits.used:,} of {credits.limit:,}",
+        "name": budget.name,
+        "text": f"{budget.used:,} of {budget.limit:,}",
         "percent": percent,
-        "kind": "poor" if percent == 100 else "dented" if is_tight else "good",
-        "detail": f"{percent}% used in the billing period that began on {credits.period_start:%d %B %Y}.",
+        "kind": "poor" if percent == 100 else "dented" if budget.is_tight else "good",
+        "detail": f"{percent}% used in the period that began on {budget.since:%d %B %Y}.",
     }
 
 

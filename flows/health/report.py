@@ -4,18 +4,17 @@ alone, so that it can be given with Prefect away.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.billing import period_start
 from flows.database.clock import database_now
-from flows.database.credits import read_credits
 from flows.database.expectations import SeenJob, read_jobs
 from flows.database.health import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
 from flows.database.log import LogRow, latest_run_of_each_job, open_rows
 from flows.database.monitored import VerdictRow, read_verdicts
+from flows.health.budgets import Budget, budget_of
 from flows.health.rules import ExpectedJob, JobFacts, Limits, Outcome, OverallVerdict, Verdict, judge, judge_all
 from flows.schedules import ScheduleSpec, ticks_between
 from flows.settings import Settings
@@ -39,20 +38,8 @@ class JobReport:
     """The newest failure or partial failure, if nothing succeeded since."""
     next_tick: datetime | None
     """When it is due next, and the past if that tick is still awaited; None if that is not known."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Credits:
-    """The AskNews credits of the billing period."""
-
-    used: int
-    limit: int
-    period_start: date
-
-    @property
-    def ratio(self) -> float:
-        """The share that is used up: 1 for a limit of 0."""
-        return self.used / self.limit if self.limit else 1.0
+    budget: Budget | None = None
+    """What its last success reported of a budget that it spends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +49,17 @@ class Report:
     at: datetime
     overall: OverallVerdict
     jobs: Mapping[str, JobReport]
-    credits: Credits
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """The budgets that jobs report, each once: as the job says it that has spent most of it."""
+        by_name: dict[str, Budget] = {}
+        for job in self.jobs.values():
+            if (budget := job.budget) is not None:
+                known = by_name.get(budget.name)
+                if known is None or (budget.since, budget.used) > (known.since, known.used):
+                    by_name[budget.name] = budget
+        return list(by_name.values())
 
 
 async def read_report(connection: AsyncConnection, settings: Settings) -> Report:
@@ -77,17 +74,12 @@ async def read_report(connection: AsyncConnection, settings: Settings) -> Report
     expected = {name: job for name, job in (await read_jobs(connection)).items() if job.retired_at is None}
     newest = await latest_run_of_each_job(connection)
     running = _oldest_of_each_job(await open_rows(connection, now))
-    credits = await _read_credits(connection, now, settings)
-    limits = Limits(
-        failing_after=settings.failing_after,
-        stale_data_after=settings.stale_data_after,
-        budget_soft_ratio=settings.budget_soft_ratio,
-    )
+    limits = Limits(failing_after=settings.failing_after, stale_data_after=settings.stale_data_after)
     jobs = {
-        name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits, credits)
+        name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits)
         for name, job in expected.items()
     }
-    return Report(at=now, overall=_judge_all(jobs, now, settings), jobs=jobs, credits=credits)
+    return Report(at=now, overall=_judge_all(jobs, now, settings), jobs=jobs)
 
 
 async def read_public_report(connection: AsyncConnection, settings: Settings) -> Report:
@@ -134,13 +126,13 @@ async def _report_job(
     running_since: datetime | None,
     now: datetime,
     limits: Limits,
-    credits: Credits,
 ) -> JobReport:
     outcomes = await latest_outcomes(connection, job.job_name, max(OUTCOMES, limits.failing_after))
     if outcomes and all(outcome.status == "failure" for outcome in outcomes):
         # It fails for longer than that: the beginning tells since when.
         outcomes += await first_failures(connection, job.job_name, limits.failing_after)
     successes = await latest_successes(connection, job.job_name, limits.stale_data_after)
+    budget = budget_of(successes[0].details) if successes else None
     expected = ExpectedJob(
         name=job.job_name,
         longest_interval_seconds=job.interval_seconds or None,
@@ -157,13 +149,14 @@ async def _report_job(
             Outcome(status=row.status, started_at=row.started_at, completed_at=row.completed_at) for row in outcomes
         ],
         new_rows=_new_rows(successes),
-        budget_ratio=credits.ratio if successes and "credits" in successes[0].details else None,
+        is_budget_tight=budget is not None and budget.is_tight,
     )
     return JobReport(
         expected=expected,
         facts=facts,
         verdict=judge(expected, facts, now, limits),
         last_run=last_run,
+        budget=budget,
         last_failure=outcomes[0] if outcomes and outcomes[0].status != "success" else None,
         next_tick=_next_tick(job, facts.last_run, now),
     )
@@ -207,8 +200,3 @@ def _next_tick(job: SeenJob, last_run: datetime | None, now: datetime) -> dateti
         return None
     upcoming = ticks_between(schedule, now, now + timedelta(seconds=job.interval_seconds) + timedelta(microseconds=1))
     return upcoming[0] if upcoming else None
-
-
-async def _read_credits(connection: AsyncConnection, now: datetime, settings: Settings) -> Credits:
-    period = period_start(now, settings.billing_day)
-    return Credits(used=await read_credits(connection, period), limit=settings.monthly_credits, period_start=period)

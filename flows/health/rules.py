@@ -61,8 +61,8 @@ class JobFacts:
     not fail, the time at which it began to be failing is exact."""
     new_rows: Sequence[int] = ()
     """How many new rows each of the last successful runs brought, newest first."""
-    budget_ratio: float | None = None
-    """The share of the request budget that is used up; None if the job needs none."""
+    is_budget_tight: bool = False
+    """Whether a budget that the job itself reports is nearly used up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,6 @@ class Limits:
     """Failed runs in a row."""
     stale_data_after: int = 8
     """Successful runs in a row without a new row."""
-    budget_soft_ratio: float = 0.9
-    """Share of the request budget from which to warn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +190,7 @@ def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[War
     latest = facts.new_rows[: limits.stale_data_after]
     if len(latest) == limits.stale_data_after and not any(latest):
         yield "stale_data"
-    if facts.budget_ratio is not None and facts.budget_ratio >= limits.budget_soft_ratio:
+    if facts.is_budget_tight:
         yield "budget"
     if not job.paused and (job.planned_runs == 0 or job.next_run_at is None):
         yield "no_planned_runs"

@@ -10,9 +10,9 @@ from flows.health.rules import OVERDUE_INTERVALS, WarningCode
 _WHY_NOT = {
     "overlap": "The run before it was still going.",
     "misfire": "It would have started too late; the next run on time covers the gap.",
-    "budget": "The AskNews credits of this billing period are spent.",
+    "budget": "The budget of this period is spent.",
 }
-_BUDGET_IS_WHY = " The AskNews credits of this billing period are nearly spent, and runs beyond them are skipped."
+_BUDGET_IS_WHY = " The budget of this period is nearly spent, and runs beyond it are skipped."
 _WHOLE_UNITS = {60.0: "minute", 3_600.0: "hour", 86_400.0: "day", 604_800.0: "week"}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -86,14 +86,14 @@ def explain_run(row: LogRow) -> str:
     return _WHY_NOT.get(str(row.details.get("reason")), "")
 
 
-def explain_warning(warning: WarningCode, report: Report) -> str:
+def explain_warning(warning: WarningCode, job: JobReport) -> str:
     """A warning in a sentence. It does not make the job unhealthy."""
     match warning:
         case "stale_data":
             return "Its last successful runs brought nothing new: look whether the source still has what is asked for."
         case "budget":
-            used, limit = report.credits.used, report.credits.limit
-            return f"{used:,} of the {limit:,} AskNews credits of this billing period are used."
+            budget = job.budget
+            return "" if budget is None else f"{budget.used:,} of the {budget.limit:,} {budget.name} are used."
         case "no_planned_runs":
             return "Prefect's scheduler has planned no run of it: is its scheduler service running?"
 

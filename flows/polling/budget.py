@@ -3,12 +3,12 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.asknews import AskNewsError
-from flows.billing import period_start
 from flows.database.credits import read_credits, reserve_credits, settle_credits
 from flows.database.engine import reading
 from flows.polling.statistics import Statistics
@@ -74,8 +74,32 @@ class CreditBudget:
                 async with self.engine.begin() as connection:
                     await settle_credits(connection, period, credits, receipt.actual)
 
+    async def as_details(self, connection: AsyncConnection) -> dict[str, Any]:
+        """How much is used, as every job may report it to the monitoring in the details of its row."""
+        period = period_start(datetime.now(UTC), self.billing_day)
+        return {
+            "name": "AskNews credits",
+            "used": await read_credits(connection, period),
+            "limit": self.limit,
+            "since": period.isoformat(),
+            "warn_from": self.soft_ratio,
+        }
+
     async def is_tight(self) -> bool:
         """Whether so much is spent that the pipeline should slow down."""
         async with reading(self.engine) as connection:
             used = await read_credits(connection, period_start(datetime.now(UTC), self.billing_day))
         return used >= self.soft_ratio * self.limit
+
+
+def period_start(now: datetime, billing_day: int) -> date:
+    """The day (UTC) on which the billing period of `now` began; `billing_day` is 1 to 28, so that each month has it.
+
+    AskNews bills by the month, from a day of the month that differs between accounts.
+    """
+    today = now.astimezone(UTC).date()
+    if today.day >= billing_day:
+        return today.replace(day=billing_day)
+    if today.month == 1:
+        return date(today.year - 1, 12, billing_day)
+    return date(today.year, today.month - 1, billing_day)

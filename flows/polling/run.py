@@ -79,7 +79,11 @@ class PollingRun:
             completed_at=datetime.now(UTC),
             closed_by="flow",
             error_message=failures or None,
-            details={**self.statistics.as_details(), **(details or {})},
+            details={
+                **self.statistics.as_details(),
+                "budget": await self.budget.as_details(connection),
+                **(details or {}),
+            },
         )
         await record(
             connection,

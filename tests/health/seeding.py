@@ -79,10 +79,15 @@ async def seed(engine: AsyncEngine, jobs: Sequence[JobRow] = (), rows: Iterable[
             await insert_row(connection, row)
 
 
+def budget(used: int, limit: int = 20_000) -> dict[str, Any]:
+    """What a row's details say of a budget."""
+    return {"name": "AskNews credits", "used": used, "limit": limit, "since": "2026-09-01", "warn_from": 0.9}
+
+
 async def seed_healthy(engine: AsyncEngine) -> datetime:
     """A pipeline in which all is well: two jobs and the status flow. Gives the database's time."""
     now = await clock(engine)
-    details = {"inserted": 3, "updated": 1, "unchanged": 0, "rejected": 0, "fetched": 4, "credits": 1}
+    details = {"inserted": 3, "updated": 1, "unchanged": 0, "rejected": 0, "fetched": 4, "budget": budget(45)}
     await seed(
         engine,
         [

@@ -1,11 +1,11 @@
 """The words that people get, from changes that were stored."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.database.monitored import TransitionRow
 from flows.health.messages import Notice, message_of, notice_of
-from flows.health.report import Credits, Report
+from flows.health.report import Report
 from flows.health.rules import OverallVerdict
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
@@ -103,7 +103,7 @@ def test_a_silence_of_the_status_flow_is_told_with_its_length_and_how_to_look_at
 
 def test_one_message_holds_every_notice_and_ends_with_the_state_of_the_whole() -> None:
     overall = OverallVerdict(status="unhealthy", stale=False, stale_since=None, unhealthy_jobs=("a", "b"))
-    report = Report(at=NOW, overall=overall, jobs={}, credits=Credits(used=0, limit=1, period_start=date(2026, 9, 1)))
+    report = Report(at=NOW, overall=overall, jobs={})
     message = message_of(
         [Notice("a", "a is overdue", "A."), Notice("b", "b has recovered", "B.")], report, {"a": "http://there/a"}
     )

@@ -115,7 +115,7 @@ FACTS = st.builds(
     running_since=st.none() | MOMENTS,
     outcomes=outcomes(),
     new_rows=st.lists(st.integers(min_value=0, max_value=2), max_size=9),
-    budget_ratio=st.none() | st.floats(min_value=0, max_value=2),
+    is_budget_tight=st.booleans(),
 )
 LIMITS = st.builds(Limits, failing_after=st.integers(1, 4), stale_data_after=st.integers(1, 9))
 INTERVALS = st.integers(min_value=1, max_value=10**12).map(lambda microseconds: timedelta(microseconds=microseconds))

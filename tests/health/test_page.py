@@ -11,15 +11,13 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.billing import period_start
-from flows.database.credits import reserve_credits
 from flows.database.engine import create_engine, reading
 from flows.health.history import read_history
 from flows.health.page import REFRESH_SECONDS, Snapshot, render_page
 from flows.health.report import read_report
 from flows.logs import register_secret
 from flows.settings import Settings
-from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed, seed_healthy
+from tests.health.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
 from tests.health.serving import running_health
 
 BROWSER_FLAGS = [
@@ -104,13 +102,25 @@ async def test_almost_always_up_is_not_rounded_up(engine: AsyncEngine) -> None:
     assert "up in the last 30 d 99.99%" in text_of(await page_of(engine))
 
 
-async def test_credits_are_shown_against_the_budget(engine: AsyncEngine) -> None:
+async def test_a_budget_that_jobs_report_is_shown_once(engine: AsyncEngine) -> None:
     now = await clock(engine)
-    async with engine.begin() as connection:
-        await reserve_credits(connection, period_start(now, 1), 1_250, limit=20_000)
-    page = await page_of(engine, monthly_credits=20_000, billing_day=1)
-    assert "AskNews credits 1,250 of 20,000 6% used in the billing period" in text_of(page)
+    rows = [
+        ran("poll_news", now - MINUTE, details={"budget": budget(1_250)}),
+        ran("poll_stories", now - 9 * MINUTE, details={"budget": budget(1_240)}),
+    ]
+    await seed(engine, [expected("poll_news", now), expected("poll_stories", now)], rows)
+    page = await page_of(engine)
+    assert "AskNews credits 1,250 of 20,000 6% used in the period that began on 01 September" in text_of(page)
+    assert page.count('role="meter"') == 1
     assert 'aria-valuenow="6"' in page
+
+
+async def test_no_budget_is_shown_where_no_job_reports_one(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    await seed(engine, [expected("nightly", now)], [ran("nightly", now - MINUTE)])
+    page = await page_of(engine)
+    assert 'role="meter"' not in page
+    assert "credits" not in page
 
 
 async def test_a_job_that_is_late_paused_or_new_says_so(engine: AsyncEngine) -> None:

@@ -1,19 +1,18 @@
 """The report on a real database: the rules see what the tables hold."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.billing import period_start
-from flows.database.credits import reserve_credits
 from flows.database.engine import reading
 from flows.database.log import LogRow
+from flows.health.budgets import budget_of
 from flows.health.report import OUTCOMES, JobReport, Report, read_report
 from flows.health.wording import explain_job
 from flows.settings import Settings
-from tests.health.seeding import MINUTE, clock, expected, interval_schedule, ran, ran_every, seed, seed_healthy
+from tests.health.seeding import MINUTE, budget, clock, expected, interval_schedule, ran, ran_every, seed, seed_healthy
 
 
 def settings(**changes: Any) -> Settings:
@@ -205,27 +204,27 @@ async def test_no_warning_of_stale_data_without_reason(database: AsyncEngine, de
 
 async def test_the_budget_warns_the_jobs_that_spend_it(database: AsyncEngine) -> None:
     now = await seed_healthy(database)
-    async with database.begin() as connection:
-        await reserve_credits(connection, period_start(now, 1), 95, limit=100)
-    report = await report_of(database, monthly_credits=100)
-    assert (report.credits.used, report.credits.limit) == (95, 100)
+    await seed(database, rows=[ran("poll_news", now, details={"budget": budget(95, limit=100)})])
+    report = await report_of(database)
+    assert [(each.used, each.limit) for each in report.budgets] == [(95, 100)]
     assert report.jobs["poll_news"].verdict.warnings == ("budget",)
     assert report.jobs["pipeline_status"].verdict.warnings == ()
 
 
 async def test_a_job_that_is_overdue_because_the_budget_is_spent_says_so(database: AsyncEngine) -> None:
     now = await clock(database)
-    worked = ran("poll_news", now - 40 * MINUTE, details={"inserted": 3, "updated": 0, "credits": 1})
+    worked = ran("poll_news", now - 40 * MINUTE, details={"inserted": 3, "updated": 0, "budget": budget(0, limit=0)})
     skipped = ran("poll_news", now - 10 * MINUTE, "skipped", details={"reason": "budget"})
     await seed(database, [expected("poll_news", now)], [worked, skipped])
-    report = await report_of(database, monthly_credits=0)
+    report = await report_of(database)
     explanation = explain_job(report.jobs["poll_news"], report.at)
     assert explanation.startswith("Overdue")
-    assert "credits of this billing period are nearly spent" in explanation
+    assert "The budget of this period is nearly spent" in explanation
 
 
-async def test_a_budget_of_nothing_is_used_up(database: AsyncEngine) -> None:
-    assert (await report_of(database, monthly_credits=0)).credits.ratio == 1
+@pytest.mark.parametrize("details", [{}, {"budget": None}, {"budget": {"used": "much"}}, {"budget": 5}])
+def test_details_without_a_readable_budget_report_none(details: dict[str, Any]) -> None:
+    assert budget_of(details) is None
 
 
 async def test_the_next_tick_is_the_planned_one_while_it_is_ahead(database: AsyncEngine) -> None:
@@ -261,11 +260,3 @@ async def test_a_run_that_begins_ahead_of_the_databases_clock_is_of_age_zero(dat
     now = await clock(database)
     job = await job_of(database, ran("poll_news", now + 10 * MINUTE, "running"))
     assert (job.verdict.status, job.verdict.age_seconds) == ("healthy", 0)
-
-
-@pytest.mark.parametrize(
-    ("day", "billing_day", "start"),
-    [("2026-09-07", 1, "2026-09-01"), ("2026-09-07", 8, "2026-08-08"), ("2026-01-02", 15, "2025-12-15")],
-)
-def test_the_billing_period_began_on_the_last_billing_day(day: str, billing_day: int, start: str) -> None:
-    assert str(period_start(datetime.fromisoformat(f"{day}T00:30:00+00:00"), billing_day)) == start

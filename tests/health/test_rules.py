@@ -212,14 +212,13 @@ def test_the_age_is_that_of_the_last_start_and_never_negative(known: JobFacts, a
         (job(), facts("success", new_rows=[0] * 8 + [5]), ("stale_data",)),
         (job(), facts("success", new_rows=[0] * 7), ()),
         (job(), facts("success", new_rows=[0] * 7 + [1]), ()),
-        (job(), facts("success", budget_ratio=0.9), ("budget",)),
-        (job(), facts("success", budget_ratio=0.89), ()),
+        (job(), facts("success", is_budget_tight=True), ("budget",)),
         (job(planned_runs=0), facts("success"), ("no_planned_runs",)),
         (job(next_run_at=None), facts("success"), ("no_planned_runs",)),
         (job(paused=True, planned_runs=0, next_run_at=None), facts("success"), ()),
         (
             job(planned_runs=0),
-            facts("success", new_rows=[0] * 8, budget_ratio=1.0),
+            facts("success", new_rows=[0] * 8, is_budget_tight=True),
             ("stale_data", "budget", "no_planned_runs"),
         ),
     ],
@@ -233,8 +232,8 @@ def test_warnings_are_given_and_do_not_flip_the_verdict(
 
 
 def test_the_thresholds_are_those_of_the_limits() -> None:
-    limits = Limits(failing_after=1, stale_data_after=2, budget_soft_ratio=0.5)
-    verdict = judge(job(), facts("failure", new_rows=[0, 0], budget_ratio=0.5), NOW, limits)
+    limits = Limits(failing_after=1, stale_data_after=2)
+    verdict = judge(job(), facts("failure", new_rows=[0, 0], is_budget_tight=True), NOW, limits)
     assert (verdict.reason, verdict.warnings) == ("failing", ("stale_data", "budget"))
 
 

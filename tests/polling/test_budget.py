@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed
-from flows.billing import period_start
 from flows.database.credits import read_credits
 from flows.database.engine import create_engine, reading
-from flows.polling.budget import BudgetExhausted, CreditBudget
+from flows.health.budgets import budget_of
+from flows.polling.budget import BudgetExhausted, CreditBudget, period_start
 from flows.polling.statistics import Statistics
 from tests.asknews.fakes import client_of
 
@@ -92,3 +92,21 @@ async def test_near_the_limit_the_budget_is_tight(database: AsyncEngine) -> None
         assert not await credit_budget.is_tight()
     async with credit_budget.spend(1):
         assert await credit_budget.is_tight()
+
+
+@pytest.mark.parametrize(
+    ("day", "billing_day", "start"),
+    [("2026-09-07", 1, "2026-09-01"), ("2026-09-07", 8, "2026-08-08"), ("2026-01-02", 15, "2025-12-15")],
+)
+def test_the_billing_period_began_on_the_last_billing_day(day: str, billing_day: int, start: str) -> None:
+    assert str(period_start(datetime.fromisoformat(f"{day}T00:30:00+00:00"), billing_day)) == start
+
+
+async def test_a_job_reports_the_budget_in_the_monitorings_terms(database: AsyncEngine) -> None:
+    credit_budget = budget(database, limit=10)
+    async with credit_budget.spend(4) as receipt:
+        receipt.actual = 4
+    async with reading(database) as connection:
+        reported = budget_of({"budget": await credit_budget.as_details(connection)})
+    assert reported is not None
+    assert (reported.name, reported.used, reported.limit) == ("AskNews credits", 4, 10)
