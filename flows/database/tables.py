@@ -278,6 +278,15 @@ class JobTransition(Base):
     event_emitted_at: Mapped[datetime | None]
 
 
+class ReconcilerWatermark(Base):
+    """How far the log has been reconciled with the server. One row."""
+
+    __tablename__ = "reconciler_watermark"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    reconciled_until: Mapped[datetime]
+
+
 class DeferredPage(Base):
     """A page that a poll could not fetch and stepped over; a later run asks for it again."""
 

@@ -12,10 +12,10 @@ import structlog
 from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.cursors import CursorRow, read_cursor, write_cursor
 from flows.database.engine import reading
 from flows.database.expectations import ScheduleEntry, SeenJob, read_jobs, schedule_history
 from flows.database.log import LogRow, open_rows, read_rows, rows_between
+from flows.database.watermark import read_watermark, write_watermark
 from flows.execution_log.flow_runs import (
     count_ended,
     fact_of,
@@ -33,7 +33,6 @@ from flows.execution_log.record import Closing, Fact, record
 from flows.execution_log.ticks import expected_ticks, missed
 from flows.schedules import InvalidSchedule
 
-SCOPE = "reconcile"
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the
 # watermark.
 MARGIN = timedelta(minutes=15)
@@ -95,9 +94,8 @@ async def reconcile(
     now = now or await server_now(client)
     async with reading(engine) as connection:
         jobs = await read_jobs(connection)
-        cursor = await read_cursor(connection, STATUS_JOB, SCOPE)
+        watermark = await read_watermark(connection)
         history = await schedule_history(connection)
-    watermark = cursor.watermark if cursor is not None else None
     names = await flow_names(client, of_jobs(jobs))
     counts = _Counts()
     counts.repaired += await _record(engine, await sweep_late_runs(client, names, now))
@@ -113,7 +111,7 @@ async def reconcile(
         await _record_ended(client, engine, names, start, until, counts)
         await _record_missed(client, engine, history, start, until - TICK_GRACE, counts)
         async with engine.begin() as connection:
-            await write_cursor(connection, STATUS_JOB, SCOPE, CursorRow(watermark=until))
+            await write_watermark(connection, until)
         slices += 1
     counts.repaired += counts.lost
     return Reconciled(until, until < now, counts.repaired, counts.lost, counts.missed)

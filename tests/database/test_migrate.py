@@ -1,6 +1,7 @@
 """Migrations build what the models say, on both databases, and take it away again."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -11,8 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from flows.database.base import Base
-from flows.database.engine import create_engine
+from flows.database.cursors import CursorRow, read_cursor, write_cursor
+from flows.database.engine import create_engine, reading
 from flows.database.migrate import alembic_config, migrate, newest_revision, revision_of
+from flows.database.watermark import read_watermark
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 async def test_migrating_an_empty_database_brings_it_to_the_newest_revision(empty_database_url: str) -> None:
@@ -85,6 +90,19 @@ async def test_a_schema_that_newer_code_has_migrated_is_left_alone_with_a_warnin
     assert (warning["revision"], warning["newest_known"]) == ("0099", newest_revision())
     async with database.connect() as connection:
         await connection.execute(text("SELECT of_the_next_release FROM articles"))
+
+
+async def test_the_reconcilers_watermark_moves_to_its_own_table(empty_database_url: str) -> None:
+    engine = create_engine(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "0002"))
+        await write_cursor(connection, "pipeline_status", "reconcile", CursorRow(NOON))
+    await migrate(engine)
+    async with reading(engine) as connection:
+        assert await read_watermark(connection) == NOON
+        # The release before may still run: its own row stays.
+        assert await read_cursor(connection, "pipeline_status", "reconcile") == CursorRow(NOON)
+    await engine.dispose()
 
 
 async def table_names(engine: AsyncEngine) -> list[str]:

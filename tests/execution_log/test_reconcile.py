@@ -8,9 +8,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.cursors import read_cursor
 from flows.database.engine import reading
 from flows.database.log import LogRow, read_rows, rows_between
+from flows.database.watermark import read_watermark
 from flows.execution_log import reconcile as reconciling
 from flows.execution_log.merge import CLAIMS
 from flows.execution_log.reconcile import Reconciled
@@ -258,8 +258,7 @@ async def test_the_watermark_stays_where_it_was_when_the_server_goes_away_in_bet
 ) -> None:
     async def watermark() -> datetime | None:
         async with reading(database) as connection:
-            cursor = await read_cursor(connection, "pipeline_status", "reconcile")
-        return cursor and cursor.watermark
+            return await read_watermark(connection)
 
     due = START + QUARTER
     run = prefect.run(JOB, due)
