@@ -23,13 +23,14 @@ from sqlalchemy import insert, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.articles import store_articles
 from flows.database.base import table_of
 from flows.database.engine import create_engine
-from flows.database.entities import seed_entities
 from flows.database.log import latest_run_of_each_job, latest_runs, latest_success
 from flows.database.migrate import migrate
-from flows.database.tables import Article, MonitoredJob
+from flows.database.tables import MonitoredJob
+from flows.polling.storage.articles import store_articles
+from flows.polling.storage.entities import seed_entities
+from flows.polling.storage.tables import Article
 from tests.database.postgresql_server import postgresql_server, run_statements
 
 ARTICLES = 1_000

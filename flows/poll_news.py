@@ -10,7 +10,6 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import Article, AskNewsClient, Page
-from flows.database.articles import store_articles
 from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.execution_log.hooks import monitored
 from flows.misfire import misfire
@@ -19,6 +18,7 @@ from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted,
 from flows.polling.pages import poll_scopes
 from flows.polling.retries import FETCH_OPTIONS
 from flows.polling.run import PollingRun, polling_run
+from flows.polling.storage.articles import store_articles
 from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_news"

@@ -10,9 +10,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import AccessDenied, AskNewsClient, Page, Story
-from flows.database.cursors import stalest_scopes
 from flows.database.engine import reading
-from flows.database.stories import store_stories
 from flows.entities import EntityMatcher, load_tracked
 from flows.execution_log.hooks import monitored
 from flows.misfire import misfire
@@ -21,6 +19,8 @@ from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.pages import poll_scopes
 from flows.polling.retries import FETCH_OPTIONS
 from flows.polling.run import PollingRun, polling_run
+from flows.polling.storage.cursors import stalest_scopes
+from flows.polling.storage.stories import store_stories
 from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_stories"

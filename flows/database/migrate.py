@@ -10,7 +10,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database import tables  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers the models
 from flows.database.engine import reading
 
 # Any number will do, as long as nobody else locks it: it stands for the schema of this pipeline.

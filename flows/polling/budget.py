@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.asknews import AskNewsError
-from flows.database.credits import read_credits, reserve_credits, settle_credits
 from flows.database.engine import reading
 from flows.polling.statistics import Statistics
+from flows.polling.storage.credits import read_credits, reserve_credits, settle_credits
 
 NEWS_CREDITS = 1
 ARCHIVE_CREDITS = 5

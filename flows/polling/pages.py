@@ -31,18 +31,18 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import AskNewsError, InvalidRequest, Page, PermanentError, ResponseTooLarge, UnexpectedResponse
-from flows.database.cursors import touch_cursor
-from flows.database.deferred import (
+from flows.database.engine import reading
+from flows.polling.budget import BudgetExhausted
+from flows.polling.positions import read_position, write_position
+from flows.polling.run import CatchUpProgress, PollingRun
+from flows.polling.storage.cursors import touch_cursor
+from flows.polling.storage.deferred import (
     DeferredPage,
     defer_page,
     deferred_pages,
     drop_deferred_page,
     note_deferred_page_failed,
 )
-from flows.database.engine import reading
-from flows.polling.budget import BudgetExhausted
-from flows.polling.positions import read_position, write_position
-from flows.polling.run import CatchUpProgress, PollingRun
 from flows.polling.windows import Position, Reach, Window, next_window, progress
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.clock import database_now
-from flows.database.cursors import CursorRow, read_cursor, write_cursor
+from flows.polling.storage.cursors import CursorRow, read_cursor, write_cursor
 from flows.polling.windows import Position, Window
 
 logger = structlog.stdlib.get_logger()

@@ -20,7 +20,6 @@ from flows.asknews import AccessDenied, AskNewsClient, MissingCredentials, Page,
 from flows.database.clock import database_now
 from flows.database.engine import engine_from_settings, reading
 from flows.database.log import latest_success
-from flows.database.rejected import store_rejected
 from flows.database.upserts import UpsertCounts
 from flows.execution_log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.execution_log.record import Closing, Fact, record
@@ -28,6 +27,7 @@ from flows.logs import bind_run, configure_logging, register_secret
 from flows.polling.budget import CreditBudget
 from flows.polling.retries import withdraw_retries
 from flows.polling.statistics import Statistics
+from flows.polling.storage.rejected import store_rejected
 from flows.settings import Settings, load_settings
 
 # A run asks for no further page after this long: what remains is the next run's. The worst case, a page whose every

@@ -17,13 +17,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database import engine as engine_module
-from flows.database.cursors import CursorRow, read_cursor, write_cursor
 from flows.database.engine import DatabaseUnavailable, create_engine, engine_from_settings, reading
-from flows.database.tables import ArticleEntity
 from flows.database.upserts import upsert
+from flows.polling.storage.cursors import CursorRow, read_cursor, write_cursor
+from flows.polling.storage.tables import ArticleEntity
 from flows.settings import Settings
 from tests.database.proxy import Proxy, proxied
-from tests.database.rows import id_of
+from tests.polling.storage.rows import id_of
 
 SECRET = "sentinel-p4ssw0rd"
 
@@ -86,7 +86,7 @@ async def test_postgresql_connections_have_limits_and_a_name(postgresql_url: str
 
 WRITER = """
 import asyncio, sys
-from flows.database.cursors import CursorRow, read_cursor, write_cursor
+from flows.polling.storage.cursors import CursorRow, read_cursor, write_cursor
 from flows.database.engine import create_engine
 
 async def main():

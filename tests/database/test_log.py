@@ -22,7 +22,7 @@ from flows.database.log import (
     rows_between,
     update_row,
 )
-from tests.database.rows import NOON, expect, id_of, row
+from tests.polling.storage.rows import NOON, expect, id_of, row
 
 
 async def fill(database: AsyncEngine, *rows: LogRow) -> None:

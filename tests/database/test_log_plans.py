@@ -19,7 +19,7 @@ from flows.database.log import (
     read_rows,
     rows_between,
 )
-from tests.database.rows import NOON, expect, id_of
+from tests.polling.storage.rows import NOON, expect, id_of
 
 ROWS = 200_000
 LOG = "scheduler_execution_log"

@@ -21,7 +21,7 @@ from flows.database.monitored import (
     unsent_transitions,
 )
 from flows.database.tables import MonitoredJob
-from tests.database.rows import NOON, expect
+from tests.polling.storage.rows import NOON, expect
 
 OVERDUE = Transition(
     job_name="news",

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.base import table_of
 from flows.database.engine import reading
-from flows.database.entities import entity_ids, seed_entities
-from flows.database.tables import Article, RedditThread, Story
 from flows.database.upserts import Upserted, upsert
-from tests.database.rows import article, id_of, story, thread
+from flows.polling.storage.entities import entity_ids, seed_entities
+from flows.polling.storage.tables import Article, RedditThread, Story
+from tests.polling.storage.rows import article, id_of, story, thread
 
 # A field that may be nothing, a text that may hold anything, and JSON: what a comparison can get wrong.
 changes = st.fixed_dictionaries(

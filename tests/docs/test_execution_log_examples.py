@@ -12,7 +12,7 @@ from flows.database.base import table_of
 from flows.database.log import LogRow, insert_row
 from flows.database.tables import ExecutionLog
 from flows.execution_log.merge import AUTHORITY, RUNNING, STATUSES
-from tests.database.rows import NOON, row
+from tests.polling.storage.rows import NOON, row
 from tests.support.prefect_server import PROJECT_ROOT
 
 DOCUMENT = (PROJECT_ROOT / "docs" / "execution-log.md").read_text()

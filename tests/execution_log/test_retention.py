@@ -11,7 +11,7 @@ from flows.database.engine import reading
 from flows.database.log import LogRow, insert_row, latest_runs, latest_success, rows_between
 from flows.execution_log import retention
 from flows.execution_log.retention import delete_old_rows
-from tests.database.rows import row
+from tests.polling.storage.rows import row
 
 JOB = "news"
 DAY = timedelta(days=1)

@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.asknews import AskNewsClient, AskNewsError, CredentialsRefused, Page, Reject, ServiceFailed
 from flows.asknews.pages import PageCap
-from flows.database.cursors import CursorRow, read_cursor
-from flows.database.deferred import DeferredPage, defer_page, deferred_pages
 from flows.database.engine import reading
 from flows.database.log import LogRow, read_rows
 from flows.database.upserts import UpsertCounts
 from flows.polling.budget import BudgetExhausted, CreditBudget
 from flows.polling.run import PollingRun
 from flows.polling.statistics import Statistics
+from flows.polling.storage.cursors import CursorRow, read_cursor
+from flows.polling.storage.deferred import DeferredPage, defer_page, deferred_pages
 from flows.polling.windows import Reach, Window
 
 # Long ago for any database: what is ahead of its clock is another matter.

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed
-from flows.database.credits import read_credits
 from flows.database.engine import create_engine, reading
 from flows.health.budgets import budget_of
 from flows.polling.budget import BudgetExhausted, CreditBudget, period_start
 from flows.polling.statistics import Statistics
+from flows.polling.storage.credits import read_credits
 from tests.asknews.fakes import client_of
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

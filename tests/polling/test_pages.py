@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import CredentialsRefused, ServiceFailed
-from flows.database.cursors import stalest_scopes
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
 from flows.polling.pages import poll_scopes
+from flows.polling.storage.cursors import stalest_scopes
 from tests.polling.runs import (
     FAILS,
     JOB,

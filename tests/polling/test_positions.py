@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from flows.database.clock import database_now
-from flows.database.cursors import CursorRow, write_cursor
 from flows.database.engine import reading
 from flows.polling.pages import poll_scopes
+from flows.polling.storage.cursors import CursorRow, write_cursor
 from flows.polling.windows import Window
 from tests.polling.runs import JOB, NOW, REACH, FakeFeed, cursor_of, polling_run
 

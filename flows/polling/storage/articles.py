@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.entities import write_links
-from flows.database.tables import Article, ArticleEntity
 from flows.database.upserts import UpsertCounts, upsert
+from flows.polling.storage.entities import write_links
+from flows.polling.storage.tables import Article, ArticleEntity
 
 
 async def store_articles(

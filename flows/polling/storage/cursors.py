@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.tables import Cursor
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
+from flows.polling.storage.tables import Cursor
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.database.rejected import RejectedRow, store_rejected
-from flows.database.tables import RejectedRecord
+from flows.polling.storage.rejected import RejectedRow, store_rejected
+from flows.polling.storage.tables import RejectedRecord
 
 
 async def store(database: AsyncEngine, *records: RejectedRow) -> int:

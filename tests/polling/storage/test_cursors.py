@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.cursors import CursorRow, read_cursor, stalest_scopes, touch_cursor, write_cursor
 from flows.database.engine import reading
-from tests.database.rows import NOON
+from flows.polling.storage.cursors import CursorRow, read_cursor, stalest_scopes, touch_cursor, write_cursor
+from tests.polling.storage.rows import NOON
 
 UNFINISHED = CursorRow(NOON, NOON - timedelta(hours=1), NOON + timedelta(hours=1), "40")
 

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, case, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database import tables
 from flows.database.base import table_of
 from flows.database.clock import database_now
-from flows.database.rejected import RejectedRow, store_rejected
 from flows.database.upserts import insert_into
+from flows.polling.storage import tables
+from flows.polling.storage.rejected import RejectedRow, store_rejected
 
 _TABLE = table_of(tables.DeferredPage)
 

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.tables import RejectedRecord
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
+from flows.polling.storage.tables import RejectedRecord
 
 
 class Rejected(Protocol):

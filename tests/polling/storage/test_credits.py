@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.credits import read_credits, reserve_credits, settle_credits
 from flows.database.engine import create_engine, reading
-from flows.database.tables import CreditPeriod
+from flows.polling.storage.credits import read_credits, reserve_credits, settle_credits
+from flows.polling.storage.tables import CreditPeriod
 
 SEPTEMBER = date(2026, 9, 1)
 
@@ -101,7 +101,7 @@ async def test_what_is_used_is_what_was_granted_and_settled(
 SPENDER = """
 import asyncio, sys
 from datetime import date
-from flows.database.credits import reserve_credits
+from flows.polling.storage.credits import reserve_credits
 from flows.database.engine import create_engine
 
 async def main():

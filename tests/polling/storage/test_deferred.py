@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database import tables
-from flows.database.deferred import (
+from flows.database.engine import reading
+from flows.polling.storage import tables
+from flows.polling.storage.deferred import (
     DeferredPage,
     defer_page,
     deferred_pages,
     drop_deferred_page,
     note_deferred_page_failed,
 )
-from flows.database.engine import reading
-from tests.database.rows import NOON
+from tests.polling.storage.rows import NOON
 
 PAGE = DeferredPage("news", "", NOON, NOON + timedelta(hours=1), 40, 10)
 

@@ -5,8 +5,8 @@ from datetime import date
 from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.tables import CreditPeriod
 from flows.database.upserts import insert_into
+from flows.polling.storage.tables import CreditPeriod
 
 
 async def reserve_credits(connection: AsyncConnection, period_start: date, credits: int, limit: int) -> bool:

@@ -7,8 +7,8 @@ from sqlalchemy import Table, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import Base, table_of
-from flows.database.tables import TrackedEntity
 from flows.database.upserts import upsert
+from flows.polling.storage.tables import TrackedEntity
 
 
 async def seed_entities(connection: AsyncConnection, entities: Iterable[tuple[str, str]]) -> dict[str, int]:

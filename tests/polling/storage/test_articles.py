@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.articles import store_articles
 from flows.database.engine import reading
-from flows.database.entities import seed_entities
-from flows.database.tables import Article, ArticleEntity, TrackedEntity
 from flows.database.upserts import UpsertCounts
-from tests.database.rows import article, id_of
+from flows.polling.storage.articles import store_articles
+from flows.polling.storage.entities import seed_entities
+from flows.polling.storage.tables import Article, ArticleEntity, TrackedEntity
+from tests.polling.storage.rows import article, id_of
 
 ENTITIES = [("Claude", "model"), ("Cursor", "tool"), ("GPT-4o", "model")]
 

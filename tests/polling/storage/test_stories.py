@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.database.entities import seed_entities
-from flows.database.stories import store_stories
-from flows.database.tables import RedditThread, Story, StoryEntity, StoryRedditSentiment, StorySentiment
 from flows.database.upserts import UpsertCounts
-from tests.database.rows import NOON, id_of, point, story, thread
+from flows.polling.storage.entities import seed_entities
+from flows.polling.storage.stories import store_stories
+from flows.polling.storage.tables import RedditThread, Story, StoryEntity, StoryRedditSentiment, StorySentiment
+from tests.polling.storage.rows import NOON, id_of, point, story, thread
 
 
 @pytest.fixture(autouse=True)
