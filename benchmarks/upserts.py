@@ -25,9 +25,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.base import table_of
 from flows.database.engine import create_engine
-from flows.database.log import latest_run_of_each_job, latest_runs, latest_success
 from flows.database.migrate import migrate
-from flows.database.tables import MonitoredJob
+from flows.monitoring.log.rows import latest_run_of_each_job, latest_runs, latest_success
+from flows.monitoring.tables import MonitoredJob
 from flows.polling.storage.articles import store_articles
 from flows.polling.storage.entities import seed_entities
 from flows.polling.storage.tables import Article

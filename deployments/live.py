@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deployments.apply import DeployedJob, read_jobs
 from deployments.processes import Child, Children
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
-from flows.database.log import LogRow, latest_runs
+from flows.monitoring.log.rows import LogRow, latest_runs
 from flows.settings import Settings
 
 REFRESH_SECONDS = 2.0

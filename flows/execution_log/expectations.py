@@ -29,7 +29,9 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, NoS
 from prefect.client.schemas.sorting import FlowRunSort
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.expectations import (
+from flows.database.types import canonical_json
+from flows.execution_log.flow_runs import PAGE, flow_names, server_now
+from flows.monitoring.jobs.registry import (
     JobRow,
     ScheduleEntry,
     SeenJob,
@@ -39,8 +41,6 @@ from flows.database.expectations import (
     schedule_history,
     write_job,
 )
-from flows.database.types import canonical_json
-from flows.execution_log.flow_runs import PAGE, flow_names, server_now
 from flows.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 
 MONITORED_TAG = "monitored"

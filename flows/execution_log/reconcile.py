@@ -13,9 +13,6 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.database.expectations import ScheduleEntry, SeenJob, read_jobs, schedule_history
-from flows.database.log import LogRow, open_rows, read_rows, rows_between
-from flows.database.watermark import read_watermark, write_watermark
 from flows.execution_log.flow_runs import (
     count_ended,
     fact_of,
@@ -31,6 +28,9 @@ from flows.execution_log.lost_runs import LOST, STATUS_JOB, Patience, end_lost_r
 from flows.execution_log.merge import CLAIMS, RUNNING
 from flows.execution_log.record import Closing, Fact, record
 from flows.execution_log.ticks import expected_ticks, missed
+from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
+from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
+from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
 from flows.schedules import InvalidSchedule
 
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the

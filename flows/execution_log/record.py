@@ -2,8 +2,8 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.log import LogRow, insert_row, lock_row, update_row
 from flows.execution_log.merge import CLAIMS, Closing, Fact, merge
+from flows.monitoring.log.rows import LogRow, insert_row, lock_row, update_row
 
 __all__ = ["Closing", "Fact", "record"]
 

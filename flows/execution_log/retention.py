@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.clock import database_now
 from flows.database.engine import reading
-from flows.database.log import delete_older_than
+from flows.monitoring.log.rows import delete_older_than
 
 BATCH = 500
 # What one call deletes at the most is 10,000 rows: a month of the pipeline's own. More waits for the next call.

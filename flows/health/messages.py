@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flows.database.monitored import TransitionRow, VerdictRow
 from flows.health.report import Report
 from flows.health.transitions import NO_WORKER, STALE
 from flows.health.wording import clock, duration, explain_all
+from flows.monitoring.verdicts.stored import TransitionRow, VerdictRow
 
 LONGEST_ERROR = 500
 

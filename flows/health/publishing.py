@@ -18,8 +18,14 @@ from prefect.settings import PREFECT_UI_URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.database.expectations import read_jobs
-from flows.database.monitored import (
+from flows.health.messages import Message, Notice, message_of, notice_of, reminder_of
+from flows.health.receiver import InvalidReceiver, NotDelivered, send
+from flows.health.report import STATUS_FLOW, JobReport, Report
+from flows.health.transitions import NO_WORKER
+from flows.health.wording import clock, explain_all, explain_job
+from flows.monitoring.jobs.registry import read_jobs
+from flows.monitoring.verdicts.outages import outage_began
+from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
     mark_sent,
@@ -27,12 +33,6 @@ from flows.database.monitored import (
     read_verdicts,
     unsent_transitions,
 )
-from flows.database.transitions import outage_began
-from flows.health.messages import Message, Notice, message_of, notice_of, reminder_of
-from flows.health.receiver import InvalidReceiver, NotDelivered, send
-from flows.health.report import STATUS_FLOW, JobReport, Report
-from flows.health.transitions import NO_WORKER
-from flows.health.wording import clock, explain_all, explain_job
 from flows.settings import Settings
 
 ARTIFACT_KEY = "pipeline-status"

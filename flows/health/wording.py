@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from flows.database.log import LogRow
 from flows.health.report import STATUS_FLOW, JobReport, Report
 from flows.health.rules import OVERDUE_INTERVALS, WarningCode
+from flows.monitoring.log.rows import LogRow
 
 _WHY_NOT = {
     "overlap": "The run before it was still going.",

@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.asknews import AccessDenied, AskNewsClient, MissingCredentials, Page, PermanentError, client_from_settings
 from flows.database.clock import database_now
 from flows.database.engine import engine_from_settings, reading
-from flows.database.log import latest_success
 from flows.database.upserts import UpsertCounts
 from flows.execution_log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.execution_log.record import Closing, Fact, record
 from flows.logs import bind_run, configure_logging, register_secret
+from flows.monitoring.log.rows import latest_success
 from flows.polling.budget import CreditBudget
 from flows.polling.retries import withdraw_retries
 from flows.polling.statistics import Statistics

@@ -11,12 +11,12 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-import flows.database.tables  # pyright: ignore[reportUnusedImport]  # registers its models
+import flows.monitoring.tables  # pyright: ignore[reportUnusedImport]  # registers its models
 import flows.polling.storage.tables  # noqa: F401  # pyright: ignore[reportUnusedImport]  # and so does this
 from flows.database.base import Base
 from flows.database.engine import create_engine, reading
 from flows.database.migrate import alembic_config, migrate, newest_revision, revision_of
-from flows.database.watermark import read_watermark
+from flows.monitoring.reconcile.watermark import read_watermark
 from flows.polling.storage.cursors import CursorRow, read_cursor, write_cursor
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

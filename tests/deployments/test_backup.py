@@ -12,10 +12,10 @@ from sqlalchemy import URL, func, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
-from flows.database.log import read_rows
 from flows.database.migrate import newest_revision, revision_of
-from flows.database.tables import ExecutionLog
 from flows.execution_log.record import Closing, Fact, record
+from flows.monitoring.log.rows import read_rows
+from flows.monitoring.tables import ExecutionLog
 from flows.polling.storage.entities import seed_entities
 from tests.database.postgresql_server import programs, run_statements
 

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.import_log import IMPORTED, KNOWN, STILL_RUNNING, TAKEN_OVER, UNKNOWN_STATUS, import_log, run_import
 from flows.database.engine import create_engine, reading
-from flows.database.expectations import JobRow, write_job
-from flows.database.log import LogRow, latest_runs, read_rows
+from flows.monitoring.jobs.registry import JobRow, write_job
+from flows.monitoring.log.rows import LogRow, latest_runs, read_rows
 from flows.settings import Settings
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.base import table_of
-from flows.database.log import LogRow, insert_row
-from flows.database.tables import ExecutionLog
 from flows.execution_log.merge import AUTHORITY, RUNNING, STATUSES
+from flows.monitoring.log.rows import LogRow, insert_row
+from flows.monitoring.tables import ExecutionLog
 from tests.polling.storage.rows import NOON, row
 from tests.support.prefect_server import PROJECT_ROOT
 

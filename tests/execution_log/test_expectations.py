@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.base import table_of
 from flows.database.engine import reading
-from flows.database.expectations import SeenJob, read_jobs, schedule_history
-from flows.database.tables import MonitoredJob
 from flows.execution_log.expectations import Synced, sync_expectations
 from flows.execution_log.ticks import PLANNING_TIME, expected_ticks
+from flows.monitoring.jobs.registry import SeenJob, read_jobs, schedule_history
+from flows.monitoring.tables import MonitoredJob
 from tests.support.fake_prefect import START, FakePrefect
 
 QUARTER = timedelta(minutes=15)

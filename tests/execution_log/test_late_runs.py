@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.database.log import read_rows
+from flows.monitoring.log.rows import read_rows
 from tests.execution_log.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.clock import database_now
-from flows.database.expectations import JobRow, write_job
-from flows.database.log import LogRow, insert_row
+from flows.monitoring.jobs.registry import JobRow, write_job
+from flows.monitoring.log.rows import LogRow, insert_row
 
 MINUTE = timedelta(minutes=1)
 

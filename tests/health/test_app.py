@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import create_engine
-from flows.database.monitored import Transition, change_verdict
 from flows.health.app import ANSWER_SECONDS, create_app
+from flows.monitoring.verdicts.stored import Transition, change_verdict
 from flows.settings import Settings
 from tests.database.proxy import proxied
 from tests.health.seeding import MINUTE, clock, expected, ran, seed, seed_healthy

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.database.log import LogRow
 from flows.health.history import Downtime, JobHistory, read_history, uptime
 from flows.health.rules import ExpectedJob
+from flows.monitoring.log.rows import LogRow
 from tests.health.seeding import MINUTE, ran, ran_every, seed
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)

@@ -8,11 +8,17 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
-from flows.database.expectations import retire_job
-from flows.database.log import LogRow, update_row
-from flows.database.monitored import Transition, TransitionRow, change_verdict, read_verdicts, unsent_transitions
 from flows.health.transitions import judge
 from flows.health.work_pools import AbsentWorker
+from flows.monitoring.jobs.registry import retire_job
+from flows.monitoring.log.rows import LogRow, update_row
+from flows.monitoring.verdicts.stored import (
+    Transition,
+    TransitionRow,
+    change_verdict,
+    read_verdicts,
+    unsent_transitions,
+)
 from flows.settings import Settings
 from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed
 

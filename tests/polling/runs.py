@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.asknews import AskNewsClient, AskNewsError, CredentialsRefused, Page, Reject, ServiceFailed
 from flows.asknews.pages import PageCap
 from flows.database.engine import reading
-from flows.database.log import LogRow, read_rows
 from flows.database.upserts import UpsertCounts
+from flows.monitoring.log.rows import LogRow, read_rows
 from flows.polling.budget import BudgetExhausted, CreditBudget
 from flows.polling.run import PollingRun
 from flows.polling.statistics import Statistics

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4, uuid5
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.log import LogRow
-from flows.database.tables import MonitoredJob
+from flows.monitoring.log.rows import LogRow
+from flows.monitoring.tables import MonitoredJob
 
 NOON = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 _NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")

@@ -1,4 +1,4 @@
-"""What the health report asks of the execution log, beyond what `flows.database.log` answers.
+"""What the health report asks of the execution log, beyond what `flows.monitoring.log.rows` answers.
 
 The report is read again and again, so what a question costs must not grow with the log's age: it is an index lookup, or
 walks an index over the time that it is about (a window, or the time since the job last delivered).
@@ -14,8 +14,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from flows.database.tables import RAN, SUCCEEDED, ExecutionLog
 from flows.database.types import UtcDateTime
+from flows.monitoring.tables import RAN, SUCCEEDED, ExecutionLog
 
 # The statuses of runs that committed data.
 _DELIVERED = ("success", "partial_failure")

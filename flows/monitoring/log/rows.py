@@ -14,8 +14,8 @@ from sqlalchemy import Select, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
-from flows.database.tables import OPEN, RAN, SUCCEEDED, ExecutionLog, MonitoredJob
 from flows.database.upserts import insert_into
+from flows.monitoring.tables import OPEN, RAN, SUCCEEDED, ExecutionLog, MonitoredJob
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.database.log import (
+from flows.monitoring.log.rows import (
     LogRow,
     delete_older_than,
     insert_row,

@@ -1,4 +1,4 @@
-"""What the past changes of verdict tell. They are written by `flows.database.monitored`."""
+"""What the past changes of verdict tell. They are written by `flows.monitoring.verdicts.stored`."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
-from flows.database.tables import JobTransition
+from flows.monitoring.tables import JobTransition
 
 _TRANSITIONS = table_of(JobTransition)
 

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from flows.database.base import table_of
-from flows.database.tables import MonitoredJob, ScheduleHistory
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
+from flows.monitoring.tables import MonitoredJob, ScheduleHistory
 
 _JOBS = table_of(MonitoredJob)
 

@@ -1,6 +1,6 @@
 """The verdict on each monitored job, and the changes of verdict that people are to be told.
 
-What is expected of the jobs, in the same table, is written by `flows.database.expectations`.
+What is expected of the jobs, in the same table, is written by `flows.monitoring.jobs.registry`.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
 from flows.database.clock import database_now
-from flows.database.tables import UNSENT, JobTransition, MonitoredJob
 from flows.database.types import utc_now
+from flows.monitoring.tables import UNSENT, JobTransition, MonitoredJob
 
 _JOBS = table_of(MonitoredJob)
 _TRANSITIONS = table_of(JobTransition)

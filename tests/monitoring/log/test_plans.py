@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.log import (
+from flows.monitoring.log.rows import (
     delete_older_than,
     latest_run_of_each_job,
     latest_runs,

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.clock import database_now
 from flows.database.engine import reading
-from flows.database.monitored import (
+from flows.monitoring.tables import MonitoredJob
+from flows.monitoring.verdicts.stored import (
     Transition,
     VerdictRow,
     change_verdict,
@@ -20,7 +21,6 @@ from flows.database.monitored import (
     set_bad_streak,
     unsent_transitions,
 )
-from flows.database.tables import MonitoredJob
 from tests.polling.storage.rows import NOON, expect
 
 OVERDUE = Transition(

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.tables import ReconcilerWatermark
 from flows.database.upserts import insert_into
+from flows.monitoring.tables import ReconcilerWatermark
 
 _ONLY_ROW = 1
 

@@ -1,0 +1,1 @@
+"""What each job is: healthy, not started, unhealthy for a reason, or paused."""
