@@ -13,11 +13,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, create_engine, engine_from_settings, reading
-from flows.execution_log.merge import STATUSES
-from flows.execution_log.record import Closing, Fact, record
 from flows.logs import configure_logging
 from flows.monitoring.jobs.registry import read_jobs
+from flows.monitoring.log.merge import STATUSES
 from flows.monitoring.log.old_log import OldRow, read_old_rows
+from flows.monitoring.log.record import Closing, Fact, record
 from flows.settings import Settings
 
 BATCH = 500

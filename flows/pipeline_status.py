@@ -18,16 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import engine_from_settings
 from flows.execution_log.expectations import sync_expectations
-from flows.execution_log.hooks import monitored
 from flows.execution_log.reconcile import reconcile
-from flows.execution_log.retention import delete_old_rows
 from flows.health.publishing import publish, watched_from_outside
 from flows.health.transitions import judge
 from flows.health.wording import explain_all
 from flows.health.work_pools import absent_workers, read_placements
 from flows.logs import bind_run, configure_logging
-from flows.misfire import misfire
-from flows.naming import run_name
+from flows.monitoring.log.hooks import monitored
+from flows.monitoring.log.misfire import misfire
+from flows.monitoring.log.naming import run_name
+from flows.monitoring.log.retention import delete_old_rows
 from flows.settings import Settings, load_settings
 
 JOB_NAME = "pipeline_status"

@@ -30,7 +30,6 @@ from prefect.client.schemas.sorting import FlowRunSort
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.types import canonical_json
-from flows.execution_log.flow_runs import PAGE, flow_names, server_now
 from flows.monitoring.jobs.registry import (
     JobRow,
     ScheduleEntry,
@@ -41,6 +40,7 @@ from flows.monitoring.jobs.registry import (
     schedule_history,
     write_job,
 )
+from flows.monitoring.prefect_runs import PAGE, flow_names, server_now
 from flows.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 
 MONITORED_TAG = "monitored"

@@ -15,9 +15,9 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
-from flows.execution_log.flow_runs import fact_of, runs_overdue
-from flows.execution_log.outcome import MISSED
-from flows.execution_log.record import Fact
+from flows.monitoring.log.outcome import MISSED
+from flows.monitoring.log.record import Fact
+from flows.monitoring.prefect_runs import fact_of, runs_overdue
 
 # As the server has it, and the misfire guard by default.
 LATE_AFTER = timedelta(seconds=60)

@@ -22,8 +22,8 @@ from prefect.events.filters import (
 )
 from prefect.states import Cancelled, Crashed
 
-from flows.execution_log.flow_runs import closed, runs_in
-from flows.execution_log.record import Fact
+from flows.monitoring.log.record import Fact
+from flows.monitoring.prefect_runs import closed, runs_in
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 LOST = "lost"

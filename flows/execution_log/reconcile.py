@@ -13,7 +13,14 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.execution_log.flow_runs import (
+from flows.execution_log.late_runs import sweep_late_runs
+from flows.execution_log.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
+from flows.execution_log.ticks import expected_ticks, missed
+from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
+from flows.monitoring.log.merge import CLAIMS, RUNNING
+from flows.monitoring.log.record import Closing, Fact, record
+from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
+from flows.monitoring.prefect_runs import (
     count_ended,
     fact_of,
     flow_names,
@@ -23,13 +30,6 @@ from flows.execution_log.flow_runs import (
     runs_with_ids,
     server_now,
 )
-from flows.execution_log.late_runs import sweep_late_runs
-from flows.execution_log.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
-from flows.execution_log.merge import CLAIMS, RUNNING
-from flows.execution_log.record import Closing, Fact, record
-from flows.execution_log.ticks import expected_ticks, missed
-from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
-from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
 from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
 from flows.schedules import InvalidSchedule
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from flows.execution_log.record import Closing, Fact
 from flows.monitoring.jobs.registry import ScheduleEntry
+from flows.monitoring.log.record import Closing, Fact
 from flows.schedules import ScheduleSpec, ticks_between
 
 # The server's scheduler looks for new and changed deployments every 5 seconds. A tick that is due before it has looked

@@ -12,12 +12,12 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from flows.execution_log.flow_runs import TERMINAL
-from flows.execution_log.merge import CLAIMS, RUNNING
-from flows.execution_log.outcome import outcome_of
 from flows.execution_log.ticks import expected_ticks
 from flows.monitoring.jobs.registry import ScheduleEntry
+from flows.monitoring.log.merge import CLAIMS, RUNNING
+from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.rows import LogRow
+from flows.monitoring.prefect_runs import TERMINAL
 from flows.schedules import InvalidSchedule
 
 MISSED = "missed"

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
 
 from flows.execution_log.expectations import MONITORED_TAG
-from flows.execution_log.flow_runs import PAGE, flow_names
+from flows.monitoring.prefect_runs import PAGE, flow_names
 
 # What Prefect does where nothing is set.
 DEFAULT_HEARTBEAT_SECONDS = 180.0

@@ -20,9 +20,9 @@ from flows.asknews import AccessDenied, AskNewsClient, MissingCredentials, Page,
 from flows.database.clock import database_now
 from flows.database.engine import engine_from_settings, reading
 from flows.database.upserts import UpsertCounts
-from flows.execution_log.outcome import PARTIAL_FAILURE, SKIPPED
-from flows.execution_log.record import Closing, Fact, record
 from flows.logs import bind_run, configure_logging, register_secret
+from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
+from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import latest_success
 from flows.polling.budget import CreditBudget
 from flows.polling.retries import withdraw_retries

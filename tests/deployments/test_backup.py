@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
 from flows.database.migrate import newest_revision, revision_of
-from flows.execution_log.record import Closing, Fact, record
+from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import read_rows
 from flows.monitoring.tables import ExecutionLog
 from flows.polling.storage.entities import seed_entities

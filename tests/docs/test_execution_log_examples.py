@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.base import table_of
-from flows.execution_log.merge import AUTHORITY, RUNNING, STATUSES
+from flows.monitoring.log.merge import AUTHORITY, RUNNING, STATUSES
 from flows.monitoring.log.rows import LogRow, insert_row
 from flows.monitoring.tables import ExecutionLog
 from tests.polling.storage.rows import NOON, row

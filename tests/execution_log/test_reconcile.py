@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.execution_log import reconcile as reconciling
-from flows.execution_log.merge import CLAIMS
 from flows.execution_log.reconcile import Reconciled
-from flows.execution_log.record import Closing, Fact, record
 from flows.execution_log.ticks import missed_id
+from flows.monitoring.log.merge import CLAIMS
+from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, read_rows, rows_between
 from flows.monitoring.reconcile.watermark import read_watermark
 from tests.execution_log.rounds import status_round

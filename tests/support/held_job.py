@@ -34,8 +34,8 @@ from pathlib import Path
 
 from prefect import flow, runtime
 
-from flows.execution_log.hooks import monitored
-from flows.misfire import misfire
+from flows.monitoring.log.hooks import monitored
+from flows.monitoring.log.misfire import misfire
 
 
 @monitored

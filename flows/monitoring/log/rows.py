@@ -1,4 +1,4 @@
-"""The execution log's statements. `flows.execution_log.record` decides what a row says; here it is read and written.
+"""The execution log's statements. `flows.monitoring.log.record` decides what a row says; here it is read and written.
 
 Every question about a job's newest rows is an index lookup whose cost does not grow with the log's age. "Newest" is by
 `started_at`, then `id`.

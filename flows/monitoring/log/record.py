@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.execution_log.merge import CLAIMS, Closing, Fact, merge
+from flows.monitoring.log.merge import CLAIMS, Closing, Fact, merge
 from flows.monitoring.log.rows import LogRow, insert_row, lock_row, update_row
 
 __all__ = ["Closing", "Fact", "record"]

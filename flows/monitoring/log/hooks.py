@@ -16,9 +16,9 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 
 from flows.database.engine import engine_from_settings
-from flows.execution_log.outcome import outcome_of
-from flows.execution_log.record import Closing, Fact, record
 from flows.logs import bind_run, configure_logging
+from flows.monitoring.log.outcome import outcome_of
+from flows.monitoring.log.record import Closing, Fact, record
 from flows.settings import load_settings
 
 # A statement that hangs takes 2 s more to be cut off: the driver waits for its connection to close.

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows import logs
 from flows.database.engine import reading
-from flows.execution_log.hooks import monitored, record_running
+from flows.monitoring.log.hooks import monitored, record_running
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.settings import Settings, load_settings
 from tests.database.proxy import proxied

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from flows.misfire import misfire, misfire_of
+from flows.monitoring.log.misfire import misfire, misfire_of
 
 DUE = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

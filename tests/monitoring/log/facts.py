@@ -7,7 +7,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from flows.execution_log.merge import AUTHORITY, STATUSES, Closing, Fact
+from flows.monitoring.log.merge import AUTHORITY, STATUSES, Closing, Fact
 
 EXECUTION = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 NOON = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)

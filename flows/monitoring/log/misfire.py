@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 
-from flows.execution_log.outcome import SKIPPED
+from flows.monitoring.log.outcome import SKIPPED
 
 
 async def misfire(grace_seconds: float) -> State[Any] | None:

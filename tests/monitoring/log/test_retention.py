@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.clock import database_now
 from flows.database.engine import reading
-from flows.execution_log import retention
-from flows.execution_log.retention import delete_old_rows
+from flows.monitoring.log import retention
+from flows.monitoring.log.retention import delete_old_rows
 from flows.monitoring.log.rows import LogRow, insert_row, latest_runs, latest_success, rows_between
 from tests.polling.storage.rows import row
 

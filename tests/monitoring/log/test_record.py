@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import await_only
 
 from flows.database.engine import create_engine, reading
-from flows.execution_log.merge import Fact, merge
-from flows.execution_log.record import record
+from flows.monitoring.log.merge import Fact, merge
+from flows.monitoring.log.record import record
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.monitoring.tables import ExecutionLog
 from flows.polling.storage.cursors import CursorRow, read_cursor, write_cursor
-from tests.execution_log.facts import EXECUTION, NOON, arrivals, closing, fact
+from tests.monitoring.log.facts import EXECUTION, NOON, arrivals, closing, fact
 
 through_the_database = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -3,7 +3,7 @@
 import pytest
 from prefect.client.schemas.objects import State, StateType
 
-from flows.execution_log.outcome import outcome_of
+from flows.monitoring.log.outcome import outcome_of
 
 
 def state(kind: StateType, name: str | None = None, message: str | None = None) -> State[None]:

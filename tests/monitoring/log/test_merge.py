@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.execution_log.merge import AUTHORITY, STATUSES, Closing, Fact, merge
-from tests.execution_log.facts import NOON, arrivals, closing, closings, fact, facts
+from flows.monitoring.log.merge import AUTHORITY, STATUSES, Closing, Fact, merge
+from tests.monitoring.log.facts import NOON, arrivals, closing, closings, fact, facts
 
 
 @given(facts, facts)

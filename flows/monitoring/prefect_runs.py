@@ -23,8 +23,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.execution_log.outcome import outcome_of
-from flows.execution_log.record import Closing, Fact
+from flows.monitoring.log.outcome import outcome_of
+from flows.monitoring.log.record import Closing, Fact
 
 # The server gives no more in one answer.
 PAGE = 200
