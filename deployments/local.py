@@ -234,8 +234,8 @@ async def sweep_due_runs(client: "PrefectClient") -> None:
 
     However young it is: the runs that `up` starts by itself take its place.
     """
-    from flows.execution_log.expectations import read_live_jobs
     from flows.execution_log.late_runs import sweep_late_runs
+    from flows.monitoring.jobs.expectations import read_live_jobs
     from flows.monitoring.prefect_runs import flow_names, of_jobs, server_now
 
     now = await server_now(client)

@@ -17,13 +17,13 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import engine_from_settings
-from flows.execution_log.expectations import sync_expectations
 from flows.execution_log.reconcile import reconcile
 from flows.health.publishing import publish, watched_from_outside
 from flows.health.transitions import judge
 from flows.health.wording import explain_all
-from flows.health.work_pools import absent_workers, read_placements
 from flows.logs import bind_run, configure_logging
+from flows.monitoring.jobs.expectations import sync_expectations
+from flows.monitoring.jobs.workers import absent_workers, read_placements
 from flows.monitoring.log.hooks import monitored
 from flows.monitoring.log.misfire import misfire
 from flows.monitoring.log.naming import run_name

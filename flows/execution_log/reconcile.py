@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import reading
 from flows.execution_log.late_runs import sweep_late_runs
 from flows.execution_log.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
-from flows.execution_log.ticks import expected_ticks, missed
 from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
+from flows.monitoring.jobs.schedules import InvalidSchedule
+from flows.monitoring.jobs.ticks import expected_ticks, missed
 from flows.monitoring.log.merge import CLAIMS, RUNNING
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
@@ -31,7 +32,6 @@ from flows.monitoring.prefect_runs import (
     server_now,
 )
 from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
-from flows.schedules import InvalidSchedule
 
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the
 # watermark.

@@ -12,13 +12,13 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from flows.execution_log.ticks import expected_ticks
 from flows.monitoring.jobs.registry import ScheduleEntry
+from flows.monitoring.jobs.schedules import InvalidSchedule
+from flows.monitoring.jobs.ticks import expected_ticks
 from flows.monitoring.log.merge import CLAIMS, RUNNING
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.prefect_runs import TERMINAL
-from flows.schedules import InvalidSchedule
 
 MISSED = "missed"
 # The class of what is not over yet, and young enough for that; and of what should be accounted for and is not.

@@ -19,7 +19,7 @@ from flows.database.engine import reading
 from flows.health.report import STATUS_FLOW, JobReport, Report, read_report
 from flows.health.rules import recovered_at
 from flows.health.wording import explain_job
-from flows.health.work_pools import AbsentWorker
+from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.verdicts.outages import outage_began
 from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
 from flows.settings import Settings

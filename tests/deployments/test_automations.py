@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MOD
 
 from deployments.automations import OWNER, Job, apply_automations, canonical, expand, load, silence_seconds
 from flows.health.receiver import InvalidReceiver
-from flows.health.work_pools import Placement
+from flows.monitoring.jobs.workers import Placement
 from flows.settings import Settings
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import reading
 from flows.execution_log import reconcile as reconciling
 from flows.execution_log.reconcile import Reconciled
-from flows.execution_log.ticks import missed_id
+from flows.monitoring.jobs.ticks import missed_id
 from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, read_rows, rows_between

@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.verify import CouldNotTell, moment, run_verify, timeline
 from flows.database.base import table_of
-from flows.execution_log.expectations import sync_expectations
 from flows.execution_log.reconcile import reconcile
-from flows.execution_log.ticks import missed
 from flows.execution_log.verify import Verification, verify
 from flows.execution_log.verify_timeline import Account
+from flows.monitoring.jobs.expectations import sync_expectations
+from flows.monitoring.jobs.ticks import missed
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.tables import MonitoredJob
 from flows.settings import Settings

@@ -18,7 +18,7 @@ from flows.database.engine import create_engine
 from flows.health.publishing import Published, publish, watched_from_outside
 from flows.health.receiver import block_of_address
 from flows.health.transitions import judge
-from flows.health.work_pools import AbsentWorker, absent_workers, read_placements
+from flows.monitoring.jobs.workers import AbsentWorker, absent_workers, read_placements
 from flows.settings import Settings
 from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect, wait_until

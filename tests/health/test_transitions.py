@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
 from flows.health.transitions import judge
-from flows.health.work_pools import AbsentWorker
 from flows.monitoring.jobs.registry import retire_job
+from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.log.rows import LogRow, update_row
 from flows.monitoring.verdicts.stored import (
     Transition,

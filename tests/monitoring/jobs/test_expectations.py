@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.base import table_of
 from flows.database.engine import reading
-from flows.execution_log.expectations import Synced, sync_expectations
-from flows.execution_log.ticks import PLANNING_TIME, expected_ticks
+from flows.monitoring.jobs.expectations import Synced, sync_expectations
 from flows.monitoring.jobs.registry import SeenJob, read_jobs, schedule_history
+from flows.monitoring.jobs.ticks import PLANNING_TIME, expected_ticks
 from flows.monitoring.tables import MonitoredJob
 from tests.support.fake_prefect import START, FakePrefect
 

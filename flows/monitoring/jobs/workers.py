@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
 
-from flows.execution_log.expectations import MONITORED_TAG
+from flows.monitoring.jobs.expectations import MONITORED_TAG
 from flows.monitoring.prefect_runs import PAGE, flow_names
 
 # What Prefect does where nothing is set.

@@ -7,8 +7,8 @@ from typing import Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from flows.monitoring.jobs.registry import ScheduleEntry
+from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.log.record import Closing, Fact
-from flows.schedules import ScheduleSpec, ticks_between
 
 # The server's scheduler looks for new and changed deployments every 5 seconds. A tick that is due before it has looked
 # is not expected: `prefect deploy` takes away the planned runs, and the scheduler never plans the past.

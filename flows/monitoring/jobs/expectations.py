@@ -40,8 +40,8 @@ from flows.monitoring.jobs.registry import (
     schedule_history,
     write_job,
 )
+from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 from flows.monitoring.prefect_runs import PAGE, flow_names, server_now
-from flows.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 
 MONITORED_TAG = "monitored"
 _TICK_OF_A_CLOCK = timedelta(microseconds=1)

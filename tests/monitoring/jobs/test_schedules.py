@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
-from flows.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds, ticks_between
+from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds, ticks_between
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 HOURS_IN_SECONDS = 3_600.0
