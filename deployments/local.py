@@ -234,9 +234,9 @@ async def sweep_due_runs(client: "PrefectClient") -> None:
 
     However young it is: the runs that `up` starts by itself take its place.
     """
-    from flows.execution_log.late_runs import sweep_late_runs
     from flows.monitoring.jobs.expectations import read_live_jobs
     from flows.monitoring.prefect_runs import flow_names, of_jobs, server_now
+    from flows.monitoring.reconcile.late_runs import sweep_late_runs
 
     now = await server_now(client)
     jobs = [job.job_name for job in await read_live_jobs(client, now)]

@@ -17,7 +17,6 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import engine_from_settings
-from flows.execution_log.reconcile import reconcile
 from flows.health.publishing import publish, watched_from_outside
 from flows.health.transitions import judge
 from flows.health.wording import explain_all
@@ -28,6 +27,7 @@ from flows.monitoring.log.hooks import monitored
 from flows.monitoring.log.misfire import misfire
 from flows.monitoring.log.naming import run_name
 from flows.monitoring.log.retention import delete_old_rows
+from flows.monitoring.reconcile.reconciler import reconcile
 from flows.settings import Settings, load_settings
 
 JOB_NAME = "pipeline_status"

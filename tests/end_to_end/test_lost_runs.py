@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flows.execution_log.lost_runs import Patience
+from flows.monitoring.reconcile.lost_runs import Patience
 from tests.support.held_job import HeldJob, held_job
 from tests.support.prefect_server import PrefectServer, Process, wait_until
 

@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
 from flows.database.migrate import migrate
-from flows.execution_log.lost_runs import Patience
-from flows.execution_log.reconcile import Reconciled, reconcile
 from flows.monitoring.jobs.expectations import sync_expectations
+from flows.monitoring.reconcile.lost_runs import Patience
+from flows.monitoring.reconcile.reconciler import Reconciled, reconcile
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 
 JOB = "held_job"

@@ -2,9 +2,9 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.execution_log.lost_runs import Patience
-from flows.execution_log.reconcile import Reconciled, reconcile
 from flows.monitoring.jobs.expectations import sync_expectations
+from flows.monitoring.reconcile.lost_runs import Patience
+from flows.monitoring.reconcile.reconciler import Reconciled, reconcile
 from tests.support.fake_prefect import FakePrefect
 
 

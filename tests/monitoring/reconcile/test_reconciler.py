@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.execution_log import reconcile as reconciling
-from flows.execution_log.reconcile import Reconciled
 from flows.monitoring.jobs.ticks import missed_id
 from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, read_rows, rows_between
+from flows.monitoring.reconcile import reconciler as reconciling
+from flows.monitoring.reconcile.reconciler import Reconciled
 from flows.monitoring.reconcile.watermark import read_watermark
-from tests.execution_log.rounds import status_round
+from tests.monitoring.reconcile.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"

@@ -13,8 +13,6 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.execution_log.late_runs import sweep_late_runs
-from flows.execution_log.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
 from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import InvalidSchedule
 from flows.monitoring.jobs.ticks import expected_ticks, missed
@@ -31,6 +29,8 @@ from flows.monitoring.prefect_runs import (
     runs_with_ids,
     server_now,
 )
+from flows.monitoring.reconcile.late_runs import sweep_late_runs
+from flows.monitoring.reconcile.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
 from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
 
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the

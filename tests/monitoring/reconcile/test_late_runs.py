@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.log.rows import read_rows
-from tests.execution_log.rounds import status_round
+from tests.monitoring.reconcile.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"

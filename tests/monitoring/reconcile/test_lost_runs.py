@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.execution_log.lost_runs import Patience
-from flows.execution_log.reconcile import Reconciled
 from flows.monitoring.log.rows import LogRow, read_rows
-from tests.execution_log.rounds import status_round
+from flows.monitoring.reconcile.lost_runs import Patience
+from flows.monitoring.reconcile.reconciler import Reconciled
+from tests.monitoring.reconcile.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
