@@ -16,9 +16,9 @@ from rich.markup import escape
 from deployments.server import NoServer, require_server
 from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings
 from flows.database.migrate import revision_of
-from flows.execution_log.verify import Verification, verify
-from flows.execution_log.verify_timeline import Account, JobAccount
 from flows.logs import configure_logging
+from flows.monitoring.verify.accounts import Account, JobAccount
+from flows.monitoring.verify.verification import Verification, verify
 from flows.settings import Settings
 
 COMPLETE, INCOMPLETE, COULD_NOT_TELL = 0, 1, 2

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.execution_log.verify import verify
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.reconcile.reconciler import Reconciled, reconcile
+from flows.monitoring.verify.verification import verify
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"

@@ -14,12 +14,12 @@ from prefect.client.schemas.objects import FlowRun
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
-from flows.execution_log.verify_timeline import Evidence, JobAccount, Window, account_for
 from flows.monitoring.jobs.expectations import LiveJob, current_entry, last_entry, read_live_jobs
 from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import InvalidSchedule, longest_gap_seconds
 from flows.monitoring.log.rows import LogRow, read_rows, rows_between
 from flows.monitoring.prefect_runs import flow_names, of_jobs, runs_due, server_now
+from flows.monitoring.verify.accounts import Evidence, JobAccount, Window, account_for
 
 # The reconciler comes every 5 minutes, and gives a run 5 minutes to start: by then, all is accounted for.
 GRACE = timedelta(minutes=10)

@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.verify import CouldNotTell, moment, run_verify, timeline
 from flows.database.base import table_of
-from flows.execution_log.verify import Verification, verify
-from flows.execution_log.verify_timeline import Account
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.ticks import missed
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.reconcile.reconciler import reconcile
 from flows.monitoring.tables import MonitoredJob
+from flows.monitoring.verify.accounts import Account
+from flows.monitoring.verify.verification import Verification, verify
 from flows.settings import Settings
 from tests.support.fake_prefect import START, FakePrefect
 

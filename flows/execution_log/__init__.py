@@ -1,1 +1,0 @@
-"""The execution log: what became of each tick of each job, in one table that can be trusted."""

@@ -1,0 +1,1 @@
+"""The proof that the log is complete: ticks against runs against rows."""
