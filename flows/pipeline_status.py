@@ -18,8 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import engine_from_settings
 from flows.health.publishing import publish, watched_from_outside
-from flows.health.transitions import judge
-from flows.health.wording import explain_all
 from flows.logs import bind_run, configure_logging
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.workers import absent_workers, read_placements
@@ -28,6 +26,8 @@ from flows.monitoring.log.misfire import misfire
 from flows.monitoring.log.naming import run_name
 from flows.monitoring.log.retention import delete_old_rows
 from flows.monitoring.reconcile.reconciler import reconcile
+from flows.monitoring.verdicts.changes import judge
+from flows.monitoring.verdicts.wording import explain_all
 from flows.settings import Settings, load_settings
 
 JOB_NAME = "pipeline_status"

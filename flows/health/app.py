@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.health.documents import Alive, SchedulerHealth, document_of, unavailable_document
-from flows.health.history import read_history
 from flows.health.page import Snapshot, content_security_policy, render_page
-from flows.health.report import read_public_report
 from flows.health.sharing import Shared
+from flows.monitoring.verdicts.history import read_history
+from flows.monitoring.verdicts.report import read_public_report
 from flows.settings import Settings
 
 # A monitor is answered within 2 seconds, whatever the database does.

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.health.budgets import Budget
-from flows.health.report import JobReport, Report
-from flows.health.rules import Reason, Status, WarningCode
-from flows.health.wording import explain_all, explain_job
+from flows.monitoring.verdicts.budgets import Budget
+from flows.monitoring.verdicts.report import JobReport, Report
+from flows.monitoring.verdicts.rules import Reason, Status, WarningCode
+from flows.monitoring.verdicts.wording import explain_all, explain_job
 
 UNAVAILABLE = (
     "The pipeline's database cannot be read, or not in time, so nothing can be said about the jobs. "

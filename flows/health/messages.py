@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flows.health.report import Report
-from flows.health.transitions import NO_WORKER, STALE
-from flows.health.wording import clock, duration, explain_all
+from flows.monitoring.verdicts.changes import NO_WORKER, STALE
+from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.stored import TransitionRow, VerdictRow
+from flows.monitoring.verdicts.wording import clock, duration, explain_all
 
 LONGEST_ERROR = 500
 

@@ -13,13 +13,21 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from flows.health.budgets import Budget
 from flows.health.documents import UNAVAILABLE
-from flows.health.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
-from flows.health.report import STATUS_FLOW, JobReport, Report
-from flows.health.wording import clock, duration, every, explain_all, explain_job, explain_run, explain_warning
 from flows.logs import redact
 from flows.monitoring.log.rows import LogRow
+from flows.monitoring.verdicts.budgets import Budget
+from flows.monitoring.verdicts.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
+from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report
+from flows.monitoring.verdicts.wording import (
+    clock,
+    duration,
+    every,
+    explain_all,
+    explain_job,
+    explain_run,
+    explain_warning,
+)
 
 REFRESH_SECONDS = 15
 LONGEST_ERROR = 600

@@ -20,11 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import reading
 from flows.health.messages import Message, Notice, message_of, notice_of, reminder_of
 from flows.health.receiver import InvalidReceiver, NotDelivered, send
-from flows.health.report import STATUS_FLOW, JobReport, Report
-from flows.health.transitions import NO_WORKER
-from flows.health.wording import clock, explain_all, explain_job
 from flows.monitoring.jobs.registry import read_jobs
+from flows.monitoring.verdicts.changes import NO_WORKER
 from flows.monitoring.verdicts.outages import outage_began
+from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
@@ -33,6 +32,7 @@ from flows.monitoring.verdicts.stored import (
     read_verdicts,
     unsent_transitions,
 )
+from flows.monitoring.verdicts.wording import clock, explain_all, explain_job
 from flows.settings import Settings
 
 ARTIFACT_KEY = "pipeline-status"

@@ -16,7 +16,7 @@ from deployments.live import show_jobs
 from deployments.processes import Children
 from flows.database.engine import create_engine
 from flows.settings import Settings
-from tests.health.seeding import ran, seed
+from tests.monitoring.verdicts.seeding import ran, seed
 from tests.support.fake_prefect import FakePrefect
 from tests.support.served_prefect import serving
 

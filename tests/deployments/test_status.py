@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.status import CannotTell, render
 from flows.database.engine import create_engine, reading
-from flows.health.report import Report, read_public_report
+from flows.monitoring.verdicts.report import Report, read_public_report
 from flows.settings import PROJECT_ROOT, Settings
-from tests.health.seeding import MINUTE, expected, ran, ran_every, seed, seed_healthy
+from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, ran_every, seed, seed_healthy
 
 PASSWORD = "sentinel_5d0b_password"
 

@@ -19,8 +19,8 @@ from flows.health.app import ANSWER_SECONDS, create_app
 from flows.monitoring.verdicts.stored import Transition, change_verdict
 from flows.settings import Settings
 from tests.database.proxy import proxied
-from tests.health.seeding import MINUTE, clock, expected, ran, seed, seed_healthy
 from tests.health.serving import running_health
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, seed, seed_healthy
 
 SENTINEL = "sentinel_7c1f_password"
 # Far more than an answer takes, and far less than the database's own timeouts.

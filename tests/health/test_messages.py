@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.health.messages import Notice, message_of, notice_of
-from flows.health.report import Report
-from flows.health.rules import OverallVerdict
+from flows.monitoring.verdicts.report import Report
+from flows.monitoring.verdicts.rules import OverallVerdict
 from flows.monitoring.verdicts.stored import TransitionRow
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)

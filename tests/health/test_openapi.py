@@ -9,8 +9,8 @@ import pytest
 from flows.database.engine import create_engine
 from flows.health.app import create_app
 from flows.settings import Settings
-from tests.health.seeding import seed_healthy
 from tests.health.serving import running_health
+from tests.monitoring.verdicts.seeding import seed_healthy
 
 
 async def test_schemathesis_finds_nothing_when_all_is_healthy(sqlite_url: str, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
-from flows.health.history import read_history
 from flows.health.page import REFRESH_SECONDS, Snapshot, render_page
-from flows.health.report import read_report
 from flows.logs import register_secret
+from flows.monitoring.verdicts.history import read_history
+from flows.monitoring.verdicts.report import read_report
 from flows.settings import Settings
-from tests.health.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
 from tests.health.serving import running_health
+from tests.monitoring.verdicts.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
 
 BROWSER_FLAGS = [
     "--no-sandbox",

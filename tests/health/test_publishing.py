@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import create_engine
 from flows.health.publishing import Published, publish, watched_from_outside
 from flows.health.receiver import block_of_address
-from flows.health.transitions import judge
 from flows.monitoring.jobs.workers import AbsentWorker, absent_workers, read_placements
+from flows.monitoring.verdicts.changes import judge
 from flows.settings import Settings
-from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect, wait_until
 from tests.support.receiver import Receiver, running_receiver
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed
 from flows.database.engine import create_engine, reading
-from flows.health.budgets import budget_of
+from flows.monitoring.verdicts.budgets import budget_of
 from flows.polling.budget import BudgetExhausted, CreditBudget, period_start
 from flows.polling.statistics import Statistics
 from flows.polling.storage.credits import read_credits

@@ -7,12 +7,22 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.health.budgets import budget_of
-from flows.health.report import OUTCOMES, JobReport, Report, read_report
-from flows.health.wording import explain_job
 from flows.monitoring.log.rows import LogRow
+from flows.monitoring.verdicts.budgets import budget_of
+from flows.monitoring.verdicts.report import OUTCOMES, JobReport, Report, read_report
+from flows.monitoring.verdicts.wording import explain_job
 from flows.settings import Settings
-from tests.health.seeding import MINUTE, budget, clock, expected, interval_schedule, ran, ran_every, seed, seed_healthy
+from tests.monitoring.verdicts.seeding import (
+    MINUTE,
+    budget,
+    clock,
+    expected,
+    interval_schedule,
+    ran,
+    ran_every,
+    seed,
+    seed_healthy,
+)
 
 
 def settings(**changes: Any) -> Settings:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.health.wording import clock, duration, every, explain_run
-from tests.health.seeding import ran
+from flows.monitoring.verdicts.wording import clock, duration, every, explain_run
+from tests.monitoring.verdicts.seeding import ran
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.health.rules import (
+from flows.monitoring.verdicts.rules import (
     ExpectedJob,
     JobFacts,
     Limits,

@@ -16,12 +16,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
-from flows.health.report import STATUS_FLOW, JobReport, Report, read_report
-from flows.health.rules import recovered_at
-from flows.health.wording import explain_job
 from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.verdicts.outages import outage_began
+from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report, read_report
+from flows.monitoring.verdicts.rules import recovered_at
 from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
+from flows.monitoring.verdicts.wording import explain_job
 from flows.settings import Settings
 
 # How many judgements in a row must find a job unhealthy.

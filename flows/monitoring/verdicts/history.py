@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.health.rules import OVERDUE_INTERVALS, ExpectedJob
 from flows.monitoring.log.rows import LogRow, latest_runs
 from flows.monitoring.verdicts.queries import last_delivery, long_pauses
+from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, ExpectedJob
 
 RUNS_SHOWN = 60
 # A run starts a little early or late; the one after a skipped tick is no outage, though it comes two intervals later.

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.health.history import Downtime, JobHistory, read_history, uptime
-from flows.health.rules import ExpectedJob
 from flows.monitoring.log.rows import LogRow
-from tests.health.seeding import MINUTE, ran, ran_every, seed
+from flows.monitoring.verdicts.history import Downtime, JobHistory, read_history, uptime
+from flows.monitoring.verdicts.rules import ExpectedJob
+from tests.monitoring.verdicts.seeding import MINUTE, ran, ran_every, seed
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

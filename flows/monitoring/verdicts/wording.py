@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from flows.health.report import STATUS_FLOW, JobReport, Report
-from flows.health.rules import OVERDUE_INTERVALS, WarningCode
 from flows.monitoring.log.rows import LogRow
+from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report
+from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, WarningCode
 
 _WHY_NOT = {
     "overlap": "The run before it was still going.",

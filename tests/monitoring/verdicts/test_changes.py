@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
-from flows.health.transitions import judge
 from flows.monitoring.jobs.registry import retire_job
 from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.log.rows import LogRow, update_row
+from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.stored import (
     Transition,
     TransitionRow,
@@ -20,7 +20,7 @@ from flows.monitoring.verdicts.stored import (
     unsent_transitions,
 )
 from flows.settings import Settings
-from tests.health.seeding import MINUTE, clock, expected, ran, ran_every, seed
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
 
 NEWS = "poll_news"
 

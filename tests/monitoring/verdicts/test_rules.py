@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.health.rules import (
+from flows.monitoring.verdicts.rules import (
     ExpectedJob,
     JobFacts,
     Limits,

@@ -10,12 +10,21 @@ from typing import Any, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.clock import database_now
-from flows.health.budgets import Budget, budget_of
-from flows.health.rules import ExpectedJob, JobFacts, Limits, Outcome, OverallVerdict, Verdict, judge, judge_all
 from flows.monitoring.jobs.registry import SeenJob, read_jobs
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.log.rows import LogRow, latest_run_of_each_job, open_rows
+from flows.monitoring.verdicts.budgets import Budget, budget_of
 from flows.monitoring.verdicts.queries import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
+from flows.monitoring.verdicts.rules import (
+    ExpectedJob,
+    JobFacts,
+    Limits,
+    Outcome,
+    OverallVerdict,
+    Verdict,
+    judge,
+    judge_all,
+)
 from flows.monitoring.verdicts.stored import VerdictRow, read_verdicts
 from flows.settings import Settings
 

@@ -10,10 +10,10 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
-from flows.health.history import read_history
-from flows.health.report import read_report
+from flows.monitoring.verdicts.history import read_history
+from flows.monitoring.verdicts.report import read_report
 from flows.settings import Settings
-from tests.health.seeding import MINUTE, clock, expected, ran, seed
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, seed
 
 LOG = "scheduler_execution_log"
 ROWS = 200_000
