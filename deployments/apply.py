@@ -39,8 +39,8 @@ from deployments.work_pools import PREFECT_FILE, make_work_pools
 from flows.database.engine import DatabaseUnavailable, engine_from_settings
 from flows.database.migrate import migrate
 from flows.entities import load_tracked
-from flows.health.receiver import InvalidReceiver
 from flows.logs import configure_logging
+from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.polling.storage.entities import seed_entities
 from flows.settings import PROJECT_ROOT, Settings

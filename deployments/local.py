@@ -25,8 +25,8 @@ from rich.markup import escape
 from deployments.processes import AlreadyRunning, Children, StartFailed, data_directory_lock, free_port, wait_until
 from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
 from flows.database.engine import DatabaseUnavailable, database_shown
-from flows.health.receiver import InvalidReceiver
 from flows.logs import configure_logging
+from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import structlog
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
-from flows.health.receiver import InvalidReceiver, block_address, block_of_address
+from flows.monitoring.alarms.receivers import InvalidReceiver, block_address, block_of_address
 from flows.settings import Settings
 
 # Ours, made from an Apprise address. A block of the user's own has another name.

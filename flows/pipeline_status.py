@@ -17,8 +17,8 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import engine_from_settings
-from flows.health.publishing import publish, watched_from_outside
 from flows.logs import bind_run, configure_logging
+from flows.monitoring.alarms.publish import publish, watched_from_outside
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.workers import absent_workers, read_placements
 from flows.monitoring.log.hooks import monitored

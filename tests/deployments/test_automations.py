@@ -16,7 +16,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from deployments.automations import OWNER, Job, apply_automations, canonical, expand, load, silence_seconds
-from flows.health.receiver import InvalidReceiver
+from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.jobs.workers import Placement
 from flows.settings import Settings
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect

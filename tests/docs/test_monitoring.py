@@ -1,7 +1,7 @@
 """docs/monitoring.md explains every message and every automation that there is."""
 
 from deployments.automations import load
-from flows.health.messages import WORDS
+from flows.monitoring.alarms.messages import WORDS
 from tests.support.prefect_server import PROJECT_ROOT
 
 TEXT = (PROJECT_ROOT / "docs" / "monitoring.md").read_text()

@@ -2,7 +2,7 @@
 
 The database holds the last verdict on each job. A change is made by compare-and-set, so of several processes that
 notice it one makes it; its time is when it happened, not when it was noticed; and it stays an unsent notice until
-somebody was told (`flows.health.publishing`).
+somebody was told (`flows.monitoring.alarms.publish`).
 
 Against flapping: a job turns unhealthy when two judgements in a row found it so, and healthy again when it has been so
 for as long as two judgements are apart. So a blip between two judgements is no news, and neither is a short recovery.

@@ -15,8 +15,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MOD
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
-from flows.health.publishing import Published, publish, watched_from_outside
-from flows.health.receiver import block_of_address
+from flows.monitoring.alarms.publish import Published, publish, watched_from_outside
+from flows.monitoring.alarms.receivers import block_of_address
 from flows.monitoring.jobs.workers import AbsentWorker, absent_workers, read_placements
 from flows.monitoring.verdicts.changes import judge
 from flows.settings import Settings

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows.health.messages import Notice, message_of, notice_of
+from flows.monitoring.alarms.messages import Notice, message_of, notice_of
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.rules import OverallVerdict
 from flows.monitoring.verdicts.stored import TransitionRow

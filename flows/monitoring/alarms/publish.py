@@ -18,8 +18,8 @@ from prefect.settings import PREFECT_UI_URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.health.messages import Message, Notice, message_of, notice_of, reminder_of
-from flows.health.receiver import InvalidReceiver, NotDelivered, send
+from flows.monitoring.alarms.messages import Message, Notice, message_of, notice_of, reminder_of
+from flows.monitoring.alarms.receivers import InvalidReceiver, NotDelivered, send
 from flows.monitoring.jobs.registry import read_jobs
 from flows.monitoring.verdicts.changes import NO_WORKER
 from flows.monitoring.verdicts.outages import outage_began
