@@ -118,7 +118,7 @@ def health(
     port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.", validator=_PORT_OR_ANY)] = 8080,
 ) -> int:
     """Serve the status page, `GET /health/scheduler` (200 or 503) and `GET /health`, from the database alone."""
-    from flows.health.server import serve
+    from flows.monitoring.web.server import serve
 
     return serve(_settings(), host=host, port=port)
 

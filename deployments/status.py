@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings, reading
-from flows.health.documents import document_of, unavailable_document
 from flows.logs import configure_logging, redact
 from flows.monitoring.verdicts.report import JobReport, Report, read_public_report
 from flows.monitoring.verdicts.wording import clock, duration, explain_all, explain_job, explain_warning
+from flows.monitoring.web.documents import document_of, unavailable_document
 from flows.settings import Settings
 
 HEALTHY, UNHEALTHY, CANNOT_TELL = 0, 1, 2

@@ -8,8 +8,8 @@ import sys
 import structlog
 import uvicorn
 
-from flows.health.app import create_app
 from flows.logs import configure_logging
+from flows.monitoring.web.app import create_app
 from flows.settings import Settings
 
 # Every answer takes less.

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows.database.engine import create_engine
-from flows.health.app import create_app
+from flows.monitoring.web.app import create_app
 from flows.settings import Settings
-from tests.health.serving import running_health
 from tests.monitoring.verdicts.seeding import seed_healthy
+from tests.monitoring.web.serving import running_health
 
 
 async def test_schemathesis_finds_nothing_when_all_is_healthy(sqlite_url: str, tmp_path: Path) -> None:

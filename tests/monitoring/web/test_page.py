@@ -12,13 +12,13 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
-from flows.health.page import REFRESH_SECONDS, Snapshot, render_page
 from flows.logs import register_secret
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_report
+from flows.monitoring.web.page import REFRESH_SECONDS, Snapshot, render_page
 from flows.settings import Settings
-from tests.health.serving import running_health
 from tests.monitoring.verdicts.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
+from tests.monitoring.web.serving import running_health
 
 BROWSER_FLAGS = [
     "--no-sandbox",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from flows.health.server import make_server, url_of
+from flows.monitoring.web.server import make_server, url_of
 from flows.settings import Settings
 
 START_SECONDS = 20.0

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from flows.health.documents import UNAVAILABLE
 from flows.logs import redact
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget
@@ -28,6 +27,7 @@ from flows.monitoring.verdicts.wording import (
     explain_run,
     explain_warning,
 )
+from flows.monitoring.web.documents import UNAVAILABLE
 
 REFRESH_SECONDS = 15
 LONGEST_ERROR = 600
@@ -76,7 +76,7 @@ def content_security_policy() -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("flows.health"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("flows.monitoring.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from flows.health.sharing import Shared
+from flows.monitoring.web.sharing import Shared
 
 
 class Source:

@@ -15,12 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import create_engine
-from flows.health.app import ANSWER_SECONDS, create_app
 from flows.monitoring.verdicts.stored import Transition, change_verdict
+from flows.monitoring.web.app import ANSWER_SECONDS, create_app
 from flows.settings import Settings
 from tests.database.proxy import proxied
-from tests.health.serving import running_health
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, seed, seed_healthy
+from tests.monitoring.web.serving import running_health
 
 SENTINEL = "sentinel_7c1f_password"
 # Far more than an answer takes, and far less than the database's own timeouts.
@@ -230,7 +230,10 @@ async def test_nothing_can_be_changed_by_a_request(sqlite_url: str) -> None:
 
 
 def test_the_application_does_not_import_prefect() -> None:
-    code = "import sys, flows.health.server; sys.exit(any(name.split('.')[0] == 'prefect' for name in sys.modules))"
+    code = (
+        "import sys, flows.monitoring.web.server; "
+        "sys.exit(any(name.split('.')[0] == 'prefect' for name in sys.modules))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

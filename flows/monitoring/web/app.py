@@ -17,11 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
-from flows.health.documents import Alive, SchedulerHealth, document_of, unavailable_document
-from flows.health.page import Snapshot, content_security_policy, render_page
-from flows.health.sharing import Shared
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_public_report
+from flows.monitoring.web.documents import Alive, SchedulerHealth, document_of, unavailable_document
+from flows.monitoring.web.page import Snapshot, content_security_policy, render_page
+from flows.monitoring.web.sharing import Shared
 from flows.settings import Settings
 
 # A monitor is answered within 2 seconds, whatever the database does.

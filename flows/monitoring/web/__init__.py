@@ -1,0 +1,1 @@
+"""The health endpoint and the status page, from the database alone."""
