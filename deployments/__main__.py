@@ -162,7 +162,7 @@ def _settings() -> Settings:
 
 def _settings_with_server() -> Settings:
     """The settings, for a command that acts on a Prefect server."""
-    from deployments.server import NoServer, require_server
+    from deployments.server.settings import NoServer, require_server
 
     settings = _settings()
     try:

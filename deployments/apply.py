@@ -34,8 +34,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.automations import apply_automations
-from deployments.work_pools import PREFECT_FILE, make_work_pools
+from deployments.server.automations import apply_automations
+from deployments.server.work_pools import PREFECT_FILE, make_work_pools
 from flows.database.engine import DatabaseUnavailable, engine_from_settings
 from flows.database.migrate import migrate
 from flows.entities import load_tracked

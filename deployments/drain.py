@@ -9,7 +9,7 @@ from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.markup import escape
 
-from deployments.work_pools import NoWorkPool, count_active_runs, set_work_pools_paused, work_pool_names
+from deployments.server.work_pools import NoWorkPool, count_active_runs, set_work_pools_paused, work_pool_names
 from flows.logs import configure_logging
 from flows.settings import Settings
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deployments.processes import AlreadyRunning, Children, StartFailed, data_directory_lock, free_port, wait_until
-from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
+from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
 from flows.database.engine import DatabaseUnavailable, database_shown
 from flows.logs import configure_logging
 from flows.monitoring.alarms.receivers import InvalidReceiver
@@ -137,7 +137,7 @@ async def _start_pipeline(settings: Settings, children: Children, console: Conso
     from prefect import get_client
 
     from deployments.apply import apply
-    from deployments.work_pools import work_pool_names
+    from deployments.server.work_pools import work_pool_names
 
     console.print("Applying: database, work pools, deployments …")
     await apply(settings)

@@ -13,7 +13,7 @@ from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.markup import escape
 
-from deployments.server import NoServer, require_server
+from deployments.server.settings import NoServer, require_server
 from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings
 from flows.database.migrate import revision_of
 from flows.logs import configure_logging

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deployments import settings_document
-from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS
+from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS
 from flows.settings import PROJECT_ROOT
 
 COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yml"

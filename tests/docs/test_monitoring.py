@@ -1,6 +1,6 @@
 """docs/monitoring.md explains every message and every automation that there is."""
 
-from deployments.automations import load
+from deployments.server.automations import load
 from flows.monitoring.alarms.messages import WORDS
 from tests.support.prefect_server import PROJECT_ROOT
 

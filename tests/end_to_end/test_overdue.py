@@ -11,8 +11,8 @@ import yaml
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from deployments.automations import Changes, apply_automations
 from deployments.sandbox import Fault
+from deployments.server.automations import Changes, apply_automations
 from flows.settings import Settings
 from tests.end_to_end.conftest import Pipeline
 from tests.support.prefect_server import PROJECT_ROOT, wait_until

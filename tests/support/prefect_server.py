@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from deployments.server import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
+from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
 
 PROJECT_ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")

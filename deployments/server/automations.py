@@ -23,7 +23,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.settings import PREFECT_UI_URL
 
-from deployments.notifications import receiver_block
+from deployments.server.notifications import receiver_block
 from flows.monitoring.jobs.expectations import MONITORED_TAG, read_live_jobs
 from flows.monitoring.jobs.schedules import ScheduleSpec, longest_gap_seconds
 from flows.monitoring.jobs.workers import Placement, names_in, read_placements

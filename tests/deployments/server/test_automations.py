@@ -15,7 +15,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from deployments.automations import OWNER, Job, apply_automations, canonical, expand, load, silence_seconds
+from deployments.server.automations import OWNER, Job, apply_automations, canonical, expand, load, silence_seconds
 from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.jobs.workers import Placement
 from flows.settings import Settings
