@@ -31,7 +31,7 @@ def up(
     ] = 4200,
 ) -> int:
     """Run the whole pipeline on this machine, with embedded defaults, until Ctrl-C."""
-    from deployments.local import run_up
+    from deployments.commands.up import run_up
 
     return asyncio.run(run_up(_settings(), port=port))
 
@@ -39,7 +39,7 @@ def up(
 @app.command
 def apply() -> int:
     """Migrate the database and bring the Prefect server at PREFECT_API_URL to what this checkout describes."""
-    from deployments.apply import run_apply
+    from deployments.commands.apply import run_apply
 
     return asyncio.run(run_apply(_settings_with_server()))
 
@@ -70,7 +70,7 @@ def drain(
     timeout: Annotated[float, Parameter(help="Seconds to wait for the running flows.", validator=_SECONDS)] = 900.0,
 ) -> int:
     """Pause the work pools, and wait until no run is going: for maintenance of the server or the database."""
-    from deployments.drain import run_drain
+    from deployments.commands.drain import run_drain
 
     return asyncio.run(run_drain(_settings_with_server(), timeout_seconds=timeout))
 
@@ -78,7 +78,7 @@ def drain(
 @app.command
 def resume() -> int:
     """Let the work pools start runs again, after `drain`."""
-    from deployments.drain import run_resume
+    from deployments.commands.drain import run_resume
 
     return asyncio.run(run_resume(_settings_with_server()))
 
@@ -94,7 +94,7 @@ def verify(
     json: Annotated[bool, Parameter(help="Print every tick as JSON.")] = False,
 ) -> int:
     """Say what happened to each tick of each job. Exit code 0: all accounted for; 1: not; 2: could not tell."""
-    from deployments.verify import run_verify
+    from deployments.commands.verify import run_verify
 
     return asyncio.run(run_verify(_settings(), since=since, until=until, grace_seconds=grace, as_json=json))
 
@@ -106,7 +106,7 @@ def status(
     watch: Annotated[bool, Parameter(help="Look again every 2 seconds, until Ctrl-C.")] = False,
 ) -> int:
     """Say whether the jobs do what is expected. Exit code 0: all healthy; 1: not; 2: could not tell."""
-    from deployments.status import run_status
+    from deployments.commands.status import run_status
 
     return asyncio.run(run_status(_settings(), as_json=json, watch=watch))
 
@@ -136,7 +136,7 @@ def import_log(
     ],
 ) -> int:
     """Import the execution log of the APScheduler service that this pipeline replaces. Doing it again is harmless."""
-    from deployments.import_log import run_import
+    from deployments.commands.import_log import run_import
 
     return asyncio.run(run_import(_settings(), source_url=source))
 

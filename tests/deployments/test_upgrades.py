@@ -35,7 +35,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeEngine
 
-from deployments.apply import prepare_database
+from deployments.commands.apply import prepare_database
 from flows.database.engine import create_engine
 from flows.database.migrate import alembic_config, migrate, newest_revision, revision_of
 from flows.database.types import UtcDateTime

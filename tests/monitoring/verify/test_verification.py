@@ -14,7 +14,7 @@ from rich.console import Console
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.verify import CouldNotTell, moment, run_verify, timeline
+from deployments.commands.verify import CouldNotTell, moment, run_verify, timeline
 from flows.database.base import table_of
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.ticks import missed

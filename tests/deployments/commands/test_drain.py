@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
 from prefect.states import AwaitingRetry, Running, Scheduled
 
-from deployments.drain import run_drain, run_resume
+from deployments.commands.drain import run_drain, run_resume
 from flows.settings import Settings
 from tests.support.served_prefect import serving
 

@@ -12,8 +12,8 @@ from fastapi import APIRouter, HTTPException
 from pydantic import SecretStr
 from rich.console import Console
 
-from deployments.live import show_jobs
-from deployments.processes import Children
+from deployments.commands.live import show_jobs
+from deployments.commands.processes import Children
 from flows.database.engine import create_engine
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import ran, seed
@@ -45,7 +45,7 @@ def router_of(prefect: FakePrefect, on_look: Callable[[], None]) -> APIRouter:
 
 @pytest.fixture(autouse=True)
 def no_pause_between_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.live.REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr("deployments.commands.live.REFRESH_SECONDS", 0.01)
 
 
 async def shown(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deployments.local import drained_at_the_end, sweep_due_runs
-from deployments.processes import Children
+from deployments.commands.processes import Children
+from deployments.commands.up import drained_at_the_end, sweep_due_runs
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
@@ -38,7 +38,7 @@ async def test_what_is_due_when_up_starts_is_missed_however_young_and_what_is_to
 
 
 async def test_an_error_while_everything_runs_cuts_no_run_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.local.STOP_SECONDS", 0.0)
+    monkeypatch.setattr("deployments.commands.up.STOP_SECONDS", 0.0)
     children = Children(tmp_path / "logs")
 
     async def fail_while_a_run_goes() -> None:

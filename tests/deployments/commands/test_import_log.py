@@ -9,7 +9,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.import_log import IMPORTED, KNOWN, STILL_RUNNING, TAKEN_OVER, UNKNOWN_STATUS, import_log, run_import
+from deployments.commands.import_log import (
+    IMPORTED,
+    KNOWN,
+    STILL_RUNNING,
+    TAKEN_OVER,
+    UNKNOWN_STATUS,
+    import_log,
+    run_import,
+)
 from flows.database.engine import create_engine, reading
 from flows.monitoring.jobs.registry import JobRow, write_job
 from flows.monitoring.log.rows import LogRow, latest_runs, read_rows
@@ -156,7 +164,7 @@ async def test_a_status_that_nobody_knows_is_reported_and_left_out(
 async def test_more_rows_than_one_batch_all_arrive(
     old: OldLog, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployments.import_log.BATCH", 2)
+    monkeypatch.setattr("deployments.commands.import_log.BATCH", 2)
     for hours in range(1, 6):
         await old.add("success", started=timedelta(hours=hours))
 

@@ -22,7 +22,14 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from deployments.processes import AlreadyRunning, Children, StartFailed, data_directory_lock, free_port, wait_until
+from deployments.commands.processes import (
+    AlreadyRunning,
+    Children,
+    StartFailed,
+    data_directory_lock,
+    free_port,
+    wait_until,
+)
 from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
 from flows.database.engine import DatabaseUnavailable, database_shown
 from flows.logs import configure_logging
@@ -70,7 +77,7 @@ async def _run(
                 startup.cancel()
                 return 0
             settings = startup.result()
-            from deployments.live import show_jobs
+            from deployments.commands.live import show_jobs
 
             failed = await show_jobs(settings, children, console, stop_requested)
             return 1 if failed else 0
@@ -116,7 +123,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     # Only now: Prefect reads its environment when it is imported.
     from prefect.exceptions import PrefectException
 
-    from deployments.apply import ApplyFailed
+    from deployments.commands.apply import ApplyFailed
 
     # What `apply` has to say, `up` says in sentences.
     configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
@@ -136,7 +143,7 @@ async def _start_pipeline(settings: Settings, children: Children, console: Conso
     """Apply to the server that has been started, and start what runs on it. Gives the health app's address."""
     from prefect import get_client
 
-    from deployments.apply import apply
+    from deployments.commands.apply import apply
     from deployments.server.work_pools import work_pool_names
 
     console.print("Applying: database, work pools, deployments …")
@@ -247,7 +254,7 @@ async def _start_runs(client: "PrefectClient") -> None:
     """One run of each job at once, through its worker; their schedules go on beside it."""
     from prefect.deployments import arun_deployment
 
-    from deployments.apply import read_jobs
+    from deployments.commands.apply import read_jobs
 
     for job in await read_jobs(client):
         await arun_deployment(job.name, timeout=0, as_subflow=False, tags=["start-up"])

@@ -18,8 +18,8 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.apply import DeployedJob, read_jobs
-from deployments.processes import Child, Children
+from deployments.commands.apply import DeployedJob, read_jobs
+from deployments.commands.processes import Child, Children
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.monitoring.log.rows import LogRow, latest_runs
 from flows.settings import Settings

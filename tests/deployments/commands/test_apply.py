@@ -8,7 +8,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from structlog.testing import capture_logs
 
-from deployments.apply import run_apply, verify_deployments
+from deployments.commands.apply import run_apply, verify_deployments
 from flows.settings import Settings
 from tests.support.fake_prefect import START, FakePrefect
 
@@ -33,7 +33,7 @@ async def test_a_deployment_without_an_active_schedule_needs_no_planned_run() ->
 
 
 async def test_a_schedule_for_which_no_run_is_ever_planned_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.apply.PLANNING_SECONDS", 0.0)
+    monkeypatch.setattr("deployments.commands.apply.PLANNING_SECONDS", 0.0)
     prefect = FakePrefect()
     prefect.deploy("forgotten")
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.status import CannotTell, render
+from deployments.commands.status import CannotTell, render
 from flows.database.engine import create_engine, reading
 from flows.monitoring.verdicts.report import Report, read_public_report
 from flows.settings import PROJECT_ROOT, Settings

@@ -1,0 +1,1 @@
+"""The subcommands of `vibecheck`, one file each, and what they share."""
