@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.container_health import Unhealthy, check_polled, check_services, check_url, main
+from deployments.containers.healthcheck import Unhealthy, check_polled, check_services, check_url, main
 
 NOW = 1_800_000_000.0
 

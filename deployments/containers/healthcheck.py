@@ -1,8 +1,8 @@
 """The healthchecks of docker-compose.yml, cheap, since they run every few seconds.
 
-    python -m deployments.container_health url http://127.0.0.1:4200/api/ready
-    python -m deployments.container_health polled /tmp/polled --within 60
-    python -m deployments.container_health services --within 30
+    python -m deployments.containers.healthcheck url http://127.0.0.1:4200/api/ready
+    python -m deployments.containers.healthcheck polled /tmp/polled --within 60
+    python -m deployments.containers.healthcheck services --within 30
 
 `url` wants a successful answer. `polled` wants a file that was touched lately: the worker touches it at each poll that
 the server has answered. `services` wants a fresh heartbeat of this container's own background services in Redis, at
