@@ -29,7 +29,7 @@ test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 drill:  ## Break docker-compose.yml in every way; ITEMS="up scale" for some of them
-	$(PYTHON) -m deployments.drill $(ITEMS)
+	$(PYTHON) -m tests.drill $(ITEMS)
 
 check: lint types  ## Lint, layers and types
 

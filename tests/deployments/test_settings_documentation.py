@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deployments import settings_document
 from deployments.__main__ import app
 from flows.settings import PROJECT_ROOT, Settings, load_settings
+from tests.support import settings_document
 
-REMAKE = "remake it with `python -m deployments.settings_document`"
+REMAKE = "remake it with `python -m tests.support.settings_document`"
 
 
 @pytest.mark.parametrize(

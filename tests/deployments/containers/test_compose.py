@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments import settings_document
 from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS
 from flows.settings import PROJECT_ROOT
+from tests.support import settings_document
 
 COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yml"
 OVERRIDES = sorted((PROJECT_ROOT / "deployments" / "containers").glob("*.yml"))

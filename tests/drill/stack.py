@@ -1,4 +1,4 @@
-"""The compose project that `deployments.drill` breaks. The standard library alone, for any machine with docker."""
+"""The compose project that `tests.drill` breaks. The standard library alone, for any machine with docker."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "vibecheck-drill"
 # Often enough that each item meets runs, and seldom enough for a small machine.
 INTERVALS = {"interval: 300": "interval: 120", "interval: 900": "interval: 120", "interval: 3600": "interval: 180"}
@@ -53,7 +53,7 @@ class Stack:
             "DRILL_PREFECT_FILE": str(quick),
             # Nothing of the operator's own .env or overrides.
             "COMPOSE_ENV_FILES": os.devnull,
-            "COMPOSE_FILE": f"{ROOT}/docker-compose.yml:{ROOT}/deployments/containers/drill.yml",
+            "COMPOSE_FILE": f"{ROOT}/docker-compose.yml:{ROOT}/tests/drill/drill.yml",
             "COMPOSE_PROJECT_NAME": PROJECT,
         }
         self.started_at = ""
@@ -61,8 +61,8 @@ class Stack:
 
     def docker(self, *arguments: str, seconds: float = 1200) -> str:
         """The output of `docker arguments…`; raises DrillFailed when it fails."""
-        done = subprocess.run(  # noqa: S603  # the drill's own words
-            ["docker", *arguments],  # noqa: S607  # wherever docker is
+        done = subprocess.run(  # the drill's own words
+            ["docker", *arguments],  # wherever docker is
             env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
         if done.returncode:

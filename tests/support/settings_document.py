@@ -1,4 +1,4 @@
-"""Writes docs/settings.md and .env.example from the settings class: `python -m deployments.settings_document`.
+"""Writes docs/settings.md and .env.example from the settings class: `python -m tests.support.settings_document`.
 
 A test compares them, so that no setting goes undocumented and no default is told wrongly.
 """
@@ -61,7 +61,7 @@ COMPOSE_VARIABLES = (
 _DOCUMENT_HEAD = """\
 # Settings
 
-Made by `python -m deployments.settings_document`: change the descriptions in `flows/settings.py`, not here.
+Made by `python -m tests.support.settings_document`: change the descriptions in `flows/settings.py`, not here.
 
 Each is an environment variable, or a line in the file `.env` of the project's folder; the environment wins. A value
 that is not allowed stops every command with a sentence that names the variable, before anything runs.
@@ -75,7 +75,7 @@ it makes itself, and `VIBECHECK_DATA_DIRECTORY`, which nothing in a container ne
 
 """
 _EXAMPLE_HEAD = """\
-# Copy this file to .env. Made by `python -m deployments.settings_document`.
+# Copy this file to .env. Made by `python -m tests.support.settings_document`.
 
 # ---- For `docker compose` ------------------------------------------------------------------------------------------
 # Passwords go into addresses: letters and digits only, such as `openssl rand -hex 24` gives. The encryption key:

@@ -1,6 +1,6 @@
 """The production drill: brings up docker-compose.yml beside the AskNews sandbox, and breaks it in every way.
 
-    python3 -m deployments.drill [--no-build] [--keep] [ITEM ...]
+    python3 -m tests.drill [--no-build] [--keep] [ITEM ...]
 
 Anyone with docker can run it: it needs Python's standard library alone, uses a compose project, ports and passwords of
 its own, and removes everything at the end (unless `--keep`). After each item it waits until `vibecheck verify` finds
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from deployments.drill_stack import ROOT, DrillFailed, Stack, expect, say, wait
+from tests.drill.stack import ROOT, DrillFailed, Stack, expect, say, wait
 
 JOBS = ("poll_news", "poll_stories", "pipeline_status")
 # What the sandbox takes for a page of news while something is broken: less than the pipeline waits for one.
@@ -105,8 +105,8 @@ def scale(stack: Stack) -> None:
 def roll(stack: Stack) -> None:
     """Everything moves to a new image while a run is going: the run completes."""
     image = f"{stack.environment['VIBECHECK_IMAGE']}:next"
-    subprocess.run(  # noqa: S603  # the drill's own words
-        ["docker", "build", "--quiet", "--tag", image, "-"],  # noqa: S607  # wherever docker is
+    subprocess.run(  # the drill's own words
+        ["docker", "build", "--quiet", "--tag", image, "-"],  # wherever docker is
         input=f"FROM {stack.environment['VIBECHECK_IMAGE']}\nLABEL release=next\n".encode(),
         env=stack.environment, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
@@ -135,7 +135,7 @@ def rotate_password(stack: Stack) -> None:
     _works_again(stack)
     wait(lambda: stack.get(stack.health_port, "/health/scheduler") == 200, 300, "200 from /health/scheduler")
     expect(stack.compose("ps", "-q") == containers, "A container was replaced.")
-    stack.environment["POSTGRES_VIBECHECK_PASSWORD"] = "rotated0123456789"  # noqa: S105  # lives as long as the drill
+    stack.environment["POSTGRES_VIBECHECK_PASSWORD"] = "rotated0123456789"  # lives as long as the drill
 
 
 def restore(stack: Stack) -> None:
