@@ -28,15 +28,14 @@ from flows.monitoring.log.retention import delete_old_rows
 from flows.monitoring.reconcile.reconciler import reconcile
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.wording import explain_all
+from flows.monitoring.vocabulary import STATUS_FLOW
 from flows.settings import Settings, load_settings
-
-JOB_NAME = "pipeline_status"
 
 logger = structlog.stdlib.get_logger()
 
 
 @monitored
-@flow(name=JOB_NAME, flow_run_name=run_name, timeout_seconds=240)
+@flow(name=STATUS_FLOW, flow_run_name=run_name, timeout_seconds=240)
 async def pipeline_status(
     misfire_grace_seconds: Annotated[
         int,
@@ -57,7 +56,7 @@ async def pipeline_status(
     configure_logging(settings)
     run_id = runtime_flow_run.id
     if run_id is not None:
-        bind_run(UUID(run_id), JOB_NAME)
+        bind_run(UUID(run_id), STATUS_FLOW)
     async with (
         watched_from_outside(settings, UUID(run_id) if run_id else None) as watch,
         _engine(settings) as engine,
@@ -72,7 +71,7 @@ async def pipeline_status(
         watch.summary = explain_all(report)
         watch.is_trouble = not published.is_told
     details = {
-        "status": report.overall.status,
+        "status": report.overall.verdict,
         "unhealthy_jobs": list(report.overall.unhealthy_jobs),
         "repaired": reconciled.repaired,
         "lost": reconciled.lost,
@@ -80,7 +79,7 @@ async def pipeline_status(
         "deleted": deleted,
     }
     logger.info("status_finished", summary=watch.summary, **details)
-    return Completed(name=report.overall.status.capitalize(), message=watch.summary, data=details)
+    return Completed(name=report.overall.verdict.capitalize(), message=watch.summary, data=details)
 
 
 @asynccontextmanager

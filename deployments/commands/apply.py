@@ -42,10 +42,10 @@ from flows.entities import load_tracked
 from flows.logs import configure_logging
 from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.jobs.expectations import sync_expectations
+from flows.monitoring.vocabulary import MONITORED_TAG
 from flows.polling.storage.entities import seed_entities
 from flows.settings import PROJECT_ROOT, Settings
 
-MONITORED_TAG = "monitored"
 # The scheduler looks at new deployments every 5 seconds, and at all of them every 60.
 PLANNING_SECONDS = 90.0
 

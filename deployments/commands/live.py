@@ -22,12 +22,18 @@ from deployments.commands.apply import DeployedJob, read_jobs
 from deployments.commands.processes import Child, Children
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.monitoring.log.rows import LogRow, latest_runs
+from flows.monitoring.vocabulary import Status
 from flows.settings import Settings
 
 REFRESH_SECONDS = 2.0
 # By itself Prefect's client asks a server that does not answer for a minute, and Ctrl-C would wait for it.
 LOOK_SECONDS = 10.0
-_COLOURS = {"success": "green", "running": "cyan", "partial_failure": "yellow", "skipped": "yellow"}
+_COLOURS: dict[str, str] = {
+    Status.SUCCESS: "green",
+    Status.RUNNING: "cyan",
+    Status.PARTIAL_FAILURE: "yellow",
+    Status.SKIPPED: "yellow",
+}
 
 
 @dataclass(frozen=True)

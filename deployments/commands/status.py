@@ -15,6 +15,7 @@ from flows.database.engine import DatabaseUnavailable, database_shown, engine_fr
 from flows.logs import configure_logging, redact
 from flows.monitoring.verdicts.report import JobReport, Report, read_public_report
 from flows.monitoring.verdicts.wording import clock, duration, explain_all, explain_job, explain_warning
+from flows.monitoring.vocabulary import Verdict
 from flows.monitoring.web.documents import document_of, unavailable_document
 from flows.settings import Settings
 
@@ -22,8 +23,13 @@ HEALTHY, UNHEALTHY, CANNOT_TELL = 0, 1, 2
 WATCH_SECONDS = 2.0
 LONGEST_ERROR = 300
 
-_COLOURS = {"healthy": "green", "unhealthy": "red", "not_started": "blue", "paused": "bright_black"}
-_MARKS = {"healthy": "✓", "unhealthy": "✗", "not_started": "…", "paused": "‖"}
+_COLOURS = {
+    Verdict.HEALTHY: "green",
+    Verdict.UNHEALTHY: "red",
+    Verdict.NOT_STARTED: "blue",
+    Verdict.PAUSED: "bright_black",
+}
+_MARKS = {Verdict.HEALTHY: "✓", Verdict.UNHEALTHY: "✗", Verdict.NOT_STARTED: "…", Verdict.PAUSED: "‖"}
 
 
 class CannotTell(Exception):
@@ -88,7 +94,7 @@ async def _look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
 def _exit_code(seen: Report | CannotTell) -> int:
     if isinstance(seen, CannotTell):
         return CANNOT_TELL
-    return HEALTHY if seen.overall.status == "healthy" else UNHEALTHY
+    return HEALTHY if seen.overall.verdict == Verdict.HEALTHY else UNHEALTHY
 
 
 def _print(console: Console, seen: Report | CannotTell, *, as_json: bool, indent: int | None) -> None:
@@ -115,7 +121,7 @@ def render(seen: Report | CannotTell) -> RenderableType:
 
 
 def _headline(report: Report) -> Text:
-    status = report.overall.status
+    status = report.overall.verdict
     return Text.assemble(
         (f"{_MARKS[status]} {explain_all(report)}", f"bold {_COLOURS[status]}"),
         (f"  ({report.at:%Y-%m-%d %H:%M:%S} UTC)", "bright_black"),
@@ -125,9 +131,9 @@ def _headline(report: Report) -> Text:
 def _table(report: Report) -> Table:
     table = Table("job", "verdict", "last run", "next run", "why")
     for name, job in report.jobs.items():
-        status = job.verdict.status
+        status = job.judgement.verdict
         why = Text(explain_job(job, report.at))
-        for warning in job.verdict.warnings:
+        for warning in job.judgement.warnings:
             why.append(f"\nWarning: {explain_warning(warning, job)}", style="yellow")
         table.add_row(
             Text(name),

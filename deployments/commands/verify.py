@@ -19,18 +19,19 @@ from flows.database.migrate import revision_of
 from flows.logs import configure_logging
 from flows.monitoring.verify.accounts import Account, JobAccount
 from flows.monitoring.verify.verification import Verification, verify
+from flows.monitoring.vocabulary import Status
 from flows.settings import Settings
 
 COMPLETE, INCOMPLETE, COULD_NOT_TELL = 0, 1, 2
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"(?:\d+[smhdw])+")
 _COLOURS = {
-    "success": "green",
-    "running": "cyan",
+    Status.SUCCESS: "green",
+    Status.RUNNING: "cyan",
     "pending": "cyan",
-    "partial_failure": "yellow",
-    "skipped": "yellow",
-    "cancelled": "yellow",
+    Status.PARTIAL_FAILURE: "yellow",
+    Status.SKIPPED: "yellow",
+    Status.CANCELLED: "yellow",
 }
 
 

@@ -24,12 +24,12 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.settings import PREFECT_UI_URL
 
 from deployments.server.notifications import receiver_block
-from flows.monitoring.jobs.expectations import MONITORED_TAG, read_live_jobs
+from flows.monitoring.jobs.expectations import read_live_jobs
 from flows.monitoring.jobs.schedules import ScheduleSpec, longest_gap_seconds
 from flows.monitoring.jobs.workers import Placement, names_in, read_placements
 from flows.monitoring.prefect_runs import server_now
-from flows.monitoring.verdicts.report import STATUS_FLOW
 from flows.monitoring.verdicts.wording import duration
+from flows.monitoring.vocabulary import MONITORED_TAG, STATUS_FLOW
 from flows.settings import Settings
 
 FILE = Path(__file__).parent / "automations.yaml"

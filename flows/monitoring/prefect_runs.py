@@ -25,6 +25,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact
+from flows.monitoring.vocabulary import Status
 
 # The server gives no more in one answer.
 PAGE = 200
@@ -93,7 +94,7 @@ def fact_of(run: FlowRun, job_name: str) -> Fact | None:
     details: dict[str, Any] = dict(outcome.details)
     if details.get("reason") == "misfire" and run.expected_start_time is not None:
         details["late_seconds"] = round((ended_at - run.expected_start_time).total_seconds(), 1)
-    if outcome.status == "skipped" and "reason" not in details:
+    if outcome.status == Status.SKIPPED and "reason" not in details:
         # The flow's own reason was in its result, which only its process could read; its message tells it in words.
         details["explanation"] = run.state.message
     return closed(

@@ -24,6 +24,7 @@ from flows.logs import bind_run, configure_logging, register_secret
 from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import latest_success
+from flows.monitoring.vocabulary import Status
 from flows.polling.budget import CreditBudget
 from flows.polling.retries import withdraw_retries
 from flows.polling.statistics import Statistics
@@ -69,7 +70,7 @@ class PollingRun:
 
     def status(self) -> str:
         """The log's status for what has been done so far."""
-        return "partial_failure" if self.statistics.failures or self.statistics.newly_rejected else "success"
+        return Status.PARTIAL_FAILURE if self.statistics.failures or self.statistics.newly_rejected else Status.SUCCESS
 
     async def close(self, connection: AsyncConnection, *, status: str, details: dict[str, Any] | None = None) -> None:
         """Close the run's row within the caller's transaction, so that outcome and data are committed together."""
@@ -124,7 +125,7 @@ class PollingRun:
         async with self.engine.begin() as connection:
             last = await latest_success(connection, self.job_name)
             known = last is not None and last.details.get("feature") == "off"
-            await self.close(connection, status="success", details=details)
+            await self.close(connection, status=Status.SUCCESS, details=details)
         logger.log(logging.INFO if known else logging.WARNING, "feature_off", explanation=str(error))
         return Completed(name="FeatureOff", message=f"Feature off: {error}", data=details)
 
@@ -137,14 +138,14 @@ class PollingRun:
         details = self.statistics.as_details()
         logger.info("poll_finished", status=self.status(), **details)
         await self._publish_table(summary)
-        if self.status() == "partial_failure":
+        if self.status() == Status.PARTIAL_FAILURE:
             return Completed(name=PARTIAL_FAILURE, message=summary, data=details)
         return Completed(message=summary, data=details)
 
     async def skip(self, *, reason: str, message: str) -> State[Any]:
         """Close the row as skipped, with the reason, and give the state for the flow to return."""
         async with self.engine.begin() as connection:
-            await self.close(connection, status="skipped", details={"reason": reason})
+            await self.close(connection, status=Status.SKIPPED, details={"reason": reason})
         logger.warning("poll_skipped", reason=reason, explanation=message)
         return Completed(name=SKIPPED, message=message, data={"reason": reason})
 

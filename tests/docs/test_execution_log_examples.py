@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.base import table_of
-from flows.monitoring.log.merge import AUTHORITY, RUNNING, STATUSES
+from flows.monitoring.log.merge import AUTHORITY
 from flows.monitoring.log.rows import LogRow, insert_row
 from flows.monitoring.tables import ExecutionLog
+from flows.monitoring.vocabulary import Status
 from tests.polling.storage.rows import NOON, row
 from tests.support.prefect_server import PROJECT_ROOT
 
@@ -80,5 +81,5 @@ async def test_each_query_answers_its_question(answers: Mapping[str, Sequence[Ma
 def test_every_column_and_every_status_is_in_the_document() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", DOCUMENT, flags=re.MULTILINE))
     columns = {column.name for column in table_of(ExecutionLog).columns}
-    assert named == columns | {*STATUSES, RUNNING}
+    assert named == columns | set(Status)
     assert all(f"`{closer}`" in DOCUMENT for closer in AUTHORITY)

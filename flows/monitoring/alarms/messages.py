@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flows.monitoring.verdicts.changes import NO_WORKER, STALE
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.stored import TransitionRow, VerdictRow
 from flows.monitoring.verdicts.wording import clock, duration, explain_all
+from flows.monitoring.vocabulary import Reason, Verdict
 
 LONGEST_ERROR = 500
 
-WORDS = {
-    "overdue": "is overdue",
-    "not_started": "has never run",
-    "failing": "is failing",
-    "stuck": "is stuck",
-    NO_WORKER: "has no worker",
-    STALE: "was silent",
+WORDS: dict[str, str] = {
+    Reason.OVERDUE: "is overdue",
+    Reason.NOT_STARTED: "has never run",
+    Reason.FAILING: "is failing",
+    Reason.STUCK: "is stuck",
+    Reason.NO_WORKER: "has no worker",
+    Reason.STALE: "was silent",
 }
 
 
@@ -49,15 +49,17 @@ def notice_of(rows: Sequence[TransitionRow], now: datetime) -> Notice | None:
     An outage that nobody was told of and that is over: one notice tells both. One of a job that was paused: none.
     """
     name, last = rows[0].job_name, rows[-1]
-    alarm = next((row for row in rows if row.to_status == "unhealthy" and row.from_status != "unhealthy"), None)
-    if last.to_status == "unhealthy" and alarm is not None:
+    alarm = next(
+        (row for row in rows if row.to_status == Verdict.UNHEALTHY and row.from_status != Verdict.UNHEALTHY), None
+    )
+    if last.to_status == Verdict.UNHEALTHY and alarm is not None:
         what = WORDS.get(alarm.reason or "", "is unhealthy")
         return Notice(name, f"{name} {what}", _alarm_text(name, what, alarm, now))
-    if last.to_status == "healthy" and last.from_status == "unhealthy":
+    if last.to_status == Verdict.HEALTHY and last.from_status == Verdict.UNHEALTHY:
         began = datetime.fromisoformat(last.details["outage_began"])
         lasted = duration((last.at - began).total_seconds())
         what = WORDS.get(last.details["outage_reason"] or "", "is unhealthy")
-        if last.details["outage_reason"] == STALE:
+        if last.details["outage_reason"] == Reason.STALE:
             text = (
                 f"{name} was silent for {lasted}, from {clock(began, now)} to {clock(last.at, now)}: nobody watched "
                 "the jobs. It is working again. What happened meanwhile: "

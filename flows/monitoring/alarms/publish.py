@@ -21,9 +21,8 @@ from flows.database.engine import reading
 from flows.monitoring.alarms.messages import Message, Notice, message_of, notice_of, reminder_of
 from flows.monitoring.alarms.receivers import InvalidReceiver, NotDelivered, send
 from flows.monitoring.jobs.registry import read_jobs
-from flows.monitoring.verdicts.changes import NO_WORKER
 from flows.monitoring.verdicts.outages import outage_began
-from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report
+from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
@@ -33,6 +32,7 @@ from flows.monitoring.verdicts.stored import (
     unsent_transitions,
 )
 from flows.monitoring.verdicts.wording import clock, explain_all, explain_job
+from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
 from flows.settings import Settings
 
 ARTIFACT_KEY = "pipeline-status"
@@ -79,7 +79,7 @@ async def publish(client: PrefectClient, engine: AsyncEngine, settings: Settings
     untold = set[str]() if delivered else {*notices, STATUS_FLOW}
     await _emit(client, [_judged(name, verdict, report) for name, verdict in verdicts.items() if name not in untold])
     await _show(client, report, verdicts)
-    is_unhealthy = any(verdict.status == "unhealthy" for verdict in verdicts.values())
+    is_unhealthy = any(verdict.status == Verdict.UNHEALTHY for verdict in verdicts.values())
     return Published(message, is_told=delivered and not (is_unhealthy and settings.notification is None))
 
 
@@ -109,7 +109,7 @@ async def _read(
 
 def _is_reminder_due(verdict: VerdictRow, settings: Settings, now: datetime) -> bool:
     return (
-        verdict.status == "unhealthy"
+        verdict.status == Verdict.UNHEALTHY
         and verdict.last_notified_at is not None
         and now >= verdict.last_notified_at + timedelta(seconds=settings.reminder_seconds)
     )
@@ -132,10 +132,14 @@ async def _deliver(settings: Settings, message: Message) -> bool:
 
 def _event_of(change: TransitionRow, notice: Notice | None) -> Event:
     """The event of one change of verdict."""
-    if change.to_status == "unhealthy":
-        kind = change.reason if change.reason in ("failing", "stuck") else "overdue"
+    if change.to_status == Verdict.UNHEALTHY:
+        kind = change.reason if change.reason in (Reason.FAILING, Reason.STUCK) else Reason.OVERDUE
     else:
-        kind = "recovered" if change.from_status == "unhealthy" and change.to_status == "healthy" else change.to_status
+        kind = (
+            "recovered"
+            if change.from_status == Verdict.UNHEALTHY and change.to_status == Verdict.HEALTHY
+            else change.to_status
+        )
     return Event(
         id=uuid5(NAMESPACE_URL, f"vibecheck:transition:{change.id}:{change.noticed_at.isoformat()}"),
         occurred=change.noticed_at,  # pyright: ignore[reportArgumentType]  # any datetime will do
@@ -209,10 +213,10 @@ async def _show(client: PrefectClient, report: Report, verdicts: Mapping[str, Ve
 
 
 def _in_short(job: JobReport, stored: VerdictRow | None) -> str:
-    verdict = job.verdict.reason or job.verdict.status
-    if stored is not None and stored.reason == NO_WORKER and job.verdict.reason is None:
-        verdict = NO_WORKER
-    return ", ".join((verdict, *job.verdict.warnings)).replace("_", " ")
+    verdict = job.judgement.reason or job.judgement.verdict
+    if stored is not None and stored.reason == Reason.NO_WORKER and job.judgement.reason is None:
+        verdict = Reason.NO_WORKER
+    return ", ".join((verdict, *job.judgement.warnings)).replace("_", " ")
 
 
 @dataclass

@@ -42,8 +42,8 @@ from flows.monitoring.jobs.registry import (
 )
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 from flows.monitoring.prefect_runs import PAGE, flow_names, server_now
+from flows.monitoring.vocabulary import MONITORED_TAG
 
-MONITORED_TAG = "monitored"
 _TICK_OF_A_CLOCK = timedelta(microseconds=1)
 
 logger = structlog.stdlib.get_logger()

@@ -18,6 +18,7 @@ from flows.database.base import table_of
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
 from flows.monitoring.tables import MonitoredJob, ScheduleHistory
+from flows.monitoring.vocabulary import Verdict
 
 _JOBS = table_of(MonitoredJob)
 
@@ -63,7 +64,7 @@ async def read_jobs(connection: AsyncConnection) -> dict[str, SeenJob]:
 async def write_job(connection: AsyncConnection, job: JobRow) -> None:
     """Insert the job, or bring it up to date; its verdict stays as it is."""
     values = asdict(job) | {"updated_at": utc_now()}
-    verdict = {"status": "not_started", "status_since": job.since, "bad_streak": 0}
+    verdict = {"status": Verdict.NOT_STARTED, "status_since": job.since, "bad_streak": 0}
     changes = {name: value for name, value in values.items() if name != "job_name"}
     await connection.execute(
         insert_into(connection, MonitoredJob)

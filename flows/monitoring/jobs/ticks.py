@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from flows.monitoring.jobs.registry import ScheduleEntry
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.log.record import Closing, Fact
+from flows.monitoring.vocabulary import Status
 
 # The server's scheduler looks for new and changed deployments every 5 seconds. A tick that is due before it has looked
 # is not expected: `prefect deploy` takes away the planned runs, and the scheduler never plans the past.
@@ -36,7 +37,7 @@ def missed(job_name: str, tick: datetime) -> Fact:
         attempt=0,
         started_at=tick,
         closing=Closing(
-            status="missed",
+            status=Status.MISSED,
             completed_at=tick,
             closed_by="reconciler",
             error_message="The server has no run for this tick: it planned none, or has deleted it.",

@@ -10,8 +10,8 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
 
-from flows.monitoring.jobs.expectations import MONITORED_TAG
 from flows.monitoring.prefect_runs import PAGE, flow_names
+from flows.monitoring.vocabulary import MONITORED_TAG
 
 # What Prefect does where nothing is set.
 DEFAULT_HEARTBEAT_SECONDS = 180.0

@@ -19,6 +19,7 @@ from flows.database.engine import engine_from_settings
 from flows.logs import bind_run, configure_logging
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact, record
+from flows.monitoring.vocabulary import Status
 from flows.settings import load_settings
 
 # A statement that hangs takes 2 s more to be cut off: the driver waits for its connection to close.
@@ -67,7 +68,7 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
     await _write(_fact(flow, flow_run, started_at=flow_run.start_time, attempt=attempt, closing=closing))
     # An event of our own: Prefect's flow-run events can be held back for a quarter of an hour by causal ordering.
     emit_event(
-        event="vibecheck.job.skipped" if outcome.status == "skipped" else "vibecheck.job.finished",
+        event="vibecheck.job.skipped" if outcome.status == Status.SKIPPED else "vibecheck.job.finished",
         resource={"prefect.resource.id": f"vibecheck.job.{flow.name}", "vibecheck.status": outcome.status},
         payload={"execution_id": str(flow_run.id), "status": outcome.status, "error": outcome.error_message},
     )

@@ -12,13 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from flows.database.types import canonical_json, clean_json, clean_text
+from flows.monitoring.vocabulary import Status
 
 # Who is believed: the flow commits its outcome together with its data, a hook knows Prefect's final state, the
 # reconciler only what is left of it.
 AUTHORITY = ("reconciler", "hook", "flow")
 # Among equals the status further right wins: a success that was committed is never taken back.
-STATUSES = ("missed", "skipped", "cancelled", "failure", "partial_failure", "success")
-RUNNING = "running"
+STATUSES = (Status.MISSED, Status.SKIPPED, Status.CANCELLED, Status.FAILURE, Status.PARTIAL_FAILURE, Status.SUCCESS)
 # The key in the row's metadata under which each closer's own word is kept.
 CLAIMS = "claims"
 LONGEST_ERROR = 8_000
@@ -93,7 +93,7 @@ class Fact:
     @property
     def status(self) -> str:
         """The log's status: how the execution ended, or that it is running."""
-        return RUNNING if self.closing is None else self.closing.status
+        return Status.RUNNING if self.closing is None else self.closing.status
 
 
 def merge(a: Fact, b: Fact) -> Fact:

@@ -5,19 +5,21 @@ from typing import Any
 
 from prefect.client.schemas.objects import State, StateType
 
+from flows.monitoring.vocabulary import Status
+
 PARTIAL_FAILURE = "PartialFailure"
 SKIPPED = "Skipped"
 # The name that the server's automation, or the reconciler, gives to a late run that it cancels.
 MISSED = "Missed"
 
-_STATUS_OF_NAME = {PARTIAL_FAILURE: "partial_failure", SKIPPED: "skipped"}
+_STATUS_OF_NAME = {PARTIAL_FAILURE: Status.PARTIAL_FAILURE, SKIPPED: Status.SKIPPED}
 _STATUS_OF_TYPE = {
-    StateType.COMPLETED: "success",
-    StateType.FAILED: "failure",
-    StateType.CRASHED: "failure",
-    StateType.CANCELLED: "cancelled",
+    StateType.COMPLETED: Status.SUCCESS,
+    StateType.FAILED: Status.FAILURE,
+    StateType.CRASHED: Status.FAILURE,
+    StateType.CANCELLED: Status.CANCELLED,
     # The cancellation hook runs while the state is still Cancelling.
-    StateType.CANCELLING: "cancelled",
+    StateType.CANCELLING: Status.CANCELLED,
 }
 # The server's own words for a run that the deployment's concurrency limit refused, at once or while it was started.
 _REFUSED = ("concurrency limit", "concurrency slot")
@@ -44,12 +46,12 @@ def outcome_of(state: State[Any], *, run_count: int | None) -> Outcome | None:
     message = state.message or ""
     if state.type == StateType.COMPLETED:
         status = _STATUS_OF_NAME.get(state.name or "", status)
-        return Outcome(status, message or None if status == "partial_failure" else None)
+        return Outcome(status, message or None if status == Status.PARTIAL_FAILURE else None)
     if state.type == StateType.CANCELLED and run_count == 0:
         if state.name == MISSED:
-            return Outcome("skipped", details={"reason": "misfire"})
+            return Outcome(Status.SKIPPED, details={"reason": "misfire"})
         if any(words in message.lower() for words in _REFUSED):
-            return Outcome("skipped", details={"reason": "overlap"})
+            return Outcome(Status.SKIPPED, details={"reason": "overlap"})
     if state.type == StateType.CRASHED:
         return Outcome(status, message or "The run crashed.", {"reason": "crashed"})
     if state.name == "TimedOut":

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.database.base import table_of
 from flows.database.upserts import insert_into
 from flows.monitoring.tables import OPEN, RAN, SUCCEEDED, ExecutionLog, MonitoredJob
+from flows.monitoring.vocabulary import Status
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ async def delete_older_than(connection: AsyncConnection, before: datetime, *, li
         select(ExecutionLog.id)
         .where(
             ExecutionLog.started_at < before,
-            ExecutionLog.status != "running",
+            ExecutionLog.status != Status.RUNNING,
             ExecutionLog.id.not_in(kept),
         )
         .order_by(ExecutionLog.started_at)

@@ -24,14 +24,13 @@ from prefect.states import Cancelled, Crashed
 
 from flows.monitoring.log.record import Fact
 from flows.monitoring.prefect_runs import closed, runs_in
+from flows.monitoring.vocabulary import STATUS_FLOW, Status
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 LOST = "lost"
 # Ending a run frees a slot of its deployment, also one that another run has got since. So a lost run is left alone
 # while another of its deployment is going, but not for longer than this.
 SLOT_WAIT = timedelta(hours=1)
-# It is always going while it looks, and two of it do no harm.
-STATUS_JOB = "pipeline_status"
 # A run that never sent a heartbeat, of a deployment of which no run ever did, is given up only after this long: it may
 # have heartbeats turned off. (If it lives after all, its end still counts, on the server and in the log.)
 SILENT_WITHOUT_HEARTBEATS = timedelta(hours=1)
@@ -77,7 +76,8 @@ async def end_lost_runs(
     facts: list[Fact] = []
     for loss in losses:
         job_name = jobs[loss.run.flow_id]
-        is_slot_used = loss.frees_slot and loss.run.deployment_id in in_use and job_name != STATUS_JOB
+        # The status flow is always going while it looks, and two of it do no harm.
+        is_slot_used = loss.frees_slot and loss.run.deployment_id in in_use and job_name != STATUS_FLOW
         if is_slot_used and now - loss.last_seen_at < SLOT_WAIT:
             logger.info("lost_run_waits_for_slot", flow_run_id=str(loss.run.id))
         elif (fact := await _end(client, loss, job_name)) is not None:
@@ -139,7 +139,7 @@ async def _end(client: PrefectClient, loss: _Loss, job_name: str) -> Fact | None
     return closed(
         run,
         job_name,
-        status="cancelled" if is_cancelling else "failure",
+        status=Status.CANCELLED if is_cancelling else Status.FAILURE,
         completed_at=result.state.timestamp,
         error_message=loss.message,
         details={"reason": LOST, "last_seen_at": loss.last_seen_at.isoformat()},

@@ -16,7 +16,7 @@ from flows.database.engine import reading
 from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import InvalidSchedule
 from flows.monitoring.jobs.ticks import expected_ticks, missed
-from flows.monitoring.log.merge import CLAIMS, RUNNING
+from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
 from flows.monitoring.prefect_runs import (
@@ -30,8 +30,9 @@ from flows.monitoring.prefect_runs import (
     server_now,
 )
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
-from flows.monitoring.reconcile.lost_runs import LOST, STATUS_JOB, Patience, end_lost_runs
+from flows.monitoring.reconcile.lost_runs import LOST, Patience, end_lost_runs
 from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
+from flows.monitoring.vocabulary import STATUS_FLOW, Status
 
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the
 # watermark.
@@ -194,13 +195,13 @@ async def _record(engine: AsyncEngine, facts: Sequence[Fact]) -> int:
 
 def _says_more(fact: Fact, row: LogRow | None) -> bool:
     """Whether the log lacks what `fact` says: a row, its end, a start, or that the server has another opinion."""
-    if row is None or row.status == RUNNING or row.attempt < fact.attempt:
+    if row is None or row.status == Status.RUNNING or row.attempt < fact.attempt:
         return True
     return fact.status not in (row.status, row.details.get(CLAIMS, {}).get("reconciler"))
 
 
 def _gone(row: LogRow, now: datetime) -> Fact:
-    closing = Closing("failure", now, "reconciler", "Lost: the server no longer has this run.", {"reason": LOST})
+    closing = Closing(Status.FAILURE, now, "reconciler", "Lost: the server no longer has this run.", {"reason": LOST})
     return Fact(row.execution_id, row.job_name, row.scheduled_for, row.attempt, row.started_at, closing)
 
 
@@ -214,6 +215,6 @@ def _ticks(job_name: str, entries: Sequence[ScheduleEntry], start: datetime, end
 
 def _usual_gap(jobs: Mapping[str, SeenJob]) -> timedelta:
     """How long after the last reconciliation this one may come if nothing was away in between."""
-    status_job = jobs.get(STATUS_JOB)
+    status_job = jobs.get(STATUS_FLOW)
     interval = status_job.interval_seconds if status_job is not None else 0.0
     return timedelta(seconds=ON_TIME_INTERVALS * (interval or USUAL_INTERVAL_SECONDS))

@@ -18,18 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.verdicts.outages import outage_began
-from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report, read_report
+from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.rules import recovered_at
 from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
 from flows.monitoring.verdicts.wording import explain_job
+from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
 from flows.settings import Settings
 
 # How many judgements in a row must find a job unhealthy.
 CONFIRMATIONS = 2
-
-# Reasons that the rules do not know: they judge by the log alone.
-NO_WORKER = "no_worker"
-STALE = "stale"
 
 
 @dataclass(frozen=True)
@@ -68,19 +65,19 @@ async def judge(engine: AsyncEngine, settings: Settings, absent: Mapping[str, Ab
         report.overall,
         stale=False,
         stale_since=None,
-        status="unhealthy" if report.overall.unhealthy_jobs else "healthy",
+        verdict=Verdict.UNHEALTHY if report.overall.unhealthy_jobs else Verdict.HEALTHY,
     )
     return replace(report, overall=overall)
 
 
 def _see(job: JobReport, absent: AbsentWorker | None) -> _Seen:
-    verdict = job.verdict
-    if job.expected.name == STATUS_FLOW and verdict.status != "paused":
+    judgement = job.judgement
+    if job.expected.name == STATUS_FLOW and judgement.verdict != Verdict.PAUSED:
         # It is judging: that is all that is asked of it.
-        return _Seen("healthy")
-    if verdict.status in ("healthy", "not_started") and absent is not None:
-        return _Seen("unhealthy", NO_WORKER, max(absent.since or job.expected.since, job.expected.since))
-    return _Seen(verdict.status, verdict.reason, verdict.since)
+        return _Seen(Verdict.HEALTHY)
+    if judgement.verdict in (Verdict.HEALTHY, Verdict.NOT_STARTED) and absent is not None:
+        return _Seen(Verdict.UNHEALTHY, Reason.NO_WORKER, max(absent.since or job.expected.since, job.expected.since))
+    return _Seen(judgement.verdict, judgement.reason, judgement.since)
 
 
 async def _compare(
@@ -91,21 +88,25 @@ async def _compare(
     absent: AbsentWorker | None,
 ) -> None:
     seen = _see(job, absent)
-    is_bad = seen.status == "unhealthy"
+    is_bad = seen.status == Verdict.UNHEALTHY
     streak = min(stored.bad_streak + 1, CONFIRMATIONS) if is_bad else 0
     if streak != stored.bad_streak:
         await set_bad_streak(connection, stored.job_name, streak)
     if (seen.status, seen.reason) == (stored.status, stored.reason):
         return
-    was_bad = stored.status == "unhealthy"
+    was_bad = stored.status == Verdict.UNHEALTHY
     at, details = seen.since or report.at, dict[str, Any]()
     if is_bad:
         if not was_bad and streak < CONFIRMATIONS:
             return
         details = _circumstances(job, report, absent)
-    elif was_bad and seen.status == "healthy":
+    elif was_bad and seen.status == Verdict.HEALTHY:
         recovered = _recovered_at(stored, job)
-        if recovered is not None and stored.reason != NO_WORKER and recovered > report.at - _between_judgements(report):
+        if (
+            recovered is not None
+            and stored.reason != Reason.NO_WORKER
+            and recovered > report.at - _between_judgements(report)
+        ):
             return
         at = recovered or report.at
         began = await outage_began(connection, stored.job_name) or stored.status_since
@@ -129,27 +130,32 @@ async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: 
     if since <= stored.status_since:
         return  # it has been noted already, by a run that failed afterwards
     silence = Transition(
-        job_name=stored.job_name, from_status=stored.status, to_status="unhealthy", reason=STALE, at=since, details={}
+        job_name=stored.job_name,
+        from_status=stored.status,
+        to_status=Verdict.UNHEALTHY,
+        reason=Reason.STALE,
+        at=since,
+        details={},
     )
     if await change_verdict(connection, silence, from_reason=stored.reason):
         over = Transition(
             job_name=stored.job_name,
-            from_status="unhealthy",
-            to_status="healthy",
+            from_status=Verdict.UNHEALTHY,
+            to_status=Verdict.HEALTHY,
             reason=None,
             at=now,
-            details={"outage_began": since.isoformat(), "outage_reason": STALE},
+            details={"outage_began": since.isoformat(), "outage_reason": Reason.STALE},
         )
-        await change_verdict(connection, over, from_reason=STALE)
+        await change_verdict(connection, over, from_reason=Reason.STALE)
 
 
 def _recovered_at(stored: VerdictRow, job: JobReport) -> datetime | None:
     """When the job became healthy again, or None if the facts do not show it."""
     match stored.reason:
-        case "overdue" | "not_started" | "failing" | "stuck":
+        case Reason.OVERDUE | Reason.NOT_STARTED | Reason.FAILING | Reason.STUCK:
             return recovered_at(stored.reason, stored.status_since, job.facts)
         case _:
-            return recovered_at("overdue", stored.status_since, job.facts)
+            return recovered_at(Reason.OVERDUE, stored.status_since, job.facts)
 
 
 def _between_judgements(report: Report) -> timedelta:

@@ -7,13 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
 from flows.monitoring.tables import JobTransition
+from flows.monitoring.vocabulary import Verdict
 
 _TRANSITIONS = table_of(JobTransition)
 
 
 async def outage_began(connection: AsyncConnection, job_name: str) -> datetime | None:
     """When the job last turned from something else to unhealthy, whatever its reason became meanwhile."""
-    unhealthy = literal("unhealthy")
+    unhealthy = literal(Verdict.UNHEALTHY)
     statement = (
         select(_TRANSITIONS.c.at)
         .where(

@@ -16,9 +16,10 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from flows.database.types import UtcDateTime
 from flows.monitoring.tables import RAN, SUCCEEDED, ExecutionLog
+from flows.monitoring.vocabulary import Status
 
 # The statuses of runs that committed data.
-_DELIVERED = ("success", "partial_failure")
+_DELIVERED = (Status.SUCCESS, Status.PARTIAL_FAILURE)
 _NEWEST_FIRST = (ExecutionLog.started_at.desc(), ExecutionLog.id.desc())
 _COMPLETED_AT = func.coalesce(ExecutionLog.completed_at, ExecutionLog.started_at).label("completed_at")
 # The databases compute differences of times with few digits; what is so near to the bound is for the caller to compare.
@@ -109,7 +110,7 @@ async def long_pauses(
 
 def _ended(job_name: str) -> Select[Any]:
     return select(ExecutionLog.status, ExecutionLog.started_at, _COMPLETED_AT, ExecutionLog.error_message).where(
-        ExecutionLog.job_name == job_name, text(RAN), ExecutionLog.status != "running"
+        ExecutionLog.job_name == job_name, text(RAN), ExecutionLog.status != Status.RUNNING
     )
 
 

@@ -18,18 +18,18 @@ from flows.monitoring.verdicts.queries import OutcomeRow, SuccessRow, first_fail
 from flows.monitoring.verdicts.rules import (
     ExpectedJob,
     JobFacts,
+    Judgement,
     Limits,
     Outcome,
-    OverallVerdict,
+    Overall,
     Verdict,
     judge,
     judge_all,
 )
 from flows.monitoring.verdicts.stored import VerdictRow, read_verdicts
+from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Status
 from flows.settings import Settings
 
-# The job that reconciles the log and sends the alarms: with it silent, nobody does.
-STATUS_FLOW = "pipeline_status"
 # As many as tell when an outage of half a day (at 15 minutes) ended.
 OUTCOMES = 50
 
@@ -40,7 +40,7 @@ class JobReport:
 
     expected: ExpectedJob
     facts: JobFacts
-    verdict: Verdict
+    judgement: Judgement
     last_run: LogRow | None
     """The last run that was not skipped, cancelled or missed."""
     last_failure: OutcomeRow | None
@@ -56,7 +56,7 @@ class Report:
     """The verdicts at one moment of the database's clock. `jobs` is by name, in their order."""
 
     at: datetime
-    overall: OverallVerdict
+    overall: Overall
     jobs: Mapping[str, JobReport]
 
     @property
@@ -108,19 +108,22 @@ async def read_public_report(connection: AsyncConnection, settings: Settings) ->
 def _with_finding(job: JobReport, stored: VerdictRow | None) -> JobReport:
     if (
         stored is None
-        or stored.status != "unhealthy"
-        or stored.reason != "no_worker"
-        or job.verdict.status not in ("healthy", "not_started")
+        or stored.status != Verdict.UNHEALTHY
+        or stored.reason != Reason.NO_WORKER
+        or job.judgement.verdict not in (Verdict.HEALTHY, Verdict.NOT_STARTED)
         or (job.facts.last_run is not None and job.facts.last_run > stored.status_since)
     ):
         return job
-    return replace(job, verdict=replace(job.verdict, status="unhealthy", reason="no_worker", since=stored.status_since))
+    return replace(
+        job,
+        judgement=replace(job.judgement, verdict=Verdict.UNHEALTHY, reason=Reason.NO_WORKER, since=stored.status_since),
+    )
 
 
-def _judge_all(jobs: Mapping[str, JobReport], now: datetime, settings: Settings) -> OverallVerdict:
+def _judge_all(jobs: Mapping[str, JobReport], now: datetime, settings: Settings) -> Overall:
     status_flow = jobs.get(STATUS_FLOW)
     return judge_all(
-        {name: job.verdict for name, job in jobs.items()},
+        {name: job.judgement for name, job in jobs.items()},
         status_flow=status_flow and status_flow.expected,
         reported_at=status_flow and _reported_at(status_flow),
         now=now,
@@ -137,7 +140,7 @@ async def _report_job(
     limits: Limits,
 ) -> JobReport:
     outcomes = await latest_outcomes(connection, job.job_name, max(OUTCOMES, limits.failing_after))
-    if outcomes and all(outcome.status == "failure" for outcome in outcomes):
+    if outcomes and all(outcome.status == Status.FAILURE for outcome in outcomes):
         # It fails for longer than that: the beginning tells since when.
         outcomes += await first_failures(connection, job.job_name, limits.failing_after)
     successes = await latest_successes(connection, job.job_name, limits.stale_data_after)
@@ -163,10 +166,10 @@ async def _report_job(
     return JobReport(
         expected=expected,
         facts=facts,
-        verdict=judge(expected, facts, now, limits),
+        judgement=judge(expected, facts, now, limits),
         last_run=last_run,
         budget=budget,
-        last_failure=outcomes[0] if outcomes and outcomes[0].status != "success" else None,
+        last_failure=outcomes[0] if outcomes and outcomes[0].status != Status.SUCCESS else None,
         next_tick=_next_tick(job, facts.last_run, now),
     )
 
@@ -193,7 +196,7 @@ def _count(details: Mapping[str, Any], name: str) -> int:
 
 def _reported_at(status_flow: JobReport) -> datetime | None:
     """When the status flow last did its work, be it with trouble on the side."""
-    done = (outcome.completed_at for outcome in status_flow.facts.outcomes if outcome.status != "failure")
+    done = (outcome.completed_at for outcome in status_flow.facts.outcomes if outcome.status != Status.FAILURE)
     return max((*done, *filter(None, [status_flow.facts.last_success])), default=None)
 
 

@@ -10,10 +10,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Literal
 
-Status = Literal["healthy", "not_started", "unhealthy", "paused"]
-# `no_worker` is no finding of these rules, which judge by the log alone: the status flow asks Prefect for it.
-Reason = Literal["not_started", "overdue", "failing", "stuck", "no_worker"]
-WarningCode = Literal["stale_data", "budget", "no_planned_runs"]
+from flows.monitoring.vocabulary import Reason, Status, Verdict, WarningCode
 
 # A job is overdue after this many of its intervals, and the status flow has gone quiet after that many of its own.
 OVERDUE_INTERVALS = 2
@@ -76,10 +73,10 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Judgement:
     """What there is to say about a job."""
 
-    status: Status
+    verdict: Verdict
     reason: Reason | None
     """Why it is unhealthy; None if it is not."""
     since: datetime | None
@@ -90,10 +87,10 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverallVerdict:
+class Overall:
     """What there is to say about all jobs together."""
 
-    status: Literal["healthy", "unhealthy"]
+    verdict: Literal[Verdict.HEALTHY, Verdict.UNHEALTHY]
     stale: bool
     """Whether the status flow has gone quiet, so that nobody repairs the log and sends alarms."""
     stale_since: datetime | None
@@ -101,7 +98,7 @@ class OverallVerdict:
     """The names of the jobs whose verdict makes the whole unhealthy, sorted."""
 
 
-def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> Verdict:
+def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> Judgement:
     """The verdict on `job` at `now`. The first that holds, in this order:
 
     1. paused: the deployment is paused. Neither healthy nor alarming, whatever else is wrong.
@@ -113,31 +110,31 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> V
     6. healthy.
     """
     age = None if facts.last_run is None else max(0.0, (now - facts.last_run).total_seconds())
-    status, reason, since = _judge(job, facts, now, limits)
-    return Verdict(
-        status=status, reason=reason, since=since, age_seconds=age, warnings=tuple(_warnings(job, facts, limits))
+    verdict, reason, since = _judge(job, facts, now, limits)
+    return Judgement(
+        verdict=verdict, reason=reason, since=since, age_seconds=age, warnings=tuple(_warnings(job, facts, limits))
     )
 
 
 def judge_all(
-    verdicts: Mapping[str, Verdict],
+    judgements: Mapping[str, Judgement],
     *,
     status_flow: ExpectedJob | None,
     reported_at: datetime | None,
     now: datetime,
     not_started_is_healthy: bool = False,
-) -> OverallVerdict:
-    """The verdict on all jobs together, from the `verdicts` on each, by name.
+) -> Overall:
+    """The verdict on all jobs together, from the `judgements` on each, by name.
 
     Unhealthy if a job is, if a job has not started (unless `not_started_is_healthy`), if no job is expected at all, and
     if it is stale: the status flow reported (`reported_at`) more than 3 of its intervals ago, or never did though it is
     expected for as long, or is not expected. A status flow that somebody paused is not stale.
     """
-    alarming = {"unhealthy"} if not_started_is_healthy else {"unhealthy", "not_started"}
-    unhealthy_jobs = tuple(sorted(name for name, verdict in verdicts.items() if verdict.status in alarming))
+    alarming = {Verdict.UNHEALTHY} if not_started_is_healthy else {Verdict.UNHEALTHY, Verdict.NOT_STARTED}
+    unhealthy_jobs = tuple(sorted(name for name, each in judgements.items() if each.verdict in alarming))
     stale, stale_since = _judge_staleness(status_flow, reported_at, now)
-    return OverallVerdict(
-        status="unhealthy" if unhealthy_jobs or stale or not verdicts else "healthy",
+    return Overall(
+        verdict=Verdict.UNHEALTHY if unhealthy_jobs or stale or not judgements else Verdict.HEALTHY,
         stale=stale,
         stale_since=stale_since,
         unhealthy_jobs=unhealthy_jobs,
@@ -150,50 +147,52 @@ def recovered_at(reason: Reason, since: datetime, facts: JobFacts) -> datetime |
     That is the start of the first run after `since` for a job that did not run, and else the end of the first run that
     ended after it: any for a stuck one, one that did not fail for a failing one. None if the facts do not show it.
     """
-    if reason in ("not_started", "overdue"):
+    if reason in (Reason.NOT_STARTED, Reason.OVERDUE):
         starts = [outcome.started_at for outcome in facts.outcomes] + [facts.running_since, facts.last_run]
         return min((start for start in starts if start is not None and start > since), default=None)
     ends = (
         outcome.completed_at
         for outcome in _telling(facts.outcomes)
-        if outcome.completed_at > since and (reason == "stuck" or outcome.status != "failure")
+        if outcome.completed_at > since and (reason == Reason.STUCK or outcome.status != Status.FAILURE)
     )
     return min(ends, default=None)
 
 
 def _judge(
     job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits
-) -> tuple[Status, Reason | None, datetime | None]:
+) -> tuple[Verdict, Reason | None, datetime | None]:
     if job.paused:
-        return "paused", None, None
+        return Verdict.PAUSED, None, None
     if job.longest_interval_seconds is not None:
         interval = timedelta(seconds=job.longest_interval_seconds)
         if facts.running_since is not None and now > facts.running_since + interval:
-            return "unhealthy", "stuck", facts.running_since + interval
+            return Verdict.UNHEALTHY, Reason.STUCK, facts.running_since + interval
         bound = max(job.since, facts.last_run or job.since) + OVERDUE_INTERVALS * interval
         if now > bound:
-            return "unhealthy", "not_started" if facts.last_run is None else "overdue", bound
+            return Verdict.UNHEALTHY, Reason.NOT_STARTED if facts.last_run is None else Reason.OVERDUE, bound
     if facts.last_run is None:
-        return "not_started", None, job.since
-    failures = list(takewhile(lambda outcome: outcome.status == "failure", _telling(facts.outcomes)))
+        return Verdict.NOT_STARTED, None, job.since
+    failures = list(takewhile(lambda outcome: outcome.status == Status.FAILURE, _telling(facts.outcomes)))
     if len(failures) >= limits.failing_after:
-        return "unhealthy", "failing", failures[-limits.failing_after].completed_at
-    return "healthy", None, None
+        return Verdict.UNHEALTHY, Reason.FAILING, failures[-limits.failing_after].completed_at
+    return Verdict.HEALTHY, None, None
 
 
 def _telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
     """Those of runs that did something."""
-    return (outcome for outcome in outcomes if outcome.status in ("success", "partial_failure", "failure"))
+    return (
+        outcome for outcome in outcomes if outcome.status in (Status.SUCCESS, Status.PARTIAL_FAILURE, Status.FAILURE)
+    )
 
 
 def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[WarningCode]:
     latest = facts.new_rows[: limits.stale_data_after]
     if len(latest) == limits.stale_data_after and not any(latest):
-        yield "stale_data"
+        yield WarningCode.STALE_DATA
     if facts.is_budget_tight:
-        yield "budget"
+        yield WarningCode.BUDGET
     if not job.paused and (job.planned_runs == 0 or job.next_run_at is None):
-        yield "no_planned_runs"
+        yield WarningCode.NO_PLANNED_RUNS
 
 
 def _judge_staleness(

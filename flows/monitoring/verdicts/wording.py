@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from flows.monitoring.log.rows import LogRow
-from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report
-from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, WarningCode
+from flows.monitoring.verdicts.report import JobReport, Report
+from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS
+from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Status, Verdict, WarningCode
 
 _WHY_NOT = {
     "overlap": "The run before it was still going.",
@@ -46,29 +47,29 @@ def clock(moment: datetime, now: datetime) -> str:
 
 def explain_job(job: JobReport, now: datetime) -> str:
     """The verdict on a job in a sentence or two, with what was expected."""
-    verdict, expected = job.verdict, job.expected
+    judgement, expected = job.judgement, job.expected
     due = "" if expected.longest_interval_seconds is None else every(expected.longest_interval_seconds)
-    age = "" if verdict.age_seconds is None else duration(verdict.age_seconds)
-    match verdict.status, verdict.reason:
-        case "paused", _:
+    age = "" if judgement.age_seconds is None else duration(judgement.age_seconds)
+    match judgement.verdict, judgement.reason:
+        case Verdict.PAUSED, _:
             return "Paused: nothing is expected of it."
-        case "not_started", _ if expected.longest_interval_seconds is None:
+        case Verdict.NOT_STARTED, _ if expected.longest_interval_seconds is None:
             return "Has not run yet, and nothing schedules it."
-        case "not_started", _:
+        case Verdict.NOT_STARTED, _:
             bound = expected.since + OVERDUE_INTERVALS * timedelta(seconds=expected.longest_interval_seconds or 0)
             return f"Has not run yet. It is expected {due}, and by {clock(bound, now)} at the latest."
-        case _, "not_started":
+        case _, Reason.NOT_STARTED:
             return f"Has never run, though expected {due} since {clock(expected.since, now)}."
-        case _, "overdue":
-            why = _BUDGET_IS_WHY if "budget" in verdict.warnings else ""
+        case _, Reason.OVERDUE:
+            why = _BUDGET_IS_WHY if WarningCode.BUDGET in judgement.warnings else ""
             return f"Overdue: the last run started {age} ago, and one is expected {due}.{why}"
-        case _, "stuck":
+        case _, Reason.STUCK:
             going = "" if job.facts.running_since is None else duration((now - job.facts.running_since).total_seconds())
             return f"Stuck: a run has been going for {going}, though one is expected {due}."
-        case _, "no_worker":
-            return f"No worker polls its work pool since {_when(verdict.since, now)}: nothing can start it."
-        case _, "failing":
-            return f"Failing since {_when(verdict.since, now)}: " + _last_success(job, now)
+        case _, Reason.NO_WORKER:
+            return f"No worker polls its work pool since {_when(judgement.since, now)}: nothing can start it."
+        case _, Reason.FAILING:
+            return f"Failing since {_when(judgement.since, now)}: " + _last_success(job, now)
         case _:
             expectation = f"expected {due}" if due else "nothing schedules it"
             return f"Ran {age} ago; {expectation}." + _last_outcome(job)
@@ -89,12 +90,12 @@ def explain_run(row: LogRow) -> str:
 def explain_warning(warning: WarningCode, job: JobReport) -> str:
     """A warning in a sentence. It does not make the job unhealthy."""
     match warning:
-        case "stale_data":
+        case WarningCode.STALE_DATA:
             return "Its last successful runs brought nothing new: look whether the source still has what is asked for."
-        case "budget":
+        case WarningCode.BUDGET:
             budget = job.budget
             return "" if budget is None else f"{budget.used:,} of the {budget.limit:,} {budget.name} are used."
-        case "no_planned_runs":
+        case WarningCode.NO_PLANNED_RUNS:
             return "Prefect's scheduler has planned no run of it: is its scheduler service running?"
 
 
@@ -124,15 +125,15 @@ def _silence(report: Report) -> str:
 
 
 def _all_well(report: Report) -> str:
-    statuses = [job.verdict.status for job in report.jobs.values()]
+    verdicts = [job.judgement.verdict for job in report.jobs.values()]
     others = [
-        f"{statuses.count(status)} {words}"
-        for status, words in (("not_started", "waiting for the first run"), ("paused", "paused"))
-        if status in statuses
+        f"{verdicts.count(verdict)} {words}"
+        for verdict, words in ((Verdict.NOT_STARTED, "waiting for the first run"), (Verdict.PAUSED, "paused"))
+        if verdict in verdicts
     ]
     if not others:
-        return "The job is healthy." if len(statuses) == 1 else f"All {len(statuses)} jobs are healthy."
-    return f"{statuses.count('healthy')} of {_jobs(len(statuses))} healthy, {', '.join(others)}."
+        return "The job is healthy." if len(verdicts) == 1 else f"All {len(verdicts)} jobs are healthy."
+    return f"{verdicts.count(Verdict.HEALTHY)} of {_jobs(len(verdicts))} healthy, {', '.join(others)}."
 
 
 def _jobs(count: int) -> str:
@@ -140,7 +141,7 @@ def _jobs(count: int) -> str:
 
 
 def _in_brief(job: JobReport) -> str:
-    return (job.verdict.reason or job.verdict.status).replace("_", " ")
+    return (job.judgement.reason or job.judgement.verdict).replace("_", " ")
 
 
 def _when(moment: datetime | None, now: datetime) -> str:
@@ -150,7 +151,7 @@ def _when(moment: datetime | None, now: datetime) -> str:
 def _last_outcome(job: JobReport) -> str:
     if job.last_failure is None:
         return ""
-    return " Its last run failed." if job.last_failure.status == "failure" else " Its last run failed in part."
+    return " Its last run failed." if job.last_failure.status == Status.FAILURE else " Its last run failed in part."
 
 
 def _last_success(job: JobReport, now: datetime) -> str:

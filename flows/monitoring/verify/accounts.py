@@ -15,16 +15,26 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from flows.monitoring.jobs.registry import ScheduleEntry
 from flows.monitoring.jobs.schedules import InvalidSchedule
 from flows.monitoring.jobs.ticks import expected_ticks
-from flows.monitoring.log.merge import CLAIMS, RUNNING
+from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.prefect_runs import TERMINAL
+from flows.monitoring.vocabulary import Status
 
-MISSED = "missed"
 # The class of what is not over yet, and young enough for that; and of what should be accounted for and is not.
 PENDING, UNACCOUNTED = "pending", "unaccounted"
 # Of two runs for one tick, the one that did most stands for it.
-_RANKS = ("success", "partial_failure", RUNNING, "failure", PENDING, "cancelled", "skipped", MISSED, UNACCOUNTED)
+_RANKS: tuple[str, ...] = (
+    Status.SUCCESS,
+    Status.PARTIAL_FAILURE,
+    Status.RUNNING,
+    Status.FAILURE,
+    PENDING,
+    Status.CANCELLED,
+    Status.SKIPPED,
+    Status.MISSED,
+    UNACCOUNTED,
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ def account_for(evidence: Evidence, window: Window) -> JobAccount:
         account = _judge(run, row, evidence.interval, window)
         if not window.since <= account.at < window.until:
             continue
-        is_tick = run.auto_scheduled if run is not None else account.what == MISSED or account.at in ticks
+        is_tick = run.auto_scheduled if run is not None else account.what == Status.MISSED or account.at in ticks
         if is_tick:
             ticks.setdefault(account.at, _Tick()).accounts.append(account)
         else:
@@ -130,11 +140,14 @@ def account_for(evidence: Evidence, window: Window) -> JobAccount:
 
 def _judge(run: FlowRun | None, row: LogRow | None, interval: timedelta, window: Window) -> Account:
     facts = _facts(run, row)
-    if row is not None and row.status != RUNNING:
+    if row is not None and row.status != Status.RUNNING:
         what, note, problem = row.status, *_disagreement(run, row, window)
     elif run is None or run.state is None:
         what, note, problem = _judge_age(
-            RUNNING, window.now - facts["at"], window.grace, "its row is open, and the server does not have the run"
+            Status.RUNNING,
+            window.now - facts["at"],
+            window.grace,
+            "its row is open, and the server does not have the run",
         )
     elif run.state.type in TERMINAL:
         said = f"Prefect ended it as {run.state.name} at {run.state.timestamp:%Y-%m-%d %H:%M:%S} UTC"
@@ -144,7 +157,7 @@ def _judge(run: FlowRun | None, row: LogRow | None, interval: timedelta, window:
         )
     else:
         what, note, problem = _judge_going(run, interval, window)
-    return Account(**facts, what=what, note=note, problem=problem, is_only_logged=run is None and what != MISSED)
+    return Account(**facts, what=what, note=note, problem=problem, is_only_logged=run is None and what != Status.MISSED)
 
 
 def _judge_going(run: FlowRun, interval: timedelta, window: Window) -> tuple[str, str | None, str | None]:
@@ -153,11 +166,13 @@ def _judge_going(run: FlowRun, interval: timedelta, window: Window) -> tuple[str
     name = run.state.name or run.state.type.value
     if run.state.type == StateType.SCHEDULED:
         due = run.next_scheduled_start_time or run.expected_start_time or run.state.timestamp
-        waits = RUNNING if run.run_count else PENDING
+        waits = Status.RUNNING if run.run_count else PENDING
         return _judge_age(waits, window.now - due, window.grace, f"nothing has started it: it is still {name}")
     if run.state.type == StateType.PENDING:
         return _judge_age(PENDING, age, window.grace, f"it has been {name} for {age.total_seconds():.0f} s")
-    return _judge_age(RUNNING, age, max(window.grace, interval), f"it has been {name} for {age.total_seconds():.0f} s")
+    return _judge_age(
+        Status.RUNNING, age, max(window.grace, interval), f"it has been {name} for {age.total_seconds():.0f} s"
+    )
 
 
 def _judge_age(what: str, age: timedelta, bound: timedelta, otherwise: str) -> tuple[str, str | None, str | None]:
@@ -216,7 +231,7 @@ def _nothing(at: datetime, window: Window) -> Account:
 
 
 def _double(account: Account) -> Account:
-    if account.what != MISSED:
+    if account.what != Status.MISSED:
         return account
     problem = "a row calls the tick missed, although it has a run"
     return Account(account.at, account.what, account.execution_id, account.reason, account.closed_by, problem=problem)

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_public_report
+from flows.monitoring.vocabulary import Verdict
 from flows.monitoring.web.documents import Alive, SchedulerHealth, document_of, unavailable_document
 from flows.monitoring.web.page import Snapshot, content_security_policy, render_page
 from flows.monitoring.web.sharing import Shared
@@ -119,7 +120,7 @@ class _Answer:
 
 
 def _verdicts(document: SchedulerHealth) -> _Answer:
-    return _Answer(200 if document.status == "healthy" else 503, document.model_dump_json())
+    return _Answer(200 if document.status == Verdict.HEALTHY else 503, document.model_dump_json())
 
 
 class _Reader:

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.monitoring.verdicts.budgets import Budget
 from flows.monitoring.verdicts.report import JobReport, Report
-from flows.monitoring.verdicts.rules import Reason, Status, WarningCode
 from flows.monitoring.verdicts.wording import explain_all, explain_job
+from flows.monitoring.vocabulary import Reason, Verdict, WarningCode
 
 UNAVAILABLE = (
     "The pipeline's database cannot be read, or not in time, so nothing can be said about the jobs. "
@@ -21,7 +21,7 @@ class JobHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: Status
+    status: Verdict
     last_run: Annotated[
         datetime | None, Field(description="When the last run started; null if it never ran. A skipped run is none.")
     ]
@@ -44,7 +44,7 @@ class SchedulerHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: Literal["healthy", "unhealthy"]
+    status: Literal[Verdict.HEALTHY, Verdict.UNHEALTHY]
     reason: Annotated[
         Literal["database_unavailable", "no_jobs", "stale", "jobs"] | None,
         Field(
@@ -70,7 +70,7 @@ class Alive(BaseModel):
 def document_of(report: Report) -> SchedulerHealth:
     """The report as it is published: no error messages and no addresses in it."""
     return SchedulerHealth(
-        status=report.overall.status,
+        status=report.overall.verdict,
         reason=_reason(report),
         explanation=explain_all(report),
         checked_at=report.at,
@@ -82,7 +82,7 @@ def document_of(report: Report) -> SchedulerHealth:
 def unavailable_document(explanation: str = UNAVAILABLE) -> SchedulerHealth:
     """What to publish when the report cannot be read."""
     return SchedulerHealth(
-        status="unhealthy",
+        status=Verdict.UNHEALTHY,
         reason="database_unavailable",
         explanation=explanation,
         checked_at=None,
@@ -92,23 +92,23 @@ def unavailable_document(explanation: str = UNAVAILABLE) -> SchedulerHealth:
 
 
 def _job(job: JobReport, report: Report) -> JobHealth:
-    verdict = job.verdict
+    judgement = job.judgement
     return JobHealth(
-        status=verdict.status,
+        status=judgement.verdict,
         last_run=job.facts.last_run,
-        age_seconds=verdict.age_seconds,
-        reason=verdict.reason,
+        age_seconds=judgement.age_seconds,
+        reason=judgement.reason,
         explanation=explain_job(job, report.at),
-        since=verdict.since,
+        since=judgement.since,
         last_success=job.facts.last_success,
         next_run=job.next_tick,
         interval_seconds=job.expected.longest_interval_seconds,
-        warnings=list(verdict.warnings),
+        warnings=list(judgement.warnings),
     )
 
 
 def _reason(report: Report) -> Literal["no_jobs", "stale", "jobs"] | None:
-    if report.overall.status == "healthy":
+    if report.overall.verdict == Verdict.HEALTHY:
         return None
     if not report.jobs:
         return "no_jobs"

@@ -17,7 +17,7 @@ from flows.logs import redact
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget
 from flows.monitoring.verdicts.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
-from flows.monitoring.verdicts.report import STATUS_FLOW, JobReport, Report
+from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import (
     clock,
     duration,
@@ -27,6 +27,7 @@ from flows.monitoring.verdicts.wording import (
     explain_run,
     explain_warning,
 )
+from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
 from flows.monitoring.web.documents import UNAVAILABLE
 
 REFRESH_SECONDS = 15
@@ -34,17 +35,18 @@ LONGEST_ERROR = 600
 LONGEST_TIP = 200
 DOWNTIMES_SHOWN = 10
 
-_STATUS_WORDS = {"healthy": "Healthy", "unhealthy": "Unhealthy", "not_started": "Not started", "paused": "Paused"}
-_RUN_WORDS = {
-    "success": "success",
-    "partial_failure": "partial failure",
-    "failure": "failure",
-    "running": "running",
-    "skipped": "skipped",
-    "cancelled": "cancelled",
-    "missed": "missed",
-}
-_COLOURS = {"healthy": "#1a7f4b", "unhealthy": "#c62f2f"}
+_VERDICT_WORDS = {verdict: verdict.replace("_", " ").capitalize() for verdict in Verdict}
+_STATUSES_SHOWN = (
+    Status.SUCCESS,
+    Status.PARTIAL_FAILURE,
+    Status.FAILURE,
+    Status.RUNNING,
+    Status.SKIPPED,
+    Status.CANCELLED,
+    Status.MISSED,
+)
+_RUN_WORDS: dict[str, str] = {status: status.replace("_", " ") for status in _STATUSES_SHOWN}
+_COLOURS: dict[str, str] = {Verdict.HEALTHY: "#1a7f4b", Verdict.UNHEALTHY: "#c62f2f"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _source(name: str) -> str:
 
 def _page(snapshot: Snapshot) -> dict[str, Any]:
     report = snapshot.report
-    kind = report.overall.status
+    kind = report.overall.verdict
     return {
         "kind": kind,
         "title": _title(report),
@@ -119,9 +121,9 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
 
 def _unavailable() -> dict[str, Any]:
     return {
-        "kind": "unhealthy",
+        "kind": Verdict.UNHEALTHY,
         "title": "No answer from the database",
-        "icon": _icon("unhealthy"),
+        "icon": _icon(Verdict.UNHEALTHY),
         "explanation": UNAVAILABLE,
         "as_of": None,
         "jobs": [],
@@ -132,15 +134,15 @@ def _unavailable() -> dict[str, Any]:
 def _by_concern(item: tuple[str, JobReport]) -> tuple[bool, bool, str]:
     """What is wrong comes first, and the watchdog after those that it watches."""
     name, job = item
-    return job.verdict.status != "unhealthy", name == STATUS_FLOW, name
+    return job.judgement.verdict != Verdict.UNHEALTHY, name == STATUS_FLOW, name
 
 
 def _title(report: Report) -> str:
     if not report.jobs:
         return "Nothing is expected to run"
-    if report.overall.status == "healthy":
+    if report.overall.verdict == Verdict.HEALTHY:
         return "All is well"
-    if any(job.verdict.status == "unhealthy" for job in report.jobs.values()):
+    if any(job.judgement.verdict == Verdict.UNHEALTHY for job in report.jobs.values()):
         return "Something is wrong"
     return "Nobody is watching the jobs" if report.overall.stale else "Waiting for first runs"
 
@@ -158,10 +160,10 @@ def _job(job: JobReport, history: JobHistory, report: Report) -> dict[str, Any]:
     downtimes = history.downtimes[::-1][:DOWNTIMES_SHOWN]
     return {
         "name": job.expected.name,
-        "kind": job.verdict.status,
-        "status": _STATUS_WORDS[job.verdict.status],
+        "kind": job.judgement.verdict,
+        "status": _VERDICT_WORDS[job.judgement.verdict],
         "explanation": explain_job(job, now),
-        "warnings": [explain_warning(warning, job) for warning in job.verdict.warnings],
+        "warnings": [explain_warning(warning, job) for warning in job.judgement.warnings],
         "error": _error(job, now),
         "schedule": _schedule(job),
         "facts": _facts(job, history, now),
@@ -169,7 +171,7 @@ def _job(job: JobReport, history: JobHistory, report: Report) -> dict[str, Any]:
         "empty_slots": RUNS_SHOWN - len(history.runs),
         "runs_summary": _summary(history.runs),
         "oldest": clock(history.runs[0].started_at, now) if history.runs else "",
-        "uptimes": [] if job.verdict.status == "not_started" else _uptimes(history.uptimes),
+        "uptimes": [] if job.judgement.verdict == Verdict.NOT_STARTED else _uptimes(history.uptimes),
         "downtimes": [_downtime(each, now) for each in downtimes],
         "downtimes_summary": _downtimes_summary(history.downtimes),
     }
@@ -190,7 +192,7 @@ def _facts(job: JobReport, history: JobHistory, now: datetime) -> list[dict[str,
         _moment("last run", job.facts.last_run, now, "never"),
         _moment("last success", job.facts.last_success, now, "never"),
     ]
-    if job.verdict.status != "paused":
+    if job.judgement.verdict != Verdict.PAUSED:
         facts.append(_next_run(job, now))
     return [*facts, *_durations(history.runs)]
 
@@ -220,12 +222,12 @@ def _next_run(job: JobReport, now: datetime) -> dict[str, str]:
 
 
 def _run(run: LogRow, longest: float, now: datetime) -> dict[str, Any]:
-    took = None if run.status in ("skipped", "missed") else run.duration_seconds
+    took = None if run.status in (Status.SKIPPED, Status.MISSED) else run.duration_seconds
     is_known = run.status in _RUN_WORDS
     # By the root, so that one slow run does not flatten all others.
     height = 0 if not took or not longest else max(4, round(100 * sqrt(took / longest)))
     return {
-        "kind": run.status if is_known else "cancelled",
+        "kind": run.status if is_known else Status.CANCELLED,
         "status": _RUN_WORDS.get(run.status, run.status),
         "when": clock(run.started_at, now),
         "took": "" if took is None else duration(took),
@@ -244,7 +246,7 @@ def _durations(runs: Sequence[LogRow]) -> list[dict[str, str]]:
     took = [
         run.duration_seconds
         for run in runs
-        if run.duration_seconds is not None and run.status in ("success", "partial_failure", "failure")
+        if run.duration_seconds is not None and run.status in (Status.SUCCESS, Status.PARTIAL_FAILURE, Status.FAILURE)
     ]
     if not took:
         return []

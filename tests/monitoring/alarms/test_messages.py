@@ -5,8 +5,9 @@ from typing import Any
 
 from flows.monitoring.alarms.messages import Notice, message_of, notice_of
 from flows.monitoring.verdicts.report import Report
-from flows.monitoring.verdicts.rules import OverallVerdict
+from flows.monitoring.verdicts.rules import Overall
 from flows.monitoring.verdicts.stored import TransitionRow
+from flows.monitoring.vocabulary import Verdict
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 
@@ -102,7 +103,7 @@ def test_a_silence_of_the_status_flow_is_told_with_its_length_and_how_to_look_at
 
 
 def test_one_message_holds_every_notice_and_ends_with_the_state_of_the_whole() -> None:
-    overall = OverallVerdict(status="unhealthy", stale=False, stale_since=None, unhealthy_jobs=("a", "b"))
+    overall = Overall(verdict=Verdict.UNHEALTHY, stale=False, stale_since=None, unhealthy_jobs=("a", "b"))
     report = Report(at=NOW, overall=overall, jobs={})
     message = message_of(
         [Notice("a", "a is overdue", "A."), Notice("b", "b has recovered", "B.")], report, {"a": "http://there/a"}

@@ -1,7 +1,6 @@
 """The verdict on all jobs together, and what holds for the verdict on any job."""
 
 from datetime import UTC, datetime, timedelta
-from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -10,15 +9,14 @@ from hypothesis import strategies as st
 from flows.monitoring.verdicts.rules import (
     ExpectedJob,
     JobFacts,
+    Judgement,
     Limits,
     Outcome,
-    Reason,
-    Status,
-    Verdict,
     judge,
     judge_all,
     recovered_at,
 )
+from flows.monitoring.vocabulary import Reason, Verdict
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -37,34 +35,37 @@ def status_flow(*, since: datetime = NOW - WEEK, paused: bool = False, interval:
     )
 
 
-def verdicts(**statuses: Status) -> dict[str, Verdict]:
-    return {name: Verdict(status=status, reason=None, since=None, age_seconds=1.0) for name, status in statuses.items()}
+def judgements(**verdicts: str) -> dict[str, Judgement]:
+    return {
+        name: Judgement(verdict=Verdict(verdict), reason=None, since=None, age_seconds=1.0)
+        for name, verdict in verdicts.items()
+    }
 
 
 @pytest.mark.parametrize(
     ("jobs", "unhealthy"),
     [
-        (verdicts(a="healthy", b="healthy"), ()),
-        (verdicts(a="healthy", b="paused"), ()),
-        (verdicts(a="paused"), ()),
-        (verdicts(b="unhealthy", c="healthy", a="unhealthy"), ("a", "b")),
-        (verdicts(a="not_started"), ("a",)),
+        (judgements(a="healthy", b="healthy"), ()),
+        (judgements(a="healthy", b="paused"), ()),
+        (judgements(a="paused"), ()),
+        (judgements(b="unhealthy", c="healthy", a="unhealthy"), ("a", "b")),
+        (judgements(a="not_started"), ("a",)),
     ],
 )
-def test_all_is_healthy_if_no_job_is_alarming(jobs: dict[str, Verdict], unhealthy: tuple[str, ...]) -> None:
+def test_all_is_healthy_if_no_job_is_alarming(jobs: dict[str, Judgement], unhealthy: tuple[str, ...]) -> None:
     overall = judge_all(jobs, status_flow=status_flow(), reported_at=NOW, now=NOW)
     assert overall.unhealthy_jobs == unhealthy
-    assert overall.status == ("unhealthy" if unhealthy else "healthy")
+    assert overall.verdict == ("unhealthy" if unhealthy else "healthy")
 
 
 def test_a_job_that_has_not_started_can_be_tolerated_by_setting() -> None:
-    jobs = verdicts(a="not_started", b="unhealthy")
+    jobs = judgements(a="not_started", b="unhealthy")
     overall = judge_all(jobs, status_flow=status_flow(), reported_at=NOW, now=NOW, not_started_is_healthy=True)
     assert overall.unhealthy_jobs == ("b",)
 
 
 def test_nothing_to_watch_is_not_health() -> None:
-    assert judge_all({}, status_flow=status_flow(), reported_at=NOW, now=NOW).status == "unhealthy"
+    assert judge_all({}, status_flow=status_flow(), reported_at=NOW, now=NOW).verdict == "unhealthy"
 
 
 @pytest.mark.parametrize(
@@ -84,9 +85,9 @@ def test_nothing_to_watch_is_not_health() -> None:
 def test_all_is_stale_when_the_status_flow_is_quiet_for_more_than_three_intervals(
     flow: ExpectedJob | None, reported_at: datetime | None, stale: bool, stale_since: datetime | None
 ) -> None:
-    overall = judge_all(verdicts(a="healthy"), status_flow=flow, reported_at=reported_at, now=NOW)
+    overall = judge_all(judgements(a="healthy"), status_flow=flow, reported_at=reported_at, now=NOW)
     assert (overall.stale, overall.stale_since) == (stale, stale_since)
-    assert overall.status == ("unhealthy" if stale else "healthy")
+    assert overall.verdict == ("unhealthy" if stale else "healthy")
 
 
 MOMENTS = st.timedeltas(min_value=timedelta(0), max_value=WEEK).map(lambda before: NOW - before)
@@ -134,34 +135,33 @@ def expected(interval: timedelta, since: datetime = NOW - WEEK) -> ExpectedJob:
 
 @given(job=JOBS, facts=FACTS, limits=LIMITS)
 def test_a_verdict_is_consistent_in_itself(job: ExpectedJob, facts: JobFacts, limits: Limits) -> None:
-    verdict = judge(job, facts, NOW, limits)
-    assert verdict.status in get_args(Status)
-    assert (verdict.reason is not None) == (verdict.status == "unhealthy")
-    assert (verdict.since is not None) == (verdict.status in ("unhealthy", "not_started"))
-    assert verdict.since is None or verdict.since <= NOW
-    assert (verdict.status == "paused") == job.paused
-    assert verdict.age_seconds is None or verdict.age_seconds >= 0
+    judgement = judge(job, facts, NOW, limits)
+    assert (judgement.reason is not None) == (judgement.verdict == "unhealthy")
+    assert (judgement.since is not None) == (judgement.verdict in ("unhealthy", "not_started"))
+    assert judgement.since is None or judgement.since <= NOW
+    assert (judgement.verdict == "paused") == job.paused
+    assert judgement.age_seconds is None or judgement.age_seconds >= 0
 
 
 @given(job=JOBS, facts=FACTS, limits=LIMITS, later=st.timedeltas(min_value=timedelta(0), max_value=WEEK))
 def test_time_alone_never_heals(job: ExpectedJob, facts: JobFacts, limits: Limits, later: timedelta) -> None:
-    if judge(job, facts, NOW, limits).status == "unhealthy":
-        assert judge(job, facts, NOW + later, limits).status == "unhealthy"
+    if judge(job, facts, NOW, limits).verdict == "unhealthy":
+        assert judge(job, facts, NOW + later, limits).verdict == "unhealthy"
 
 
 @given(job=JOBS, facts=FACTS, limits=LIMITS)
 def test_lateness_begins_exactly_at_the_time_given(job: ExpectedJob, facts: JobFacts, limits: Limits) -> None:
-    verdict = judge(job, facts, NOW, limits)
-    if verdict.reason in ("overdue", "not_started", "stuck") and verdict.since is not None:
-        assert judge(job, facts, verdict.since, limits).reason != verdict.reason
-        assert judge(job, facts, verdict.since + MICROSECOND, limits).reason == verdict.reason
+    judgement = judge(job, facts, NOW, limits)
+    if judgement.reason in ("overdue", "not_started", "stuck") and judgement.since is not None:
+        assert judge(job, facts, judgement.since, limits).reason != judgement.reason
+        assert judge(job, facts, judgement.since + MICROSECOND, limits).reason == judgement.reason
 
 
 @given(interval=INTERVALS, last_run=MOMENTS)
 def test_a_job_is_overdue_from_the_microsecond_after_two_intervals(interval: timedelta, last_run: datetime) -> None:
     job, facts = expected(interval, since=last_run), JobFacts(last_run=last_run)
     exactly = last_run + 2 * interval
-    assert judge(job, facts, exactly, Limits()).status == "healthy"
+    assert judge(job, facts, exactly, Limits()).verdict == "healthy"
     late = judge(job, facts, exactly + MICROSECOND, Limits())
     assert (late.reason, late.since) == ("overdue", exactly)
 
@@ -169,16 +169,16 @@ def test_a_job_is_overdue_from_the_microsecond_after_two_intervals(interval: tim
 @given(interval=INTERVALS, since=MOMENTS)
 def test_a_new_job_is_tolerated_for_two_intervals(interval: timedelta, since: datetime) -> None:
     job, exactly = expected(interval, since=since), since + 2 * interval
-    assert judge(job, JobFacts(), exactly, Limits()).status == "not_started"
+    assert judge(job, JobFacts(), exactly, Limits()).verdict == "not_started"
     late = judge(job, JobFacts(), exactly + MICROSECOND, Limits())
-    assert (late.status, late.reason, late.since) == ("unhealthy", "not_started", exactly)
+    assert (late.verdict, late.reason, late.since) == ("unhealthy", "not_started", exactly)
 
 
 @given(interval=INTERVALS, running_since=MOMENTS)
 def test_a_run_is_stuck_from_the_microsecond_after_one_interval(interval: timedelta, running_since: datetime) -> None:
     job, facts = expected(interval, since=running_since), JobFacts(last_run=running_since, running_since=running_since)
     exactly = running_since + interval
-    assert judge(job, facts, exactly, Limits()).status == "healthy"
+    assert judge(job, facts, exactly, Limits()).verdict == "healthy"
     late = judge(job, facts, exactly + MICROSECOND, Limits())
     assert (late.reason, late.since) == ("stuck", exactly)
 
@@ -191,14 +191,14 @@ def test_a_job_fails_from_the_nth_failure_in_a_row(failures: int, limit: int, no
         Outcome(status=status, started_at=end, completed_at=end) for status, end in zip(statuses, ends, strict=True)
     ]
     facts = JobFacts(last_run=NOW, outcomes=oldest_first[::-1])
-    verdict = judge(expected(FIVE_MINUTES), facts, NOW, Limits(failing_after=limit))
-    assert (verdict.reason == "failing") == (failures >= limit)
+    judgement = judge(expected(FIVE_MINUTES), facts, NOW, Limits(failing_after=limit))
+    assert (judgement.reason == "failing") == (failures >= limit)
     if failures >= limit:
         nth = [outcome.completed_at for outcome in oldest_first if outcome.status == "failure"][limit - 1]
-        assert verdict.since == nth
+        assert judgement.since == nth
 
 
-@given(facts=FACTS, since=MOMENTS, reason=st.sampled_from(get_args(Reason)))
+@given(facts=FACTS, since=MOMENTS, reason=st.sampled_from(Reason))
 def test_a_recovery_comes_after_what_it_ends(facts: JobFacts, since: datetime, reason: Reason) -> None:
     at = recovered_at(reason, since, facts)
     assert at is None or since < at <= NOW

@@ -51,8 +51,8 @@ async def test_the_report_finds_each_jobs_newest_rows_by_an_index(database: Asyn
     async with reading(database) as connection:
         with _noting_statements(database) as statements:
             report = await read_report(connection, Settings())
-        assert report.jobs["poll_news"].verdict.status == "healthy"
-        assert report.jobs["failing"].verdict.reason == "failing"
+        assert report.jobs["poll_news"].judgement.verdict == "healthy"
+        assert report.jobs["failing"].judgement.reason == "failing"
         assert len(statements) > len(JOBS)
         for statement, parameters in statements:
             await _check_plan(connection, statement, parameters, rows_at_most=ROWS_OF_THE_FAILURES + 100)

@@ -44,9 +44,9 @@ async def job_of(engine: AsyncEngine, *rows: LogRow, job: dict[str, Any] | None 
 async def test_all_is_healthy_when_every_job_ran_and_the_status_flow_reports(database: AsyncEngine) -> None:
     now = await seed_healthy(database)
     report = await report_of(database)
-    assert report.overall.status == "healthy"
+    assert report.overall.verdict == "healthy"
     assert not report.overall.stale
-    assert {name: job.verdict.status for name, job in report.jobs.items()} == {
+    assert {name: job.judgement.verdict for name, job in report.jobs.items()} == {
         "pipeline_status": "healthy",
         "poll_news": "healthy",
         "poll_stories": "healthy",
@@ -54,12 +54,12 @@ async def test_all_is_healthy_when_every_job_ran_and_the_status_flow_reports(dat
     news = report.jobs["poll_news"]
     assert news.facts.last_run == now - MINUTE
     assert news.facts.last_success == now - MINUTE + timedelta(seconds=4)
-    assert news.verdict.age_seconds == pytest.approx((report.at - now + MINUTE).total_seconds(), abs=0.001)
+    assert news.judgement.age_seconds == pytest.approx((report.at - now + MINUTE).total_seconds(), abs=0.001)
 
 
 async def test_an_empty_database_is_unhealthy_as_nothing_is_expected(database: AsyncEngine) -> None:
     report = await report_of(database)
-    assert report.overall.status == "unhealthy"
+    assert report.overall.verdict == "unhealthy"
     assert report.jobs == {}
 
 
@@ -68,7 +68,7 @@ async def test_a_retired_job_is_no_longer_judged(database: AsyncEngine) -> None:
     await seed(database, [expected("gone", now, retired_at=now - MINUTE)])
     report = await report_of(database)
     assert "gone" not in report.jobs
-    assert report.overall.status == "healthy"
+    assert report.overall.verdict == "healthy"
 
 
 @pytest.mark.parametrize("status", ["skipped", "missed", "cancelled"])
@@ -77,15 +77,15 @@ async def test_a_tick_that_did_nothing_is_not_a_run(database: AsyncEngine, statu
     job = await job_of(
         database, ran("poll_news", now - 40 * MINUTE), ran("poll_news", now - 10 * MINUTE, status), job={}
     )
-    assert (job.verdict.status, job.verdict.reason) == ("unhealthy", "overdue")
+    assert (job.judgement.verdict, job.judgement.reason) == ("unhealthy", "overdue")
     assert job.facts.last_run == now - 40 * MINUTE
-    assert job.verdict.since == now - 10 * MINUTE
+    assert job.judgement.since == now - 10 * MINUTE
 
 
 async def test_a_failed_run_counts_as_having_run(database: AsyncEngine) -> None:
     now = await clock(database)
     job = await job_of(database, ran("poll_news", now - 40 * MINUTE), ran("poll_news", now - 10 * MINUTE, "failure"))
-    assert job.verdict.status == "healthy"
+    assert job.judgement.verdict == "healthy"
     assert job.last_failure is not None
     assert job.last_failure.error_message == "It broke."
 
@@ -93,17 +93,17 @@ async def test_a_failed_run_counts_as_having_run(database: AsyncEngine) -> None:
 async def test_a_job_that_never_ran_is_reported_at_its_bound(database: AsyncEngine) -> None:
     now = await clock(database)
     job = await job_of(database, job={"since": now - 29 * MINUTE})
-    assert (job.verdict.status, job.verdict.age_seconds) == ("not_started", None)
+    assert (job.judgement.verdict, job.judgement.age_seconds) == ("not_started", None)
     job = await job_of(database, job={"since": now - 31 * MINUTE})
-    assert (job.verdict.status, job.verdict.reason) == ("unhealthy", "not_started")
+    assert (job.judgement.verdict, job.judgement.reason) == ("unhealthy", "not_started")
 
 
 async def test_three_failures_in_a_row_are_failing_since_the_third(database: AsyncEngine) -> None:
     now = await clock(database)
     failures = ran_every("poll_news", now, 15, 5, status="failure")
     job = await job_of(database, *failures, ran("poll_news", now - 80 * MINUTE))
-    assert (job.verdict.status, job.verdict.reason) == ("unhealthy", "failing")
-    assert job.verdict.since == failures[2].completed_at
+    assert (job.judgement.verdict, job.judgement.reason) == ("unhealthy", "failing")
+    assert job.judgement.since == failures[2].completed_at
 
 
 async def test_a_long_streak_of_failures_is_dated_exactly(database: AsyncEngine) -> None:
@@ -115,14 +115,14 @@ async def test_a_long_streak_of_failures_is_dated_exactly(database: AsyncEngine)
         ran("poll_news", failures[-1].started_at - 15 * MINUTE, "partial_failure"),
         ran("poll_news", failures[-1].started_at - 30 * MINUTE, "failure"),
     )
-    assert job.verdict.since == failures[-3].completed_at
+    assert job.judgement.since == failures[-3].completed_at
 
 
 async def test_a_job_that_always_failed_is_failing_since_its_third_run(database: AsyncEngine) -> None:
     now = await clock(database)
     failures = ran_every("poll_news", now, 15, OUTCOMES + 1, status="failure")
     job = await job_of(database, *failures)
-    assert job.verdict.since == failures[-3].completed_at
+    assert job.judgement.since == failures[-3].completed_at
 
 
 async def test_running_rows_do_not_hide_the_failures_behind_them(database: AsyncEngine) -> None:
@@ -130,7 +130,7 @@ async def test_running_rows_do_not_hide_the_failures_behind_them(database: Async
     job = await job_of(
         database, *ran_every("poll_news", now, 15, 3, status="failure"), ran("poll_news", now, "running")
     )
-    assert job.verdict.reason == "failing"
+    assert job.judgement.reason == "failing"
     assert job.facts.running_since == now
     assert job.last_failure is not None
     assert job.last_failure.error_message == "It broke."
@@ -140,7 +140,7 @@ async def test_a_run_that_goes_on_for_longer_than_its_interval_is_stuck(database
     now = await clock(database)
     oldest = now - 16 * MINUTE
     job = await job_of(database, ran("poll_news", now - MINUTE, "running"), ran("poll_news", oldest, "running"))
-    assert (job.verdict.reason, job.verdict.since) == ("stuck", now - MINUTE)
+    assert (job.judgement.reason, job.judgement.since) == ("stuck", now - MINUTE)
     assert job.facts.running_since == oldest
 
 
@@ -148,8 +148,8 @@ async def test_a_paused_job_is_neither_healthy_nor_alarming(database: AsyncEngin
     now = await seed_healthy(database)
     await seed(database, [expected("idle", now, paused=True, next_run_at=None, planned_runs=0)])
     report = await report_of(database)
-    assert report.jobs["idle"].verdict.status == "paused"
-    assert report.overall.status == "healthy"
+    assert report.jobs["idle"].judgement.verdict == "paused"
+    assert report.overall.verdict == "healthy"
 
 
 async def test_a_job_that_nothing_schedules_cannot_be_overdue(database: AsyncEngine) -> None:
@@ -158,7 +158,7 @@ async def test_a_job_that_nothing_schedules_cannot_be_overdue(database: AsyncEng
         database, ran("poll_news", now - timedelta(days=3)), job={"interval_seconds": 0.0, "schedule": []}
     )
     assert job.expected.longest_interval_seconds is None
-    assert job.verdict.status == "healthy"
+    assert job.judgement.verdict == "healthy"
 
 
 async def test_the_whole_is_stale_when_the_status_flow_is_silent_for_three_intervals(database: AsyncEngine) -> None:
@@ -169,7 +169,7 @@ async def test_the_whole_is_stale_when_the_status_flow_is_silent_for_three_inter
     await seed(database, [expected("pipeline_status", now, every_minutes=4)])
     report = await report_of(database)
     assert report.overall.stale
-    assert report.overall.status == "unhealthy"
+    assert report.overall.verdict == "unhealthy"
 
 
 async def test_a_status_flow_that_fails_does_not_report(database: AsyncEngine) -> None:
@@ -180,7 +180,7 @@ async def test_a_status_flow_that_fails_does_not_report(database: AsyncEngine) -
         [ran("pipeline_status", now - 20 * MINUTE), ran("pipeline_status", now - MINUTE, "failure")],
     )
     report = await report_of(database)
-    assert report.jobs["pipeline_status"].verdict.status == "healthy"
+    assert report.jobs["pipeline_status"].judgement.verdict == "healthy"
     assert report.overall.stale
 
 
@@ -198,7 +198,7 @@ async def test_runs_that_bring_nothing_new_warn_without_alarming(database: Async
     now = await clock(database)
     nothing = {"inserted": 0, "updated": 0}
     job = await job_of(database, *ran_every("poll_news", now, 15, 8, details=nothing))
-    assert (job.verdict.status, job.verdict.warnings) == ("healthy", ("stale_data",))
+    assert (job.judgement.verdict, job.judgement.warnings) == ("healthy", ("stale_data",))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ async def test_runs_that_bring_nothing_new_warn_without_alarming(database: Async
 async def test_no_warning_of_stale_data_without_reason(database: AsyncEngine, details: dict[str, Any]) -> None:
     now = await clock(database)
     job = await job_of(database, *ran_every("poll_news", now, 15, 8, details=details))
-    assert job.verdict.warnings == ()
+    assert job.judgement.warnings == ()
 
 
 async def test_the_budget_warns_the_jobs_that_spend_it(database: AsyncEngine) -> None:
@@ -217,8 +217,8 @@ async def test_the_budget_warns_the_jobs_that_spend_it(database: AsyncEngine) ->
     await seed(database, rows=[ran("poll_news", now, details={"budget": budget(95, limit=100)})])
     report = await report_of(database)
     assert [(each.used, each.limit) for each in report.budgets] == [(95, 100)]
-    assert report.jobs["poll_news"].verdict.warnings == ("budget",)
-    assert report.jobs["pipeline_status"].verdict.warnings == ()
+    assert report.jobs["poll_news"].judgement.warnings == ("budget",)
+    assert report.jobs["pipeline_status"].judgement.warnings == ()
 
 
 async def test_a_job_that_is_overdue_because_the_budget_is_spent_says_so(database: AsyncEngine) -> None:
@@ -269,4 +269,4 @@ async def test_the_next_tick_of_a_cron_job_is_unknown_until_the_status_flow_look
 async def test_a_run_that_begins_ahead_of_the_databases_clock_is_of_age_zero(database: AsyncEngine) -> None:
     now = await clock(database)
     job = await job_of(database, ran("poll_news", now + 10 * MINUTE, "running"))
-    assert (job.verdict.status, job.verdict.age_seconds) == ("healthy", 0)
+    assert (job.judgement.verdict, job.judgement.age_seconds) == ("healthy", 0)

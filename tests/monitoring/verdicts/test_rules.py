@@ -189,8 +189,8 @@ VERDICTS: dict[str, tuple[ExpectedJob, JobFacts, str, str | None, datetime | Non
 def test_the_verdict_on_a_job_that(
     expected: ExpectedJob, known: JobFacts, status: str, reason: str | None, since: datetime | None
 ) -> None:
-    verdict = judge(expected, known, NOW, LIMITS)
-    assert (verdict.status, verdict.reason, verdict.since) == (status, reason, since)
+    judgement = judge(expected, known, NOW, LIMITS)
+    assert (judgement.verdict, judgement.reason, judgement.since) == (status, reason, since)
 
 
 @pytest.mark.parametrize(
@@ -226,20 +226,20 @@ def test_the_age_is_that_of_the_last_start_and_never_negative(known: JobFacts, a
 def test_warnings_are_given_and_do_not_flip_the_verdict(
     expected: ExpectedJob, known: JobFacts, warnings: tuple[str, ...]
 ) -> None:
-    verdict = judge(expected, known, NOW, LIMITS)
-    assert verdict.warnings == warnings
-    assert verdict.status == ("paused" if expected.paused else "healthy")
+    judgement = judge(expected, known, NOW, LIMITS)
+    assert judgement.warnings == warnings
+    assert judgement.verdict == ("paused" if expected.paused else "healthy")
 
 
 def test_the_thresholds_are_those_of_the_limits() -> None:
     limits = Limits(failing_after=1, stale_data_after=2)
-    verdict = judge(job(), facts("failure", new_rows=[0, 0], is_budget_tight=True), NOW, limits)
-    assert (verdict.reason, verdict.warnings) == ("failing", ("stale_data", "budget"))
+    judgement = judge(job(), facts("failure", new_rows=[0, 0], is_budget_tight=True), NOW, limits)
+    assert (judgement.reason, judgement.warnings) == ("failing", ("stale_data", "budget"))
 
 
 SINCE = NOW - timedelta(hours=1)
 LATER = SINCE + timedelta(minutes=7)
-RECOVERIES: dict[str, tuple[Reason, JobFacts, datetime | None]] = {
+RECOVERIES: dict[str, tuple[str, JobFacts, datetime | None]] = {
     "overdue, runs again": ("overdue", JobFacts(last_run=LATER, running_since=LATER), LATER),
     "overdue, ran several times before anybody looked": (
         "overdue",

@@ -1,0 +1,49 @@
+"""The words of the monitoring: each is spelled once, here. They are stored in the database and told by the endpoint."""
+
+from enum import StrEnum
+
+# The flow that repairs the log, judges the jobs and tells people: the job that watches the others.
+STATUS_FLOW = "pipeline_status"
+# The tag of the deployments that are watched.
+MONITORED_TAG = "monitored"
+
+
+class Status(StrEnum):
+    """What the log says of a run, or of a tick that had none."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    PARTIAL_FAILURE = "partial_failure"
+    FAILURE = "failure"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    MISSED = "missed"
+
+
+class Verdict(StrEnum):
+    """What a job is."""
+
+    HEALTHY = "healthy"
+    NOT_STARTED = "not_started"
+    UNHEALTHY = "unhealthy"
+    PAUSED = "paused"
+
+
+class Reason(StrEnum):
+    """Why a job is unhealthy."""
+
+    NOT_STARTED = "not_started"
+    OVERDUE = "overdue"
+    STUCK = "stuck"
+    FAILING = "failing"
+    NO_WORKER = "no_worker"
+    STALE = "stale"
+    """The status flow's own: it was silent, so that nobody judged."""
+
+
+class WarningCode(StrEnum):
+    """What deserves a look, though it does not make a job unhealthy."""
+
+    STALE_DATA = "stale_data"
+    BUDGET = "budget"
+    NO_PLANNED_RUNS = "no_planned_runs"
