@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings, reading
 from flows.logs import configure_logging, redact
-from flows.monitoring.verdicts.report import JobReport, Report, read_public_report
+from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.wording import clock, duration, explain_all, explain_job, explain_warning
 from flows.monitoring.vocabulary import Verdict
 from flows.monitoring.web.documents import document_of, unavailable_document
@@ -81,7 +81,7 @@ async def _watch(engine: AsyncEngine, settings: Settings, console: Console, *, a
 async def _look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
     try:
         async with reading(engine) as connection:
-            return await read_public_report(connection, settings)
+            return await read_report(connection, settings)
     except DatabaseUnavailable as error:
         return CannotTell(str(error))
     except SQLAlchemyError as error:

@@ -81,6 +81,9 @@ class MonitoredJob(Base):
     status_since: Mapped[datetime]
     last_notified_at: Mapped[datetime | None]
     bad_streak: Mapped[int]
+    absent_work_pool: Mapped[str | None]
+    worker_absent_since: Mapped[datetime | None]
+    absence_noted_at: Mapped[datetime | None]
 
 
 class ScheduleHistory(Base):

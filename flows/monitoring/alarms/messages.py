@@ -67,8 +67,8 @@ def notice_of(rows: Sequence[TransitionRow], now: datetime) -> Notice | None:
             )
             return Notice(name, f"{name} was silent for {lasted}", text)
         text = (
-            f"{name} has recovered at {clock(last.at, now)}, after {lasted} (since {clock(began, now)}; it last "
-            f"{what.replace('is ', 'was ').replace('has ', 'had ')})."
+            f"{name} recovered at {clock(last.at, now)}, after {lasted} (since {clock(began, now)}). Before, it "
+            f"{what.replace('is ', 'was ').replace('has ', 'had ')}."
         )
         return Notice(name, f"{name} has recovered after {lasted}", text)
     return None
@@ -99,7 +99,7 @@ def _alarm_text(name: str, what: str, alarm: TransitionRow, now: datetime) -> st
     if explanation := _text(alarm.details.get("explanation")):
         lines.append(explanation)
     if work_pool := _text(alarm.details.get("work_pool_without_worker")):
-        lines.append(f"No worker polls its work pool, {work_pool}: start one, and the next run covers the gap.")
+        lines.append(f"Start a worker of the work pool {work_pool}.")
     if error := _text(alarm.details.get("last_error")):
         lines.append(f"Last error: {error if len(error) <= LONGEST_ERROR else error[:LONGEST_ERROR] + ' …'}")
     return "\n".join(lines)

@@ -77,8 +77,8 @@ async def publish(client: PrefectClient, engine: AsyncEngine, settings: Settings
             for job_name in notices:
                 await note_notified(connection, job_name)
     untold = set[str]() if delivered else {*notices, STATUS_FLOW}
-    await _emit(client, [_judged(name, verdict, report) for name, verdict in verdicts.items() if name not in untold])
-    await _show(client, report, verdicts)
+    await _emit(client, [_judged(name, job, report) for name, job in report.jobs.items() if name not in untold])
+    await _show(client, report)
     is_unhealthy = any(verdict.status == Verdict.UNHEALTHY for verdict in verdicts.values())
     return Published(message, is_told=delivered and not (is_unhealthy and settings.notification is None))
 
@@ -157,12 +157,12 @@ def _event_of(change: TransitionRow, notice: Notice | None) -> Event:
     )
 
 
-def _judged(job_name: str, verdict: VerdictRow, report: Report) -> Event:
+def _judged(job_name: str, job: JobReport, report: Report) -> Event:
     return Event(
         id=uuid5(NAMESPACE_URL, f"vibecheck:judged:{job_name}:{report.at.isoformat()}"),
         event="vibecheck.job.judged",
-        resource=_resource(job_name, verdict.status),  # pyright: ignore[reportArgumentType]
-        payload={"status": verdict.status, "reason": verdict.reason},
+        resource=_resource(job_name, job.judgement.verdict),  # pyright: ignore[reportArgumentType]
+        payload={"status": job.judgement.verdict, "reason": job.judgement.reason},
     )
 
 
@@ -184,12 +184,12 @@ async def _emit(client: PrefectClient, events: Sequence[Event]) -> None:
         logger.warning("events_not_emitted", count=len(events), error_type=type(error).__name__)
 
 
-async def _show(client: PrefectClient, report: Report, verdicts: Mapping[str, VerdictRow]) -> None:
+async def _show(client: PrefectClient, report: Report) -> None:
     """Put the report into Prefect's UI as a table, under a headline that is its summary."""
     rows: list[dict[str, Any]] = [
         {
             "job": name,
-            "verdict": _in_short(job, verdicts.get(name)),
+            "verdict": _in_short(job),
             "last run": "" if job.facts.last_run is None else clock(job.facts.last_run, report.at),
             "last success": "" if job.facts.last_success is None else clock(job.facts.last_success, report.at),
             "next run": "" if job.next_tick is None else clock(job.next_tick, report.at),
@@ -212,10 +212,8 @@ async def _show(client: PrefectClient, report: Report, verdicts: Mapping[str, Ve
         logger.warning("artifact_not_created", error_type=type(error).__name__)
 
 
-def _in_short(job: JobReport, stored: VerdictRow | None) -> str:
+def _in_short(job: JobReport) -> str:
     verdict = job.judgement.reason or job.judgement.verdict
-    if stored is not None and stored.reason == Reason.NO_WORKER and job.judgement.reason is None:
-        verdict = Reason.NO_WORKER
     return ", ".join((verdict, *job.judgement.warnings)).replace("_", " ")
 
 

@@ -40,9 +40,24 @@ class JobRow:
 
 @dataclass(frozen=True)
 class SeenJob(JobRow):
-    """A job as it is stored; `updated_at` is when it was last compared with the server."""
+    """A job as it is stored; `updated_at` is when it was last compared with the server.
+
+    `absent_work_pool` is set if no worker polled it when the status flow last looked, at `absence_noted_at`.
+    """
 
     updated_at: datetime
+    absent_work_pool: str | None = None
+    worker_absent_since: datetime | None = None
+    """When a worker last polled it; None if none ever did."""
+    absence_noted_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class AbsentWorker:
+    """A work pool that no worker polls; `since` is None if none ever did."""
+
+    work_pool: str
+    since: datetime | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,21 @@ async def retire_job(connection: AsyncConnection, job_name: str, at: datetime) -
         .where(_JOBS.c.job_name == job_name)
         .values(retired_at=at, next_run_at=None, planned_runs=0, updated_at=utc_now())
     )
+
+
+async def note_absent_workers(connection: AsyncConnection, absent: Mapping[str, AbsentWorker]) -> None:
+    """Note for which jobs, by name, nobody was there to execute them; and that somebody was for all others."""
+    none = {"absent_work_pool": None, "worker_absent_since": None, "absence_noted_at": None}
+    await connection.execute(
+        update(_JOBS).where(_JOBS.c.absence_noted_at.is_not(None), _JOBS.c.job_name.not_in(absent)).values(none)
+    )
+    for name, worker in sorted(absent.items()):
+        found = {
+            "absent_work_pool": worker.work_pool,
+            "worker_absent_since": worker.since,
+            "absence_noted_at": utc_now(),
+        }
+        await connection.execute(update(_JOBS).where(_JOBS.c.job_name == name).values(found))
 
 
 async def append_schedule(connection: AsyncConnection, job_name: str, entry: ScheduleEntry) -> None:

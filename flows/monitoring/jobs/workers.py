@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 
 from prefect.client.orchestration import PrefectClient
@@ -10,6 +9,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
 
+from flows.monitoring.jobs.registry import AbsentWorker
 from flows.monitoring.prefect_runs import PAGE, flow_names
 from flows.monitoring.vocabulary import MONITORED_TAG
 
@@ -26,14 +26,6 @@ class Placement:
     work_pool: str | None
     heartbeat_seconds: float
     """How often its runs say that they are alive."""
-
-
-@dataclass(frozen=True)
-class AbsentWorker:
-    """A work pool that no worker polls; `since` is None if none ever did."""
-
-    work_pool: str
-    since: datetime | None
 
 
 async def read_placements(client: PrefectClient) -> list[Placement]:

@@ -9,14 +9,13 @@ for as long as two judgements are apart. So a blip between two judgements is no 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
-from flows.monitoring.jobs.workers import AbsentWorker
+from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from flows.monitoring.verdicts.outages import outage_began
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.rules import recovered_at
@@ -29,55 +28,31 @@ from flows.settings import Settings
 CONFIRMATIONS = 2
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What this judgement finds: a verdict, and since when it holds as far as the facts tell."""
-
-    status: str
-    reason: str | None = None
-    since: datetime | None = None
-
-
 async def judge(engine: AsyncEngine, settings: Settings, absent: Mapping[str, AbsentWorker] | None = None) -> Report:
-    """Judge every expected job, store what has changed, and give the report.
+    """Judge every expected job, store what has changed, and return the report.
 
-    1. Read the report: the rules' verdict on each job, at one moment of the database's clock.
-    2. A healthy job that no worker would execute (`absent`, by the job's name) is unhealthy all the same: people hear
-       of a dead worker minutes after its death, and not only when a job is overdue.
+    1. Note which jobs no worker would execute (`absent`, by the job's name), for everybody who judges.
+    2. Read the report: the rules' verdict on each job, at one moment of the database's clock. People hear of a dead
+       worker minutes after its death, and not only when a job is overdue.
     3. Compare with the stored verdicts, and store each change that is confirmed.
     4. If the status flow itself had been silent, note that as an outage which is over: it is judging again.
 
     Safe to repeat, and to run twice at once. Raises DatabaseUnavailable.
     """
+    async with engine.begin() as connection:
+        await note_absent_workers(connection, absent or {})
     async with reading(engine) as connection:
-        report = await read_report(connection, settings)
+        report = await read_report(connection, settings, is_judging=True)
     async with engine.begin() as connection:
         stored = await read_verdicts(connection)
         for name, job in report.jobs.items():
             if name not in stored:
                 continue
-            if name == STATUS_FLOW and report.overall.stale_since is not None:
-                await _note_silence(connection, stored[name], report.overall.stale_since, report.at)
+            if name == STATUS_FLOW and report.silent_since is not None:
+                await _note_silence(connection, stored[name], report.silent_since, report.at)
             else:
-                await _compare(connection, stored[name], job, report, (absent or {}).get(name))
-    # By the log alone the status flow may still look silent; but this is it.
-    overall = replace(
-        report.overall,
-        stale=False,
-        stale_since=None,
-        verdict=Verdict.UNHEALTHY if report.overall.unhealthy_jobs else Verdict.HEALTHY,
-    )
-    return replace(report, overall=overall)
-
-
-def _see(job: JobReport, absent: AbsentWorker | None) -> _Seen:
-    judgement = job.judgement
-    if job.expected.name == STATUS_FLOW and judgement.verdict != Verdict.PAUSED:
-        # It is judging: that is all that is asked of it.
-        return _Seen(Verdict.HEALTHY)
-    if judgement.verdict in (Verdict.HEALTHY, Verdict.NOT_STARTED) and absent is not None:
-        return _Seen(Verdict.UNHEALTHY, Reason.NO_WORKER, max(absent.since or job.expected.since, job.expected.since))
-    return _Seen(judgement.verdict, judgement.reason, judgement.since)
+                await _compare(connection, stored[name], job, report)
+    return report
 
 
 async def _compare(
@@ -85,22 +60,21 @@ async def _compare(
     stored: VerdictRow,
     job: JobReport,
     report: Report,
-    absent: AbsentWorker | None,
 ) -> None:
-    seen = _see(job, absent)
-    is_bad = seen.status == Verdict.UNHEALTHY
+    seen = job.judgement
+    is_bad = seen.verdict == Verdict.UNHEALTHY
     streak = min(stored.bad_streak + 1, CONFIRMATIONS) if is_bad else 0
     if streak != stored.bad_streak:
         await set_bad_streak(connection, stored.job_name, streak)
-    if (seen.status, seen.reason) == (stored.status, stored.reason):
+    if (seen.verdict, seen.reason) == (stored.status, stored.reason):
         return
     was_bad = stored.status == Verdict.UNHEALTHY
     at, details = seen.since or report.at, dict[str, Any]()
     if is_bad:
         if not was_bad and streak < CONFIRMATIONS:
             return
-        details = _circumstances(job, report, absent)
-    elif was_bad and seen.status == Verdict.HEALTHY:
+        details = _circumstances(job, report)
+    elif was_bad and seen.verdict == Verdict.HEALTHY:
         recovered = _recovered_at(stored, job)
         if (
             recovered is not None
@@ -116,7 +90,7 @@ async def _compare(
         Transition(
             job_name=stored.job_name,
             from_status=stored.status,
-            to_status=seen.status,
+            to_status=seen.verdict,
             reason=seen.reason,
             # Facts may come late, and tell of the time before; an outage does not end before it began.
             at=max(at, stored.status_since) if was_bad else at,
@@ -163,11 +137,11 @@ def _between_judgements(report: Report) -> timedelta:
     return timedelta(seconds=(status_flow and status_flow.expected.longest_interval_seconds) or 0)
 
 
-def _circumstances(job: JobReport, report: Report, absent: AbsentWorker | None) -> dict[str, Any]:
+def _circumstances(job: JobReport, report: Report) -> dict[str, Any]:
     """What the message will say, noted now: it may be delivered much later."""
     last_failure = job.last_failure
     return {
         "explanation": explain_job(job, report.at),
         "last_error": last_failure and last_failure.error_message,
-        "work_pool_without_worker": absent and absent.work_pool,
+        "work_pool_without_worker": job.facts.absent_work_pool,
     }

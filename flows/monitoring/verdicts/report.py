@@ -22,12 +22,11 @@ from flows.monitoring.verdicts.rules import (
     Limits,
     Outcome,
     Overall,
-    Verdict,
     judge,
     judge_all,
+    judge_staleness,
 )
-from flows.monitoring.verdicts.stored import VerdictRow, read_verdicts
-from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Status
+from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
 from flows.settings import Settings
 
 # As many as tell when an outage of half a day (at 15 minutes) ended.
@@ -58,6 +57,8 @@ class Report:
     at: datetime
     overall: Overall
     jobs: Mapping[str, JobReport]
+    silent_since: datetime | None = None
+    """When the status flow should have reported, if by the log alone it did not; told to itself as well."""
 
     @property
     def budgets(self) -> Sequence[Budget]:
@@ -71,13 +72,17 @@ class Report:
         return list(by_name.values())
 
 
-async def read_report(connection: AsyncConnection, settings: Settings) -> Report:
+async def read_report(connection: AsyncConnection, settings: Settings, *, is_judging: bool = False) -> Report:
     """The report, from one connection in a transaction (that only reads). Raises DatabaseUnavailable.
 
     1. Ask the database for its clock: every age is told by it.
     2. Read what is expected, each job's newest run and what is still running.
     3. For each expected job, read how its last runs ended and what its last successes brought, and judge.
-    4. Judge the whole.
+    4. Judge again, with what the status flow has found out by asking Prefect: the jobs that no worker executes. That
+       holds until the job runs, or the status flow itself is silent.
+    5. Judge the whole.
+
+    `is_judging`: the status flow itself asks. Whatever the log says of it, it is alive, and what it has found is new.
     """
     now = await database_now(connection)
     expected = {name: job for name, job in (await read_jobs(connection)).items() if job.retired_at is None}
@@ -88,47 +93,40 @@ async def read_report(connection: AsyncConnection, settings: Settings) -> Report
         name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits)
         for name, job in expected.items()
     }
-    return Report(at=now, overall=_judge_all(jobs, now, settings), jobs=jobs)
-
-
-async def read_public_report(connection: AsyncConnection, settings: Settings) -> Report:
-    """As `read_report`, with what the status flow has found out by asking Prefect: the jobs that no worker executes.
-
-    So the endpoint does not say that all is well to somebody who was just told of a dead worker. A finding holds until
-    the job has run since, or the status flow itself is silent.
-    """
-    report = await read_report(connection, settings)
-    if report.overall.stale:
-        return report
-    stored = await read_verdicts(connection)
-    jobs = {name: _with_finding(job, stored.get(name)) for name, job in report.jobs.items()}
-    return replace(report, jobs=jobs, overall=_judge_all(jobs, report.at, settings))
-
-
-def _with_finding(job: JobReport, stored: VerdictRow | None) -> JobReport:
-    if (
-        stored is None
-        or stored.status != Verdict.UNHEALTHY
-        or stored.reason != Reason.NO_WORKER
-        or job.judgement.verdict not in (Verdict.HEALTHY, Verdict.NOT_STARTED)
-        or (job.facts.last_run is not None and job.facts.last_run > stored.status_since)
-    ):
-        return job
-    return replace(
-        job,
-        judgement=replace(job.judgement, verdict=Verdict.UNHEALTHY, reason=Reason.NO_WORKER, since=stored.status_since),
-    )
-
-
-def _judge_all(jobs: Mapping[str, JobReport], now: datetime, settings: Settings) -> Overall:
-    status_flow = jobs.get(STATUS_FLOW)
-    return judge_all(
+    stale, stale_since = _staleness(jobs.get(STATUS_FLOW), now)
+    if is_judging or not stale:
+        jobs = {name: _with_finding(job, expected[name], now, limits) for name, job in jobs.items()}
+    if is_judging:
+        jobs = {name: _alive(job) if name == STATUS_FLOW else job for name, job in jobs.items()}
+    overall = judge_all(
         {name: job.judgement for name, job in jobs.items()},
-        status_flow=status_flow and status_flow.expected,
-        reported_at=status_flow and _reported_at(status_flow),
-        now=now,
+        stale=stale and not is_judging,
+        stale_since=None if is_judging else stale_since,
         not_started_is_healthy=settings.not_started_is_healthy,
     )
+    return Report(at=now, overall=overall, jobs=jobs, silent_since=stale_since)
+
+
+def _with_finding(job: JobReport, seen: SeenJob, now: datetime, limits: Limits) -> JobReport:
+    if seen.absence_noted_at is None:
+        return job
+    if job.facts.last_run is not None and job.facts.last_run > seen.absence_noted_at:
+        return job
+    facts = replace(
+        job.facts, worker_absent_since=seen.worker_absent_since or seen.since, absent_work_pool=seen.absent_work_pool
+    )
+    return replace(job, facts=facts, judgement=judge(job.expected, facts, now, limits))
+
+
+def _alive(job: JobReport) -> JobReport:
+    """The status flow while it judges: that is all that is asked of it."""
+    if job.judgement.verdict == Verdict.PAUSED:
+        return job
+    return replace(job, judgement=replace(job.judgement, verdict=Verdict.HEALTHY, reason=None, since=None))
+
+
+def _staleness(status_flow: JobReport | None, now: datetime) -> tuple[bool, datetime | None]:
+    return judge_staleness(status_flow and status_flow.expected, status_flow and _reported_at(status_flow), now)
 
 
 async def _report_job(

@@ -58,6 +58,10 @@ class JobFacts:
     not fail, the time at which it began to be failing is exact."""
     new_rows: Sequence[int] = ()
     """How many new rows each of the last successful runs brought, newest first."""
+    worker_absent_since: datetime | None = None
+    """Since when no worker has polled its work pool, as Prefect was last asked; None while one does."""
+    absent_work_pool: str | None = None
+    """That work pool. For the reader of a report: no rule asks for it."""
     is_budget_tight: bool = False
     """Whether a budget that the job itself reports is nearly used up."""
 
@@ -105,9 +109,11 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
     2. unhealthy, stuck: a run has been going for longer than the interval.
     3. unhealthy, overdue: the last run started more than 2 intervals ago. Exactly 2 is healthy. Time before `since`
        does not count, so that a job that was resumed is not late at once.
-    4. not_started: it never ran; after more than 2 intervals since `since`: unhealthy, not_started.
+    4. unhealthy, not_started: it never ran, and more than 2 intervals have passed since `since`.
     5. unhealthy, failing: the last N outcomes are failures. A partial failure is none: it stored something.
-    6. healthy.
+    6. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
+    7. not_started: it never ran, and need not have.
+    8. healthy.
     """
     age = None if facts.last_run is None else max(0.0, (now - facts.last_run).total_seconds())
     verdict, reason, since = _judge(job, facts, now, limits)
@@ -119,26 +125,43 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
 def judge_all(
     judgements: Mapping[str, Judgement],
     *,
-    status_flow: ExpectedJob | None,
-    reported_at: datetime | None,
-    now: datetime,
+    stale: bool,
+    stale_since: datetime | None = None,
     not_started_is_healthy: bool = False,
 ) -> Overall:
     """The verdict on all jobs together, from the `judgements` on each, by name.
 
     Unhealthy if a job is, if a job has not started (unless `not_started_is_healthy`), if no job is expected at all, and
-    if it is stale: the status flow reported (`reported_at`) more than 3 of its intervals ago, or never did though it is
-    expected for as long, or is not expected. A status flow that somebody paused is not stale.
+    if it is stale, as `judge_staleness` tells.
     """
     alarming = {Verdict.UNHEALTHY} if not_started_is_healthy else {Verdict.UNHEALTHY, Verdict.NOT_STARTED}
     unhealthy_jobs = tuple(sorted(name for name, each in judgements.items() if each.verdict in alarming))
-    stale, stale_since = _judge_staleness(status_flow, reported_at, now)
     return Overall(
         verdict=Verdict.UNHEALTHY if unhealthy_jobs or stale or not judgements else Verdict.HEALTHY,
         stale=stale,
         stale_since=stale_since,
         unhealthy_jobs=unhealthy_jobs,
     )
+
+
+def judge_staleness(
+    status_flow: ExpectedJob | None, reported_at: datetime | None, now: datetime
+) -> tuple[bool, datetime | None]:
+    """Whether the status flow has gone quiet, and since when if that is known.
+
+    It has if it reported (`reported_at`) more than 3 of its intervals ago, or never did though it is expected for as
+    long, or is not expected. One that somebody paused has not.
+    """
+    if status_flow is None:
+        return True, None
+    if status_flow.paused:
+        return False, None
+    if status_flow.longest_interval_seconds is None:
+        return True, None
+    bound = max(status_flow.since, reported_at or status_flow.since) + STALE_INTERVALS * timedelta(
+        seconds=status_flow.longest_interval_seconds
+    )
+    return (True, bound) if now > bound else (False, None)
 
 
 def recovered_at(reason: Reason, since: datetime, facts: JobFacts) -> datetime | None:
@@ -170,11 +193,13 @@ def _judge(
         bound = max(job.since, facts.last_run or job.since) + OVERDUE_INTERVALS * interval
         if now > bound:
             return Verdict.UNHEALTHY, Reason.NOT_STARTED if facts.last_run is None else Reason.OVERDUE, bound
-    if facts.last_run is None:
-        return Verdict.NOT_STARTED, None, job.since
     failures = list(takewhile(lambda outcome: outcome.status == Status.FAILURE, _telling(facts.outcomes)))
     if len(failures) >= limits.failing_after:
         return Verdict.UNHEALTHY, Reason.FAILING, failures[-limits.failing_after].completed_at
+    if facts.worker_absent_since is not None:
+        return Verdict.UNHEALTHY, Reason.NO_WORKER, max(facts.worker_absent_since, job.since)
+    if facts.last_run is None:
+        return Verdict.NOT_STARTED, None, job.since
     return Verdict.HEALTHY, None, None
 
 
@@ -193,18 +218,3 @@ def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[War
         yield WarningCode.BUDGET
     if not job.paused and (job.planned_runs == 0 or job.next_run_at is None):
         yield WarningCode.NO_PLANNED_RUNS
-
-
-def _judge_staleness(
-    status_flow: ExpectedJob | None, reported_at: datetime | None, now: datetime
-) -> tuple[bool, datetime | None]:
-    if status_flow is None:
-        return True, None
-    if status_flow.paused:
-        return False, None
-    if status_flow.longest_interval_seconds is None:
-        return True, None
-    bound = max(status_flow.since, reported_at or status_flow.since) + STALE_INTERVALS * timedelta(
-        seconds=status_flow.longest_interval_seconds
-    )
-    return (True, bound) if now > bound else (False, None)

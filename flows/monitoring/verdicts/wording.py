@@ -67,7 +67,7 @@ def explain_job(job: JobReport, now: datetime) -> str:
             going = "" if job.facts.running_since is None else duration((now - job.facts.running_since).total_seconds())
             return f"Stuck: a run has been going for {going}, though one is expected {due}."
         case _, Reason.NO_WORKER:
-            return f"No worker polls its work pool since {_when(judgement.since, now)}: nothing can start it."
+            return f"No worker has polled its work pool since {_when(judgement.since, now)}: nothing can start it."
         case _, Reason.FAILING:
             return f"Failing since {_when(judgement.since, now)}: " + _last_success(job, now)
         case _:

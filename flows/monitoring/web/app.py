@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.monitoring.verdicts.history import read_history
-from flows.monitoring.verdicts.report import read_public_report
+from flows.monitoring.verdicts.report import read_report
 from flows.monitoring.vocabulary import Verdict
 from flows.monitoring.web.documents import Alive, SchedulerHealth, document_of, unavailable_document
 from flows.monitoring.web.page import Snapshot, content_security_policy, render_page
@@ -171,10 +171,10 @@ class _Reader:
         return answer
 
     async def _read_verdicts(self, connection: AsyncConnection) -> _Answer:
-        return _verdicts(document_of(await read_public_report(connection, self._settings)))
+        return _verdicts(document_of(await read_report(connection, self._settings)))
 
     async def _read_page(self, connection: AsyncConnection) -> _Answer:
-        report = await read_public_report(connection, self._settings)
+        report = await read_report(connection, self._settings)
         histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
         return _Answer(200, render_page(Snapshot(report, histories)))
 

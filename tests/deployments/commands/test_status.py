@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.status import CannotTell, render
 from flows.database.engine import create_engine, reading
-from flows.monitoring.verdicts.report import Report, read_public_report
+from flows.monitoring.verdicts.report import Report, read_report
 from flows.settings import PROJECT_ROOT, Settings
 from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, ran_every, seed, seed_healthy
 
@@ -50,7 +50,7 @@ def run(database_url: str, *options: str) -> tuple[int, str]:
 async def shown(engine: AsyncEngine) -> str:
     """What the command shows of this database."""
     async with reading(engine) as connection:
-        report = await read_public_report(connection, Settings())
+        report = await read_report(connection, Settings())
     return text_of(report)
 
 

@@ -64,7 +64,7 @@ def test_an_alarm_says_since_when_what_was_expected_the_last_error_and_the_likel
     assert notice.text.splitlines() == [
         "poll_news is overdue (unhealthy since 11:50 UTC).",
         "One is expected every 15 min.",
-        "No worker polls its work pool, vibecheck: start one, and the next run covers the gap.",
+        "Start a worker of the work pool vibecheck.",
         "Last error: Refused.",
     ]
 

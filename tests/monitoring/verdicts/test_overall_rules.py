@@ -14,6 +14,7 @@ from flows.monitoring.verdicts.rules import (
     Outcome,
     judge,
     judge_all,
+    judge_staleness,
     recovered_at,
 )
 from flows.monitoring.vocabulary import Reason, Verdict
@@ -53,19 +54,19 @@ def judgements(**verdicts: str) -> dict[str, Judgement]:
     ],
 )
 def test_all_is_healthy_if_no_job_is_alarming(jobs: dict[str, Judgement], unhealthy: tuple[str, ...]) -> None:
-    overall = judge_all(jobs, status_flow=status_flow(), reported_at=NOW, now=NOW)
+    overall = judge_all(jobs, stale=False)
     assert overall.unhealthy_jobs == unhealthy
     assert overall.verdict == ("unhealthy" if unhealthy else "healthy")
 
 
 def test_a_job_that_has_not_started_can_be_tolerated_by_setting() -> None:
     jobs = judgements(a="not_started", b="unhealthy")
-    overall = judge_all(jobs, status_flow=status_flow(), reported_at=NOW, now=NOW, not_started_is_healthy=True)
+    overall = judge_all(jobs, stale=False, not_started_is_healthy=True)
     assert overall.unhealthy_jobs == ("b",)
 
 
 def test_nothing_to_watch_is_not_health() -> None:
-    assert judge_all({}, status_flow=status_flow(), reported_at=NOW, now=NOW).verdict == "unhealthy"
+    assert judge_all({}, stale=False).verdict == "unhealthy"
 
 
 @pytest.mark.parametrize(
@@ -85,8 +86,8 @@ def test_nothing_to_watch_is_not_health() -> None:
 def test_all_is_stale_when_the_status_flow_is_quiet_for_more_than_three_intervals(
     flow: ExpectedJob | None, reported_at: datetime | None, stale: bool, stale_since: datetime | None
 ) -> None:
-    overall = judge_all(judgements(a="healthy"), status_flow=flow, reported_at=reported_at, now=NOW)
-    assert (overall.stale, overall.stale_since) == (stale, stale_since)
+    assert judge_staleness(flow, reported_at, NOW) == (stale, stale_since)
+    overall = judge_all(judgements(a="healthy"), stale=stale, stale_since=stale_since)
     assert overall.verdict == ("unhealthy" if stale else "healthy")
 
 
@@ -116,6 +117,7 @@ FACTS = st.builds(
     running_since=st.none() | MOMENTS,
     outcomes=outcomes(),
     new_rows=st.lists(st.integers(min_value=0, max_value=2), max_size=9),
+    worker_absent_since=st.none() | MOMENTS,
     is_budget_tight=st.booleans(),
 )
 LIMITS = st.builds(Limits, failing_after=st.integers(1, 4), stale_data_after=st.integers(1, 9))

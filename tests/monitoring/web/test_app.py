@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import create_engine
-from flows.monitoring.verdicts.stored import Transition, change_verdict
+from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from flows.monitoring.web.app import ANSWER_SECONDS, create_app
 from flows.settings import Settings
 from tests.database.proxy import proxied
@@ -122,11 +122,8 @@ async def test_503_for_a_job_without_a_worker_as_found_by_the_status_flow(
     database: AsyncEngine, database_url: str
 ) -> None:
     now = await seed_healthy(database)
-    absence = Transition(
-        job_name="poll_news", from_status="not_started", to_status="unhealthy", reason="no_worker", at=now, details={}
-    )
     async with database.begin() as connection:
-        assert await change_verdict(connection, absence, from_reason=None)
+        await note_absent_workers(connection, {"poll_news": AbsentWorker("vibecheck", now)})
     status_code, document = await verdict_of(database_url)
     assert (status_code, document["jobs"]["poll_news"]["reason"]) == (503, "no_worker")
     # What has run since had a worker.
