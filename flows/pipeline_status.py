@@ -27,6 +27,7 @@ from flows.monitoring.log.naming import run_name
 from flows.monitoring.log.retention import delete_old_rows
 from flows.monitoring.reconcile.reconciler import reconcile
 from flows.monitoring.verdicts.changes import judge
+from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.wording import explain_all
 from flows.monitoring.vocabulary import STATUS_FLOW
 from flows.settings import Settings, load_settings
@@ -79,7 +80,12 @@ async def pipeline_status(
         "deleted": deleted,
     }
     logger.info("status_finished", summary=watch.summary, **details)
-    return Completed(name=report.overall.verdict.capitalize(), message=watch.summary, data=details)
+    return state_of(report, details)
+
+
+def state_of(report: Report, details: dict[str, Any]) -> State[Any]:
+    """The run's final state: its name is the verdict on the whole, so that a list of runs is enough to see it."""
+    return Completed(name=report.overall.verdict.capitalize(), message=explain_all(report), data=details)
 
 
 @asynccontextmanager

@@ -1,0 +1,155 @@
+"""Whatever says something about the jobs says the same of the same moment: message, run state, artifact, ping, event,
+page, endpoint and `vibecheck status`.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from datetime import datetime
+from html import unescape
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deployments.commands.status import render
+from flows.database.engine import create_engine, reading
+from flows.monitoring.alarms.publish import ARTIFACT_KEY, publish, watched_from_outside
+from flows.monitoring.jobs.registry import AbsentWorker
+from flows.monitoring.verdicts.changes import judge
+from flows.monitoring.verdicts.history import read_history
+from flows.monitoring.verdicts.report import Report, read_report
+from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
+from flows.monitoring.web.documents import document_of
+from flows.monitoring.web.page import Snapshot, render_page
+from flows.pipeline_status import state_of
+from flows.settings import Settings
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
+from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
+from tests.support.receiver import running_receiver
+
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.timeout(300),
+    # Apprise imports it for a plugin of its own.
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
+
+NEWS = "poll_news"
+Seeding = Callable[[AsyncEngine, datetime], Awaitable[None]]
+
+
+async def not_started(engine: AsyncEngine, now: datetime) -> None:
+    await seed(engine, [expected(NEWS, now, since=now - 60 * MINUTE)])
+
+
+async def overdue(engine: AsyncEngine, now: datetime) -> None:
+    await seed(engine, [expected(NEWS, now)], [ran(NEWS, now - 40 * MINUTE)])
+
+
+async def stuck(engine: AsyncEngine, now: datetime) -> None:
+    await seed(engine, [expected(NEWS, now)], [ran(NEWS, now - 20 * MINUTE, "running")])
+
+
+async def failing(engine: AsyncEngine, now: datetime) -> None:
+    await seed(engine, [expected(NEWS, now)], ran_every(NEWS, now, 15, 4, status="failure"))
+
+
+async def healthy(engine: AsyncEngine, now: datetime) -> None:
+    await seed(engine, [expected(NEWS, now)], ran_every(NEWS, now, 15, 4))
+
+
+# What makes a job so. The status flow is stale only while nobody judges: when it judges again, that is over.
+SITUATIONS: dict[Reason, Seeding] = {
+    Reason.NOT_STARTED: not_started,
+    Reason.OVERDUE: overdue,
+    Reason.STUCK: stuck,
+    Reason.FAILING: failing,
+    Reason.NO_WORKER: healthy,
+    Reason.STALE: healthy,
+}
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    folder: Path = tmp_path_factory.mktemp("prefect")
+    (folder / "server").mkdir()
+    with running_prefect(folder / "server", migrated_home(folder), {}) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
+    ours: dict[Any, Any] = {PREFECT_API_URL: prefect.api_url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
+    with temporary_settings(ours):
+        async with get_client() as client:
+            yield client
+
+
+@pytest.fixture
+async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine, None]:
+    engine = create_engine(sqlite_url)
+    yield engine
+    await engine.dispose()
+
+
+async def shown(engine: AsyncEngine, settings: Settings) -> tuple[Report, str]:
+    """The report as endpoint, page and command read it, and the page."""
+    async with reading(engine) as connection:
+        report = await read_report(connection, settings)
+        histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
+    words = re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", render_page(Snapshot(report, histories)), flags=re.S)
+    return report, " ".join(unescape(words).split())
+
+
+async def work(
+    client: PrefectClient, engine: AsyncEngine, settings: Settings, absent: dict[str, AbsentWorker]
+) -> tuple[Report, State[Any]]:
+    """What the status flow does once it has repaired the log."""
+    async with watched_from_outside(settings) as watch:
+        report = await judge(engine, settings, absent)
+        await publish(client, engine, settings, report)
+        state = state_of(report, {})
+        watch.summary = str(state.message)
+    return report, state
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+async def test_everything_says_the_same(reason: Reason, client: PrefectClient, engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    await SITUATIONS[reason](engine, now)
+    last_report = now - 40 * MINUTE if reason == Reason.STALE else now - MINUTE
+    watchdog = expected(STATUS_FLOW, now, every_minutes=5)
+    await seed(engine, [watchdog], [ran(STATUS_FLOW, last_report)])
+    absent = {NEWS: AbsentWorker("vibecheck", now - 3 * MINUTE)} if reason == Reason.NO_WORKER else {}
+    with running_receiver() as receiver:
+        settings = Settings.model_validate({"notification": receiver.apprise_url, "ping_url": receiver.http_url})
+        await work(client, engine, settings, absent)
+        report, state = await work(client, engine, settings, absent)
+    # The status flow's own run ends, as its hook notes.
+    await seed(engine, rows=[ran(STATUS_FLOW, await clock(engine))])
+    read, page = await shown(engine, settings)
+
+    is_bad = reason != Reason.STALE
+    assert report.overall.verdict == (Verdict.UNHEALTHY if is_bad else Verdict.HEALTHY)
+    assert report.jobs[NEWS].judgement.reason == (reason if is_bad else None)
+    assert len(receiver.bodies) == 1
+    summary = str(state.message)
+    assert state.name == report.overall.verdict.capitalize()
+    assert all(summary in body for body in receiver.bodies)
+    assert receiver.accepted[-1].body == summary
+    artifact = await client.read_artifacts()
+    assert {each.description for each in artifact if each.key == ARTIFACT_KEY} >= {summary}
+    document = document_of(read)
+    assert (document.explanation, document.status) == (summary, report.overall.verdict)
+    assert document.jobs[NEWS].reason == report.jobs[NEWS].judgement.reason
+    assert summary in page
+    console = Console(width=300, record=True, file=StringIO())
+    console.print(render(read))
+    assert summary in console.export_text()
