@@ -4,8 +4,8 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Date, Float, MetaData, Table, inspect
-from sqlalchemy.orm import DeclarativeBase, Mapper
+from sqlalchemy import Date, Float, MetaData, Table
+from sqlalchemy.orm import DeclarativeBase
 
 from flows.database.types import CleanText, Identifier, Json, UtcDateTime
 
@@ -35,7 +35,4 @@ class Base(DeclarativeBase):
 
 def table_of(model: type[Base]) -> Table:
     """The table behind `model`, for statements that work on any table."""
-    mapper: Mapper[Base] = inspect(model)
-    table = mapper.local_table
-    assert isinstance(table, Table)  # noqa: S101  # every model here maps one table
-    return table
+    return Base.metadata.tables[model.__tablename__]

@@ -15,7 +15,7 @@ import asyncpg
 from sqlalchemy import URL, Connection, Dialect, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -165,9 +165,11 @@ def _translate_error(context: ExceptionContext) -> DatabaseUnavailable | None:
 
 
 def _explain(what: str, error: BaseException) -> str:
-    # The drivers' messages name hosts, ports, users and files, never a password.
-    detail = error.orig if isinstance(error, DBAPIError) else error
-    return f"{what}: {type(detail).__name__}: {detail}".rstrip(": ")
+    # SQLAlchemy wraps the driver's own error, since 2.1 twice. The drivers' messages name hosts, ports, users and
+    # files, never a password.
+    while isinstance(cause := getattr(error, "orig", None), BaseException):
+        error = cause
+    return f"{what}: {type(error).__name__}: {error}".rstrip(": ")
 
 
 def _prepare_sqlite(connection: Any) -> None:  # the driver's adapter

@@ -153,7 +153,7 @@ async def _newest_ids(connection: AsyncConnection) -> set[int]:
     return {id_ for row in rows for id_ in row if id_ is not None}
 
 
-def _select() -> Select[Any]:
+def _select() -> Select[*tuple[Any, ...]]:
     return select(*_labelled())
 
 
@@ -161,7 +161,7 @@ def _labelled() -> list[Any]:
     return [column.label(name) for name, column in zip(_FIELDS, _COLUMNS, strict=True)]
 
 
-async def _read(connection: AsyncConnection, statement: Select[Any]) -> Sequence[LogRow]:
+async def _read(connection: AsyncConnection, statement: Select[*tuple[Any, ...]]) -> Sequence[LogRow]:
     rows = await connection.execute(statement)
     return [LogRow(**row) for row in rows.mappings()]
 

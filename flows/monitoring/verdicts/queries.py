@@ -108,19 +108,19 @@ async def long_pauses(
     return [Pause(*row) for row in rows]
 
 
-def _ended(job_name: str) -> Select[Any]:
+def _ended(job_name: str) -> Select[*tuple[Any, ...]]:
     return select(ExecutionLog.status, ExecutionLog.started_at, _COMPLETED_AT, ExecutionLog.error_message).where(
         ExecutionLog.job_name == job_name, text(RAN), ExecutionLog.status != Status.RUNNING
     )
 
 
-def _delivered(job_name: str) -> Select[Any]:
+def _delivered(job_name: str) -> Select[*tuple[Any, ...]]:
     return select(ExecutionLog.started_at.label("at")).where(
         ExecutionLog.job_name == job_name, text(RAN), ExecutionLog.status.in_(_DELIVERED)
     )
 
 
-async def _outcomes(connection: AsyncConnection, statement: Select[Any]) -> list[OutcomeRow]:
+async def _outcomes(connection: AsyncConnection, statement: Select[*tuple[Any, ...]]) -> list[OutcomeRow]:
     return [OutcomeRow(*row) for row in await connection.execute(statement)]
 
 

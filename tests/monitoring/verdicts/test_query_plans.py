@@ -101,7 +101,7 @@ def _noting_statements(engine: AsyncEngine) -> Generator[list[tuple[str, Any]]]:
 async def _check_plan(connection: AsyncConnection, statement: str, parameters: Any, *, rows_at_most: int) -> None:
     if connection.dialect.name == "sqlite":
         plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        steps = [str(row[3]) for row in plan if LOG in row[3]]
+        steps = [str(row["detail"]) for row in plan.mappings() if LOG in row["detail"]]
         assert steps, f"The log is not in this plan:\n{statement}"
         # SCAN walks the whole table or index, SEARCH a range of it.
         assert all(step.startswith("SEARCH") for step in steps), f"{steps}\n{statement}"
