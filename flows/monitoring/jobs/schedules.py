@@ -1,15 +1,18 @@
 """When the schedules of a deployment are due: the ticks that Prefect's scheduler plans, and the gaps between them.
 
-Prefect plans interval schedules by plain arithmetic, which is done here; for cron and rrule this module asks Prefect's
-own classes, so that both sides agree about daylight saving time as well. Those are imported only when they are needed,
-as importing Prefect takes more than a second.
+Prefect plans intervals of less than a day by plain arithmetic, which is done here. For longer ones in a timezone, and
+for cron and rrule, this module asks Prefect's own classes, so that both sides agree about daylight saving time as well.
+Those are imported only when they are needed, as importing Prefect takes more than a second.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
 _MICROSECOND = timedelta(microseconds=1)
 # How far back and ahead `longest_gap_seconds` looks, until it sees a tick on both sides. The first step holds every
@@ -44,9 +47,9 @@ def ticks_between(specs: Iterable[ScheduleSpec], start: datetime, end: datetime)
     The stretch is half open, so that neighbouring stretches share no tick. A time at which two schedules are due is one
     tick. Raises InvalidSchedule for a schedule that cannot be read, and ValueError for times without a timezone.
 
-    One thing here differs from what Prefect did: for an interval of days in a timezone with daylight saving, it plans
-    the few runs ahead of a change of clocks by the clock on the wall, and all later ones by the elapsed time again.
-    This function gives the latter.
+    An interval of days in a timezone with daylight saving follows the clock on the wall since Prefect 3.9. Prefect 3.8
+    plans the few runs ahead of a change of clocks so, and all later ones by the elapsed time again; for those few runs
+    this function differs from what it did.
     """
     start, end = _plain(start), _plain(end)
     return sorted({tick for spec in specs if spec["active"] for tick in _ticks(spec, start, end)})
@@ -82,7 +85,7 @@ def _ticks(spec: ScheduleSpec, start: datetime, end: datetime) -> Iterator[datet
     timezone = spec["timezone"] or "UTC"
     try:
         if spec["interval"] is not None:
-            yield from _interval_ticks(spec["interval"], spec["anchor"], start, end)
+            yield from _interval_ticks(spec["interval"], spec["anchor"], timezone, start, end)
         elif spec["cron"] is not None:
             yield from _cron_ticks(spec["cron"], spec.get("day_or", True), timezone, start, end)
         elif spec["rrule"] is not None:
@@ -91,13 +94,21 @@ def _ticks(spec: ScheduleSpec, start: datetime, end: datetime) -> Iterator[datet
         raise InvalidSchedule(f"not a valid schedule: {spec}: {error}") from error
 
 
-def _interval_ticks(seconds: float, anchor: str | None, start: datetime, end: datetime) -> Iterator[datetime]:
+def _interval_ticks(
+    seconds: float, anchor: str | None, timezone: str, start: datetime, end: datetime
+) -> Iterator[datetime]:
     """Anchor + k * interval, for any whole k. In whole microseconds, since sums of floats would drift off the grid."""
     interval = timedelta(seconds=seconds)
     if interval <= timedelta(0):
         raise ValueError("the interval must be positive")
     if anchor is None:
         raise ValueError("an interval needs an anchor")
+    if interval >= timedelta(days=1) and timezone != "UTC":
+        from prefect.server.schemas.schedules import IntervalSchedule  # slow to import, seldom needed
+
+        rule = {"interval": interval, "anchor_date": anchor, "timezone": timezone}
+        yield from _planned_by_prefect(IntervalSchedule.model_validate(rule), start, end)
+        return
     first = _plain(datetime.fromisoformat(anchor))
     # Rounded up: the first tick that is not before the start.
     tick = first - (first - start) // interval * interval
@@ -107,14 +118,19 @@ def _interval_ticks(seconds: float, anchor: str | None, start: datetime, end: da
 
 
 def _cron_ticks(cron: str, day_or: bool, timezone: str, start: datetime, end: datetime) -> Iterator[datetime]:
-    """What Prefect's scheduler makes of a cron expression, asked again and again: it answers with 1,000 at most.
+    from prefect.server.schemas.schedules import CronSchedule  # slow to import, seldom needed
+
+    return _planned_by_prefect(CronSchedule(cron=cron, timezone=timezone, day_or=day_or), start, end)
+
+
+def _planned_by_prefect(
+    schedule: "CronSchedule | IntervalSchedule", start: datetime, end: datetime
+) -> Iterator[datetime]:
+    """What Prefect's scheduler makes of a schedule, asked again and again: it answers with 1,000 at most.
 
     An answer may hold a tick from before its start (where clocks go forward) and may be short for another reason than
     the end (where they go back), so only an answer with nothing new in it is the last.
     """
-    from prefect.server.schemas.schedules import CronSchedule  # slow to import, seldom needed
-
-    schedule = CronSchedule(cron=cron, timezone=timezone, day_or=day_or)
     while start < end:
         # The public `get_dates` gives the same, but only to a coroutine.
         answer = schedule._get_dates_generator(n=1_000, start=start, end=end)  # pyright: ignore[reportPrivateUsage]
