@@ -21,13 +21,16 @@ Messages say what to do. They never hold a key, a secret or a token, and no erro
 it: that exception holds the request, and the request holds the `Authorization` header.
 """
 
+from typing import Literal
+
 
 class AskNewsError(Exception):
     """A request to AskNews failed, or could not be made.
 
     `status` is the HTTP status, None where no response came; `code` is AskNews' own code (status times 1000 plus n),
     None where the body had none. `was_sent` is False where the request itself certainly never reached the API: there
-    was no connection, or no token for it. It is True where that is unknown, as after a timeout.
+    was no connection, or no token for it. It is True where that is unknown, as after a timeout. `is_foreign` is True
+    where the answer is certainly not AskNews' own: a page from a gateway, or an empty body.
     """
 
     def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
@@ -35,6 +38,18 @@ class AskNewsError(Exception):
         self.status = status
         self.code = code
         self.was_sent = True
+        self.is_foreign = False
+
+    @property
+    def was_billed(self) -> Literal["no", "unknown"]:
+        """Whether AskNews has charged for the request: "no" where it certainly has not, else "unknown".
+
+        Certain: it never arrived (no name, connection, TLS or token), something else answered (a gateway, a redirect,
+        204), or AskNews answered with an error (inferred: the API's documents speak of credits for results alone).
+        """
+        if not self.was_sent or self.is_foreign:
+            return "no"
+        return "unknown" if self.status is None or 200 <= self.status < 300 else "no"
 
 
 class RetryableError(AskNewsError):

@@ -108,7 +108,10 @@ def json_of(response: httpx.Response, redact: Redact, *, credentials: str) -> An
     if not response.is_success:
         raise _error(response, body, is_json=is_json, redact=redact, credentials=credentials)
     if not is_json:
-        raise GatewayAnswered(f"{_kind(response)} came where JSON was expected", status=status)
+        error = GatewayAnswered(f"{_kind(response)} came where JSON was expected", status=status)
+        # JSON that breaks off may be AskNews' answer; anything else is not.
+        error.is_foreign = response.content.lstrip()[:1] not in {b"{", b"["}
+        raise error
     return body
 
 

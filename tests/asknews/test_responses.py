@@ -87,6 +87,27 @@ async def test_an_answer_becomes_the_trees_error(
     assert str(error)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "was_billed"),
+    [
+        (200, HTML, "no"),
+        (200, "", "no"),
+        (204, "", "no"),
+        (302, "", "no"),
+        (402, "", "no"),
+        (502, HTML, "no"),
+        (503, told(503000), "no"),
+        (200, '{"as_dicts": [', "unknown"),
+        (200, "[]", "unknown"),
+        (200, news(*[article(sentiment="good")] * 5), "unknown"),
+    ],
+)
+async def test_an_answer_that_is_not_a_result_of_asknews_is_not_billed(
+    status: int, body: object, was_billed: str
+) -> None:
+    assert (await failure(status, body)).was_billed == was_billed
+
+
 @pytest.mark.parametrize("body", [None, [], "3", {"code": True}, {"code": "429000"}, {"code": 10**30}, {"code": -1}])
 async def test_an_error_body_of_another_shape_only_lacks_its_code(body: object) -> None:
     error = await failure(429, body)
@@ -218,6 +239,7 @@ async def test_every_error_of_the_transport_becomes_one_of_the_tree(
 
     error = await failure_of(client_of(answer))
     assert (type(error), error.status, error.was_sent) == (kind, None, was_sent)
+    assert error.was_billed == ("unknown" if was_sent else "no")
 
 
 def test_no_transport_error_of_httpx_is_left_out_above() -> None:
