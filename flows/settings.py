@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     asknews_api_url: Annotated[str, IS_WEB_ADDRESS] = Field(
         default="https://api.asknews.app",
         validation_alias=_from_environment("ASKNEWS_API_URL"),
-        description="Base address of the AskNews API.",
+        description="Base address of the AskNews API, with or without `/v1`.",
     )
     asknews_token_url: Annotated[str, IS_WEB_ADDRESS] = Field(
         default="https://auth.asknews.app/oauth2/token",

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
+from flows.asknews.endpoints import Endpoint, token_endpoint
 from flows.asknews.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -38,6 +39,8 @@ class Authentication(httpx.Auth):
 
     # What the user has to check when the credentials are refused.
     variables: str
+    # Whom it asks for a token, None if it has no need of one.
+    token_endpoint: Endpoint | None = None
 
     @staticmethod
     def is_ready(request: httpx.Request) -> bool:
@@ -95,6 +98,8 @@ class ClientCredentials(Authentication):
         self._basic = SecretStr(base64.b64encode(pair.encode()).decode())
         self._secret = SecretStr(secret)
         self._token_url = httpx.URL(token_url)
+        self._endpoint = token_endpoint(token_url)
+        self.token_endpoint = self._endpoint
         self._clock = clock
         self._token: _Token | None = None
         self._renewal = asyncio.Lock()
@@ -135,7 +140,7 @@ class ClientCredentials(Authentication):
 
     def _read_token(self, response: httpx.Response, asked_at: float) -> _Token:
         try:
-            body = json_of(response, self.redact, credentials=self.variables)
+            body = json_of(response, self.redact, self._endpoint, credentials=self.variables)
         except (InvalidRequest, AccessDenied) as error:
             # RFC 6749, 5.2: an unknown client is a 400. A 403 here is about the client too, not about the plan.
             if error.status not in {400, 403}:
@@ -145,7 +150,7 @@ class ClientCredentials(Authentication):
         value, expires_in = fields.get("access_token"), fields.get("expires_in")
         if not isinstance(value, str) or not _SENDABLE.fullmatch(value):
             raise UnexpectedResponse(
-                "the token endpoint's answer holds no usable token: check ASKNEWS_TOKEN_URL",
+                f"the answer of {self._endpoint.name} holds no usable token: {self._endpoint.check}",
                 status=response.status_code,
             )
         if isinstance(expires_in, bool) or not isinstance(expires_in, int | float) or expires_in <= 0:

@@ -13,13 +13,15 @@ import structlog
 
 from flows.asknews.articles import Article, parse_articles
 from flows.asknews.authentication import Authentication
+from flows.asknews.endpoints import api_endpoint, without_version
 from flows.asknews.errors import AskNewsError, ResponseTooLarge, UnexpectedResponse
 from flows.asknews.fields import whole_number
 from flows.asknews.pacing import Pacing
 from flows.asknews.pages import Page, PageCap, number_if_digits, offset_after
 from flows.asknews.records import Reject
-from flows.asknews.responses import BoundedStream, error_of_transport, json_of
+from flows.asknews.responses import BoundedStream, json_of
 from flows.asknews.stories import Story, parse_stories
+from flows.asknews.transport import error_of_transport, http_client
 
 RecordT = TypeVar("RecordT")
 
@@ -42,13 +44,14 @@ logger = structlog.stdlib.get_logger()
 class AskNewsClient:
     """AskNews over one httpx.AsyncClient; an async context manager, which closes it.
 
-    `base_url`: with or without a path. `authentication`: ApiKey or ClientCredentials. `read_timeout_seconds` bounds
-    each wait for data, and, four times as long, the whole request. `max_response_bytes` bounds a body, both packed and
-    unpacked. `requests_per_second` spaces the requests; `clock` (monotonic seconds) and `sleep` (seconds) are what it
-    uses. `transport` replaces the network.
+    `base_url`: with or without a path, and with or without a `/v1` at its end. `authentication`: ApiKey or
+    ClientCredentials. `read_timeout_seconds` bounds each wait for data, and, four times as long, the whole request.
+    `max_response_bytes` bounds a body, both packed and unpacked. `requests_per_second` spaces the requests; `clock`
+    (monotonic seconds) and `sleep` (seconds) are what it uses. `transport` replaces the network.
 
     Every method raises an AskNewsError and never anything of httpx; nothing is repeated but the one request after a
-    renewed token. `base_url` has to be a web address, as Settings sees to.
+    renewed token. `base_url` has to be a web address, as Settings sees to. Raises Misconfigured where the environment
+    names a proxy or certificates that cannot be used.
     """
 
     def __init__(
@@ -68,8 +71,9 @@ class AskNewsClient:
         self._deadline_seconds = READ_TIMEOUTS_PER_REQUEST * read_timeout_seconds
         self._pacing = Pacing(requests_per_second, clock=clock, sleep=sleep)
         self._caps = {NEWS_PATH: PageCap(), STORIES_PATH: PageCap()}
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
+        self._api = api_endpoint(base_url)
+        self._http = http_client(
+            base_url=without_version(base_url),
             auth=authentication,
             headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "vibecheck-pipeline"},
             timeout=httpx.Timeout(read_timeout_seconds, connect=min(LONGEST_CONNECT_SECONDS, read_timeout_seconds)),
@@ -214,13 +218,16 @@ class AskNewsClient:
         except AskNewsError as error:
             outcome = error
         except (httpx.RequestError, OSError) as error:
-            outcome = error_of_transport(error, self._authentication.redact)
+            asked = self._api if self._authentication.is_ready(request) else self._authentication.token_endpoint
+            outcome = error_of_transport(error, self._authentication.redact, asked or self._api)
         # Raised out here, so that it does not keep the httpx error, and with it the request's headers, as its context.
         if isinstance(outcome, AskNewsError):
             if not self._authentication.is_ready(request):
                 outcome.was_sent = False
             raise outcome
-        body: object = json_of(outcome, self._authentication.redact, credentials=self._authentication.variables)
+        body: object = json_of(
+            outcome, self._authentication.redact, self._api, credentials=self._authentication.variables
+        )
         if not isinstance(body, dict):
             raise UnexpectedResponse(f"{path} answered with JSON that is no object: has the API changed?", status=200)
         return cast(dict[str, object], body)

@@ -5,16 +5,18 @@
     │   ├── RequestTimedOut       connecting, sending, reading or waiting for a free connection took too long
     │   ├── ConnectionFailed      no connection, or it broke before the response was complete
     │   ├── RateLimited           429: too many requests (429000) or too many at once (429001)
-    │   ├── ServiceFailed         408 and 5xx, told by AskNews itself
+    │   ├── ServiceFailed         408, 409, 425 and 5xx, told by AskNews itself
     │   └── GatewayAnswered       an HTML page or a body that is not JSON: something in between answered
     └── PermanentError            the same request will fail again until somebody changes something
         ├── MissingCredentials    no usable credentials are configured
+        ├── Misconfigured         an address, proxy or certificate file that cannot be used: a redirect, 407, SOCKS
         ├── CredentialsRefused    401, also after a renewed token
         ├── AccessDenied          403: the plan does not include this (403000, or without a code)
         ├── SubscriptionInactive  403011: no plan is paid for, whatever is asked
-        ├── InvalidRequest        400, 402, 404, 422 and other 4xx, or an address that cannot be used
-        ├── UnexpectedResponse    valid JSON of another shape than the contract's, a page without one valid record
-        │                         (unless they are few), or a redirect
+        ├── PaymentRequired       402: the plan's credits are spent, whatever is asked
+        ├── InvalidRequest        400, 404, 422 and other 4xx
+        ├── UnexpectedResponse    valid JSON of another shape than the contract's, or a page without one valid record
+        │                         (unless they are few)
         └── ResponseTooLarge      the body, packed or unpacked, is over the configured limit
 
 Messages say what to do. They never hold a key, a secret or a token, and no error keeps the httpx exception that caused
@@ -83,7 +85,7 @@ class RateLimited(RetryableError):
 
 
 class ServiceFailed(RetryableError):
-    """408 or 5xx: AskNews itself says that it failed."""
+    """408, 409, 425 or 5xx: AskNews itself says that it failed, or that it cannot answer this just now."""
 
 
 class GatewayAnswered(RetryableError):
@@ -98,6 +100,10 @@ class MissingCredentials(PermanentError):
     """No usable credentials are configured; the message names the variables to set."""
 
 
+class Misconfigured(PermanentError):
+    """The environment names an address, a proxy or a certificate file that cannot be used; the message says which."""
+
+
 class CredentialsRefused(PermanentError):
     """401: AskNews does not accept the credentials, not even with a renewed token."""
 
@@ -110,8 +116,12 @@ class SubscriptionInactive(PermanentError):
     """403 with the code 403011: the subscription is inactive, so that nothing works until it is renewed."""
 
 
+class PaymentRequired(PermanentError):
+    """402: AskNews asks for payment. The plan's credits are spent, so that nothing works until there are more."""
+
+
 class InvalidRequest(PermanentError):
-    """AskNews refuses the request as it is (400, 402, 404, 422 and other 4xx), or the address cannot be used."""
+    """AskNews refuses the request as it is: 400, 404, 422 and other 4xx."""
 
 
 class UnexpectedResponse(PermanentError):

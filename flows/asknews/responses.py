@@ -10,19 +10,19 @@ from typing import Any, cast
 
 import httpx
 
+from flows.asknews.endpoints import Endpoint, shown
 from flows.asknews.errors import (
     AccessDenied,
     AskNewsError,
-    ConnectionFailed,
     CredentialsRefused,
     GatewayAnswered,
     InvalidRequest,
+    Misconfigured,
+    PaymentRequired,
     RateLimited,
-    RequestTimedOut,
     ResponseTooLarge,
     ServiceFailed,
     SubscriptionInactive,
-    UnexpectedResponse,
 )
 
 # Bytes that one step of unpacking may produce: what a gzip bomb can cost in memory before it is noticed.
@@ -36,14 +36,9 @@ INACTIVE_SUBSCRIPTION_CODE = 403011
 
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
-# Raised before a request is written. (A broken TLS handshake is a ConnectError too.)
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
+# Not now, says the server: a request timeout, a conflict, "too early".
+_NOT_NOW = frozenset({408, 409, 425})
+PROXY_REFUSES = "the proxy asks for credentials: put them into HTTPS_PROXY, as http://user:password@host:port"
 
 Redact = Callable[[str], str]
 
@@ -96,46 +91,28 @@ class BoundedStream(httpx.AsyncByteStream):
             )
 
 
-def json_of(response: httpx.Response, redact: Redact, *, credentials: str) -> Any:
+def json_of(response: httpx.Response, redact: Redact, endpoint: Endpoint, *, credentials: str) -> Any:
     """The JSON of a successful response. Raises the tree's error for any other response; its body must be read.
 
-    `redact` takes secrets out of text that came from outside; `credentials` says what to check when they are refused.
+    `redact` takes secrets out of text that came from outside; `endpoint` is who was asked; `credentials` says what to
+    check when they are refused.
     """
     status = response.status_code
     is_json, body = _parse(response.content)
     if 300 <= status < 400:
-        raise UnexpectedResponse("the API redirects elsewhere: check ASKNEWS_API_URL", status=status)
+        target = one_line(_redirects_to(response), redact)
+        raise Misconfigured(f"{endpoint.name} redirects to {target}: {endpoint.check}", status=status)
     if not response.is_success:
-        raise _error(response, body, is_json=is_json, redact=redact, credentials=credentials)
+        raise _error(response, body, endpoint, is_json=is_json, redact=redact, credentials=credentials)
     if not is_json:
-        error = GatewayAnswered(f"{_kind(response)} came where JSON was expected", status=status)
+        error = GatewayAnswered(
+            f"{endpoint.name} answered with {_kind(response)} where JSON was expected; if it goes on, {endpoint.check}",
+            status=status,
+        )
         # JSON that breaks off may be AskNews' answer; anything else is not.
         error.is_foreign = response.content.lstrip()[:1] not in {b"{", b"["}
         raise error
     return body
-
-
-def error_of_transport(error: httpx.RequestError | OSError, redact: Redact) -> AskNewsError:
-    """The tree's error for what httpx raised. It does not refer to `error`, which holds the request and its headers."""
-    translated = _translated(error, redact)
-    translated.was_sent = not isinstance(error, _NEVER_SENT)
-    return translated
-
-
-def _translated(error: httpx.RequestError | OSError, redact: Redact) -> AskNewsError:
-    kind = type(error).__name__
-    match error:
-        case httpx.TimeoutException() | TimeoutError():
-            return RequestTimedOut(f"AskNews did not answer in time ({kind})")
-        case httpx.UnsupportedProtocol():
-            return InvalidRequest("the address must begin with https:// or http://: check ASKNEWS_API_URL")
-        case httpx.DecodingError():
-            return GatewayAnswered("the response's packed data is damaged")
-        case httpx.ConnectError():
-            return ConnectionFailed(f"no connection to AskNews: {_line(str(error), redact)}")
-        case _:
-            # No text: a LocalProtocolError quotes the header that it objects to.
-            return ConnectionFailed(f"the connection to AskNews broke ({kind})")
 
 
 def retry_after_of(headers: httpx.Headers, now: datetime) -> float | None:
@@ -175,7 +152,17 @@ def _parse(content: bytes) -> tuple[bool, Any]:
         return False, None
 
 
-def _error(response: httpx.Response, body: Any, *, is_json: bool, redact: Redact, credentials: str) -> AskNewsError:
+def _redirects_to(response: httpx.Response) -> str:
+    try:
+        target = httpx.URL(response.headers.get("location", ""))
+    except httpx.InvalidURL:
+        return "an address that is none"
+    return shown(target.copy_with(raw_path=b"/")) if target.host else "another path"
+
+
+def _error(
+    response: httpx.Response, body: Any, endpoint: Endpoint, *, is_json: bool, redact: Redact, credentials: str
+) -> AskNewsError:
     status = response.status_code
     retry_after = retry_after_of(response.headers, datetime.now(UTC))
     code, detail = _code_and_detail(body, redact)
@@ -183,19 +170,26 @@ def _error(response: httpx.Response, body: Any, *, is_json: bool, redact: Redact
     match status:
         case 429:
             what = "at once" if code == CONCURRENCY_CODE else "in a time"
-            return RateLimited(f"too many requests {what}{told}", status=status, code=code, retry_after=retry_after)
+            return RateLimited(
+                f"{endpoint.name} says: too many requests {what}{told}",
+                status=status,
+                code=code,
+                retry_after=retry_after,
+            )
         # A page from a firewall in between says nothing about the plan.
         case _ if (status >= 500 or status == 403) and not is_json and response.content.strip():
             return GatewayAnswered(
-                f"{_kind(response)} with status {status} came from a gateway", status=status, retry_after=retry_after
+                f"a gateway before {endpoint.name} answered with {_kind(response)} and status {status}",
+                status=status,
+                retry_after=retry_after,
             )
-        case _ if status >= 500 or status == 408:
+        case _ if status >= 500 or status in _NOT_NOW:
             return ServiceFailed(
-                f"AskNews failed with {status}{told}", status=status, code=code, retry_after=retry_after
+                f"{endpoint.name} failed with {status}{told}", status=status, code=code, retry_after=retry_after
             )
         case 401:
             return CredentialsRefused(
-                f"AskNews refused the credentials: check {credentials}{told}", status=status, code=code
+                f"{endpoint.name} refused the credentials: check {credentials}{told}", status=status, code=code
             )
         case 403 if code == INACTIVE_SUBSCRIPTION_CODE:
             return SubscriptionInactive(
@@ -203,17 +197,26 @@ def _error(response: httpx.Response, body: Any, *, is_json: bool, redact: Redact
             )
         case 403:
             return AccessDenied(
-                "AskNews denied access; the plan does not include this: choose a plan that does, or switch the job off"
-                f"{told}",
+                f"{endpoint.name} denied access; the plan does not include this: choose a plan that does, or switch "
+                f"the job off{told}",
                 status=status,
                 code=code,
             )
         case 402:
+            return PaymentRequired(
+                f"AskNews asks for payment: buy credits, or wait for the next billing period{told}",
+                status=status,
+                code=code,
+            )
+        case 407:
+            return Misconfigured(PROXY_REFUSES, status=status)
+        # AskNews' own refusals have a code; without one, it may be another server that has no such path.
+        case 404 | 405 if code is None:
             return InvalidRequest(
-                f"AskNews asks for payment: credits or subscription have run out{told}", status=status, code=code
+                f"{endpoint.name} has nothing at this address ({status}){told}: {endpoint.check}", status=status
             )
         case _:
-            return InvalidRequest(f"AskNews refused the request with {status}{told}", status=status, code=code)
+            return InvalidRequest(f"{endpoint.name} refused the request with {status}{told}", status=status, code=code)
 
 
 def _code_and_detail(body: Any, redact: Redact) -> tuple[int | None, str]:
@@ -227,7 +230,7 @@ def _code_and_detail(body: Any, redact: Redact) -> tuple[int | None, str]:
         detail = "; ".join(_validation_problem(problem) for problem in cast(list[object], detail))
     return (
         code if isinstance(code, int) and not isinstance(code, bool) and 0 < code < 2**31 else None,
-        _line(detail, redact) if isinstance(detail, str) else "",
+        one_line(detail, redact) if isinstance(detail, str) else "",
     )
 
 
@@ -240,7 +243,8 @@ def _validation_problem(problem: object) -> str:
     return f"{path}: {fields.get('msg')}"
 
 
-def _line(text: str, redact: Redact) -> str:
+def one_line(text: str, redact: Redact) -> str:
+    """`text` on one line of at most `LONGEST_DETAIL` characters, without secrets."""
     # Redacted before it is cut, because half a secret would not be recognised.
     return " ".join(redact(text).split())[:LONGEST_DETAIL]
 

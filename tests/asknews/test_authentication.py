@@ -21,6 +21,7 @@ from flows.asknews import (
     CredentialsRefused,
     GatewayAnswered,
     InvalidRequest,
+    Misconfigured,
     MissingCredentials,
     RateLimited,
     RequestTimedOut,
@@ -175,6 +176,7 @@ async def test_a_second_401_is_final() -> None:
         ),
         (httpx.Response(401, json={"error": "invalid_client"}), CredentialsRefused),
         (httpx.Response(403, json={"error": "access_denied"}), CredentialsRefused),
+        (httpx.Response(302, headers={"Location": "https://login.example/in?state=1"}), Misconfigured),
         (httpx.Response(404, json={}), InvalidRequest),
         (httpx.Response(429, json={}, headers={"Retry-After": "3"}), RateLimited),
         (httpx.Response(500, json={}), ServiceFailed),
@@ -200,8 +202,29 @@ async def test_what_goes_wrong_at_the_token_endpoint_becomes_an_error_of_the_tre
     error = await failure_of(client(answer), is_echoed=True)
     assert type(error) is kind
     assert not error.was_sent, "what was to be asked was not, and costs nothing"
+    assert error.was_billed == "no"
     assert not isinstance(error, AccessDenied), "that would read as a plan without stories"
+    assert "token endpoint" in str(error)
     assert_tells_no_secret(error, SECRET, BASIC, is_echoed=True)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(302, headers={"Location": "https://login.example/in?state=1"}),
+        httpx.Response(404, json={}),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json=[]),
+        httpx.ConnectError("Name or service not known"),
+    ],
+)
+async def test_a_token_endpoint_that_is_another_server_names_its_variable(response: httpx.Response | Exception) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    assert f"check ASKNEWS_TOKEN_URL, which is {TOKEN_URL}" in str(await failure_of(client(answer)))
 
 
 async def test_a_renewal_that_fails_after_a_401_is_not_the_apis_failure() -> None:

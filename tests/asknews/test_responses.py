@@ -15,6 +15,8 @@ from flows.asknews import (
     CredentialsRefused,
     GatewayAnswered,
     InvalidRequest,
+    Misconfigured,
+    PaymentRequired,
     PermanentError,
     RateLimited,
     RequestTimedOut,
@@ -53,14 +55,18 @@ def told(code: int, detail: str = "explained") -> dict[str, Any]:
         (400, told(400000), InvalidRequest, 400000),
         (401, told(401000), CredentialsRefused, 401000),
         (401, HTML, CredentialsRefused, None),
-        (402, "", InvalidRequest, None),
+        (402, "", PaymentRequired, None),
         (403, told(403000), AccessDenied, 403000),
         (403, told(403011), SubscriptionInactive, 403011),
         (403, "", AccessDenied, None),
         (403, HTML, GatewayAnswered, None),
         (404, told(404000), InvalidRequest, 404000),
+        (404, HTML, InvalidRequest, None),
         (405, told(405000), InvalidRequest, 405000),
+        (407, "", Misconfigured, None),
         (408, told(408000), ServiceFailed, 408000),
+        (409, told(409000), ServiceFailed, 409000),
+        (425, "", ServiceFailed, None),
         (422, told(422000), InvalidRequest, 422000),
         (429, told(429000), RateLimited, 429000),
         (429, told(429001), RateLimited, 429001),
@@ -76,7 +82,7 @@ def told(code: int, detail: str = "explained") -> dict[str, Any]:
         (200, '{"as_dicts": [', GatewayAnswered, None),
         (200, "[" * 200_000, GatewayAnswered, None),
         (200, "[]", UnexpectedResponse, None),
-        (301, "", UnexpectedResponse, None),
+        (301, "", Misconfigured, None),
     ],
 )
 async def test_an_answer_becomes_the_trees_error(
@@ -118,13 +124,16 @@ async def test_an_error_body_of_another_shape_only_lacks_its_code(body: object) 
     ("status", "body", "words"),
     [
         (401, told(401000), "ASKNEWS_API_KEY"),
-        (402, "", "credits"),
+        (402, "", "buy credits"),
         (403, told(403000), "plan"),
         (403, told(403011), "subscription is inactive"),
         (404, told(404000, "no such\n  thing"), "no such thing"),
         (429, told(429000), "too many requests in a time"),
         (429, told(429001), "too many requests at once"),
-        (301, "", "ASKNEWS_API_URL"),
+        (200, HTML, "check ASKNEWS_API_URL, which is https://asknews.example"),
+        (301, "", "check ASKNEWS_API_URL, which is https://asknews.example"),
+        (404, "", "check ASKNEWS_API_URL, which is https://asknews.example"),
+        (407, "", "the proxy asks for credentials: put them into HTTPS_PROXY"),
     ],
 )
 async def test_the_message_says_what_is_wrong_and_what_to_do(status: int, body: object, words: str) -> None:
@@ -150,7 +159,11 @@ async def test_a_redirect_is_not_followed_lest_the_key_travel() -> None:
         requests.append(request.url)
         return httpx.Response(302, headers={"Location": "https://elsewhere.example/"})
 
-    assert isinstance(await failure_of(client_of(answer)), UnexpectedResponse)
+    error = await failure_of(client_of(answer))
+    assert isinstance(error, Misconfigured)
+    assert "AskNews redirects to https://elsewhere.example/: check ASKNEWS_API_URL, which is https://asknews" in str(
+        error
+    )
     assert [url.host for url in requests] == ["asknews.example"]
 
 
@@ -223,8 +236,9 @@ def test_a_date_is_relative_to_the_servers_clock_and_not_to_a_wrong_one_here() -
         (httpx.CloseError("reset"), ConnectionFailed, True),
         (httpx.RemoteProtocolError("Server disconnected"), ConnectionFailed, True),
         (httpx.LocalProtocolError(f"Illegal header value b'Bearer {SENTINEL_KEY}'"), ConnectionFailed, True),
-        (httpx.ProxyError("407"), ConnectionFailed, False),
-        (httpx.UnsupportedProtocol("ftp"), InvalidRequest, False),
+        (httpx.ProxyError("407 Proxy Authentication Required"), Misconfigured, False),
+        (httpx.ProxyError("502 Bad Gateway"), ConnectionFailed, False),
+        (httpx.UnsupportedProtocol("ftp"), Misconfigured, False),
         (httpx.DecodingError("bad"), GatewayAnswered, True),
         (httpx.TooManyRedirects("bad"), ConnectionFailed, True),
         (ConnectionResetError("reset"), ConnectionFailed, True),
