@@ -37,6 +37,9 @@ READ_TIMEOUTS_PER_REQUEST = 4
 MAX_UPDATES = 5
 # So many records without a valid one are not bad records: the API has changed. Fewer may be, in a quiet hour.
 TELLING_REJECTS = 5
+# A hundred times the dearest call: more is a mistake, and must not be taken from the month's budget.
+MOST_CREDITS = 1_000
+LONGEST_SHOWN = 50
 
 logger = structlog.stdlib.get_logger()
 
@@ -260,9 +263,15 @@ def _window(start: datetime, end: datetime) -> Parameters:
 
 
 def _credits(usage: object) -> int | None:
-    if not isinstance(usage, dict):
+    """What a response says that it cost; None if it says nothing, and, with a warning, if it cannot be right."""
+    sent = cast(dict[str, object], usage).get("credits") if isinstance(usage, dict) else None
+    if sent is None:
         return None
     try:
-        return max(whole_number(cast(dict[str, object], usage).get("credits")), 0)
+        credits = whole_number(sent)
     except ValueError:
+        credits = -1
+    if not 0 <= credits <= MOST_CREDITS:
+        logger.warning("asknews_credits_implausible", sent=repr(sent)[:LONGEST_SHOWN])
         return None
+    return credits

@@ -139,6 +139,20 @@ async def test_a_page_without_usable_credits_has_none(usage: object) -> None:
     assert (await search(Recorder(news(usage=usage)))).credits is None
 
 
+@pytest.mark.parametrize("absurd", [2**31 - 1, 1_001, 10**30, -1, "many", True, [5], 0.5])
+async def test_absurd_credits_are_unknown_and_warned_of(absurd: object) -> None:
+    with structlog.testing.capture_logs() as events:
+        page = await search(Recorder(news(usage={"credits": absurd})))
+    assert page.credits is None
+    (warning,) = [event for event in events if event["log_level"] == "warning"]
+    assert (warning["event"], warning["sent"]) == ("asknews_credits_implausible", repr(absurd))
+
+
+@pytest.mark.parametrize("credits", [0, 1, 5, 10, 1_000])
+async def test_plausible_credits_are_believed(credits: int) -> None:
+    assert (await search(Recorder(news(usage={"credits": credits})))).credits == credits
+
+
 async def test_stories_come_with_the_next_offset() -> None:
     page = await list_stories(Recorder({"stories": [story()] * 10, "offset": 10}))
     assert (page.fetched, len(page.records), page.next_offset, page.credits, page.is_last) == (10, 10, 10, None, False)
