@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -18,12 +19,12 @@ from flows.asknews.errors import AskNewsError, ResponseTooLarge, UnexpectedRespo
 from flows.asknews.fields import whole_number
 from flows.asknews.pacing import Pacing
 from flows.asknews.pages import Page, PageCap, number_if_digits, offset_after
-from flows.asknews.records import Reject
+from flows.asknews.records import Reject, Tolerant
 from flows.asknews.responses import BoundedStream, json_of
 from flows.asknews.stories import Story, parse_stories
 from flows.asknews.transport import error_of_transport, http_client
 
-RecordT = TypeVar("RecordT")
+RecordT = TypeVar("RecordT", bound=Tolerant)
 
 Parameters = list[tuple[str, str | int | float | bool | None]]
 Parser = Callable[[Sequence[object]], tuple[list[RecordT], list[Reject]]]
@@ -208,6 +209,7 @@ class AskNewsClient:
             credits=page.credits,
             is_last=is_last,
         )
+        _warn_of_change(path, records)
         return page
 
     async def _get(self, path: str, parameters: Parameters) -> Mapping[str, object]:
@@ -260,6 +262,14 @@ def _window(start: datetime, end: datetime) -> Parameters:
         ("start_timestamp", str(math.floor(start.timestamp()))),
         ("end_timestamp", str(math.ceil(end.timestamp()))),
     ]
+
+
+def _warn_of_change(path: str, records: Sequence[Tolerant]) -> None:
+    """Warn of fields that no record of a page has as the contract says: one record is odd, all of them are a change."""
+    altered = Counter(name for record in records for name in record.altered_fields)
+    everywhere = sorted(name for name, count in altered.items() if count == len(records))
+    if everywhere and len(records) >= TELLING_REJECTS:
+        logger.warning("asknews_fields_odd_everywhere", path=path, fields=everywhere, records=len(records))
 
 
 def _credits(usage: object) -> int | None:

@@ -7,7 +7,7 @@ One unknown value in one article must not cost the page, so nothing here raises:
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -42,6 +42,13 @@ class Record(BaseModel):
             raise ValueError("is not an object")  # noqa: TRY004  # pydantic collects ValueError, not TypeError
         given = cast(Mapping[object, object], data)
         return {key: value for key, value in given.items() if value is not None}
+
+
+class Tolerant(Protocol):
+    """A record that names what of it was unusable, or was cut."""
+
+    @property
+    def altered_fields(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.asknews import Article, Reject, parse_articles
+from flows.asknews import Article, Reject, parse_articles, parse_stories
 from flows.asknews.records import LONGEST_RAW
 from tests.asknews.fakes import ARTICLE_ID, article
 
@@ -118,10 +118,27 @@ def test_a_whole_number_may_come_with_a_decimal_point() -> None:
     assert parsed(sentiment=-1.0).sentiment == -1
 
 
-@pytest.mark.parametrize("field", ["article_id", "article_url", "title", "summary", "pub_date", "sentiment"])
+@pytest.mark.parametrize("field", ["article_id", "pub_date", "sentiment"])
 @pytest.mark.parametrize("absent", [None, ..., {}])
 def test_an_article_without_what_it_needs_is_set_aside(field: str, absent: object) -> None:
     assert rejected(**{field: absent}).reason.startswith(f"{field} ")
+
+
+@pytest.mark.parametrize("absent", [None, ..., {}, ""])
+def test_an_article_without_its_whole_content_is_kept_and_says_what_it_lacks(absent: object) -> None:
+    record = parsed(article_url=absent, summary=absent)
+    assert (record.url, record.summary, record.altered_fields) == ("", "", ("summary", "url"))
+
+
+def test_an_article_without_any_content_is_set_aside() -> None:
+    reject = rejected(article_url=None, summary="", title=" ", eng_title={})
+    assert reject.reason == "the item has neither title, summary nor address"
+
+
+@pytest.mark.parametrize("title", ["", " ", None, ..., 7])
+def test_the_english_title_serves_where_there_is_no_other(title: object) -> None:
+    record = parsed(title=title)
+    assert (record.title, record.english_title, record.altered_fields) == ("A new model", "A new model", ("title",))
 
 
 @pytest.mark.parametrize(
@@ -132,14 +149,32 @@ def test_an_article_without_what_it_needs_is_set_aside(field: str, absent: objec
         "/relative",
         "https://",
         "http://[broken",
-        'https://a.example/"onload="x',
-        "https://a.example/a b",
-        "https://a.example/" + "a" * 2_048,
-        "https://a.example/" + "\u6587" * 700,
+        "https://a b.example/",
+        7,
     ],
 )
-def test_an_address_that_is_unusable_or_too_long_sets_the_article_aside(url: str) -> None:
-    assert rejected(article_url=url).reason.startswith("article_url is ")
+def test_an_unusable_address_is_left_out_and_noted(url: object) -> None:
+    record = parsed(article_url=url)
+    assert (record.url, record.altered_fields) == ("", ("url",))
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("https://a.example/a b", "https://a.example/a%20b"),
+        ('https://a.example/"onload="x', "https://a.example/%22onload=%22x"),
+        (" https://a.example/a\n/b?c=%20#d ", "https://a.example/a/b?c=%20#d"),
+        ("https://a.example/\u6587|", "https://a.example/\u6587%7C"),
+    ],
+)
+def test_what_cannot_stand_in_an_address_is_encoded(sent: str, stored: str) -> None:
+    record = parsed(article_url=sent)
+    assert (record.url, record.altered_fields) == (stored, ())
+
+
+def test_a_long_address_is_kept_and_an_absurd_one_is_not() -> None:
+    assert len(parsed(article_url="https://a.example/" + "a" * 60_000).url) == 60_018
+    assert parsed(article_url="https://a.example/" + "a" * 70_000).altered_fields == ("url",)
 
 
 def test_an_unusable_image_is_left_out_and_noted() -> None:
@@ -170,10 +205,49 @@ def test_over_long_text_and_lists_are_cut_and_noted() -> None:
     assert record.altered_fields == ("entities", "keywords", "title")
 
 
-@pytest.mark.parametrize("field", ["entities", "keywords", "key_points", "classification", "language", "page_rank"])
-@pytest.mark.parametrize("value", [7.5, [[]], {"a": {"b": 1}}])
-def test_a_field_of_the_wrong_type_sets_the_article_aside(field: str, value: object) -> None:
-    assert rejected(**{field: value}).reason.startswith(field)
+@pytest.mark.parametrize(
+    ("field", "name", "otherwise"),
+    [
+        ("entities", "entities", {}),
+        ("keywords", "keywords", []),
+        ("key_points", "key_points", []),
+        ("classification", "classification", []),
+        ("language", "language", ""),
+        ("country", "country", "Unknown"),
+        ("page_rank", "page_rank", None),
+        ("crawl_date", "crawled_at", None),
+        ("eng_title", "english_title", None),
+        ("image_url", "image_url", None),
+    ],
+)
+@pytest.mark.parametrize("value", [7.5, [[]], {"a": {"b": 1}}, True])
+def test_a_side_field_of_the_wrong_type_is_left_out_and_noted(
+    field: str, name: str, otherwise: object, value: object
+) -> None:
+    if field == "crawl_date" and value == 7.5:
+        value = "yesterday"
+    record = parsed(**{field: value})
+    assert (getattr(record, name), record.altered_fields) == (otherwise, (name,))
+
+
+@pytest.mark.parametrize("page_rank", [2**31, 10**30, "12", float("nan")])
+def test_a_page_rank_that_is_no_number_of_32_bits_is_unknown(page_rank: object) -> None:
+    record = parsed(page_rank=page_rank)
+    assert (record.page_rank, record.altered_fields) == (None, ("page_rank",))
+
+
+@pytest.mark.parametrize("crawl_date", ["", "2026-09-07T22:02:58", 10**400])
+def test_an_odd_crawl_date_is_unknown(crawl_date: object) -> None:
+    record = parsed(crawl_date=crawl_date)
+    assert (record.crawled_at, record.altered_fields) == (None, ("crawled_at",))
+
+
+def test_an_odd_item_of_a_list_is_left_out_alone() -> None:
+    record = parsed(
+        keywords=["ai", None, {}, 3, " "], entities={"Product": ["Claude", None], "Person": {"a": 1}, "Money": None}
+    )
+    assert (record.keywords, record.entities) == (["ai", "3"], {"Product": ["Claude"]})
+    assert record.altered_fields == ("entities", "keywords")
 
 
 @pytest.mark.parametrize("item", [None, "text", 3, [], True, [article()]])
@@ -205,8 +279,9 @@ def test_a_rejects_json_is_cut_to_bytes_and_stays_text_a_database_takes() -> Non
 
 
 def test_a_reason_is_short_however_many_faults_there_are() -> None:
-    reject = rejected(title=1, summary=1, sentiment="", pub_date="", article_url="", article_id="")
-    assert reject.reason.endswith("and 3 more")
+    records, (reject,) = parse_stories([{"sentiment": 1, "sentiment_timestamps": 1, "reddit_sentiment": 1}])
+    assert not records
+    assert reject.reason.endswith("and 2 more")
     assert len(reject.reason) <= 500
 
 

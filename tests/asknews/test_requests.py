@@ -153,6 +153,15 @@ async def test_plausible_credits_are_believed(credits: int) -> None:
     assert (await search(Recorder(news(usage={"credits": credits})))).credits == credits
 
 
+@pytest.mark.parametrize(("odd", "warnings"), [(5, 1), (4, 0)])
+async def test_a_field_that_is_odd_in_every_record_is_warned_of(odd: int, warnings: int) -> None:
+    articles = [article(page_rank="12")] * odd + [article()] * (5 - odd)
+    with structlog.testing.capture_logs() as events:
+        await search(Recorder(news(*articles)))
+    told = [event["fields"] for event in events if event["event"] == "asknews_fields_odd_everywhere"]
+    assert told == [["page_rank"]] * warnings
+
+
 async def test_stories_come_with_the_next_offset() -> None:
     page = await list_stories(Recorder({"stories": [story()] * 10, "offset": 10}))
     assert (page.fetched, len(page.records), page.next_offset, page.credits, page.is_last) == (10, 10, 10, None, False)

@@ -57,7 +57,6 @@ def test_the_series_are_paired_and_in_order_of_time_and_zero_is_a_value() -> Non
         {"sentiment": ...},
         {"sentiment_timestamps": []},
         {"sentiment_timestamps": None},
-        {"rolling_sentiment": []},
         {"rolling_sentiment": [0.5]},
         {"reddit_sentiment": []},
         {"reddit_sentiment": [0, 0]},
@@ -74,22 +73,47 @@ def test_series_of_unequal_length_set_the_story_aside(changes: dict[str, Any]) -
     ("field", "values"),
     [
         ("sentiment", [1, None]),
-        ("sentiment", ["1", 0]),
-        ("sentiment", [float("nan"), 0]),
-        ("sentiment", [10**400, 0]),
-        ("sentiment", [True, 0]),
+        ("sentiment", [1, "0"]),
+        ("sentiment", [1, float("nan")]),
+        ("sentiment", [1, 10**400]),
+        ("sentiment", [1, True]),
         ("sentiment_timestamps", [STORY_TIME, "now"]),
         ("sentiment_timestamps", [STORY_TIME, STORY_TIME * 1000]),
-        ("sentiment_timestamps", 5),
     ],
 )
-def test_a_value_in_a_series_that_is_no_number_or_time_sets_the_story_aside(field: str, values: object) -> None:
-    assert rejected(**{field: values}).reason.startswith(field)
+def test_a_point_that_is_no_number_or_time_is_left_out_alone(field: str, values: object) -> None:
+    record = parsed(**{field: values})
+    assert record.sentiment == [SentimentPoint(at=AT, sentiment=1.0, rolling=0.5)]
+    assert record.altered_fields == (field,)
 
 
-def test_a_story_may_have_no_rolling_values_at_all_or_gaps_in_them() -> None:
-    assert [point.rolling for point in parsed(rolling_sentiment=...).sentiment] == [None, None]
-    assert [point.rolling for point in parsed(rolling_sentiment=[None, 0.0]).sentiment] == [0.0, None]
+@pytest.mark.parametrize("changes", [{"sentiment": ["good", "bad"]}, {"sentiment_timestamps": [None, ""]}])
+def test_a_series_without_any_usable_point_sets_the_story_aside(changes: dict[str, Any]) -> None:
+    assert rejected(**changes).reason == "has no usable pair in sentiment_timestamps and sentiment"
+
+
+@pytest.mark.parametrize("field", ["sentiment", "sentiment_timestamps", "reddit_sentiment"])
+@pytest.mark.parametrize("value", [5, "very good", {}])
+def test_a_series_that_is_no_list_sets_the_story_aside(field: str, value: object) -> None:
+    assert rejected(**{field: value}).reason.startswith(field)
+
+
+@pytest.mark.parametrize("absent", [..., None, []])
+def test_a_story_may_have_no_rolling_values_at_all(absent: object) -> None:
+    assert [point.rolling for point in parsed(rolling_sentiment=absent).sentiment] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("sent", "read", "altered"),
+    [
+        ([None, 0.0], [0.0, None], ()),
+        (["high", 0.0], [0.0, None], ("rolling_sentiment",)),
+        ({}, [None, None], ("rolling_sentiment",)),
+    ],
+)
+def test_rolling_values_may_have_gaps(sent: object, read: list[float | None], altered: tuple[str, ...]) -> None:
+    record = parsed(rolling_sentiment=sent)
+    assert ([point.rolling for point in record.sentiment], record.altered_fields) == (read, altered)
 
 
 def test_a_story_may_have_no_series() -> None:
@@ -119,7 +143,8 @@ def test_the_headline_is_the_first_updates_and_the_summary_the_latest_updates() 
 def test_without_a_headline_the_topic_serves_unless_it_is_a_placeholder(updates: object) -> None:
     assert parsed(updates=updates, topic="Claude's feature").headline == "Claude's feature"
     for placeholder in ("auto_generated", "Auto_Generated", "", None):
-        assert "no headline" in rejected(updates=updates, topic=placeholder).reason
+        record = parsed(updates=updates, topic=placeholder)
+        assert (record.headline, record.altered_fields) == ("", ("headline",))
 
 
 def test_threads_keep_counts_and_sentiment_but_no_person() -> None:
@@ -159,31 +184,80 @@ def test_a_thread_without_sentiment_or_counts_is_a_thread_with_unknown_ones() ->
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("odd", "name", "read"),
     [
-        {"url": "javascript:alert(1)"},
-        {"url": ...},
-        {"id": ""},
-        {"id": "x" * 101},
-        {"upvotes": 2**31},
-        {"date": "2026-09-07T20:00:00"},
-        {"sentiment": "good"},
+        ({"url": "javascript:alert(1)"}, "url", ""),
+        ({"url": {}}, "url", ""),
+        ({"subreddit_name": 7}, "subreddit", ""),
+        ({"upvotes": 2**31}, "upvotes", None),
+        ({"date": "2026-09-07T20:00:00"}, "published_at", None),
+        ({"sentiment": "good"}, "sentiment", None),
     ],
 )
-def test_a_broken_thread_sets_the_story_aside_and_the_reason_says_where(broken: dict[str, Any]) -> None:
-    reject = rejected(updates=[update(reddit_threads=[thread(), thread(**broken)])])
-    assert reject.reason.startswith("updates.0.reddit_threads.1.")
-    assert "someone" not in reject.raw
-    assert "what somebody wrote" not in reject.raw
+def test_an_odd_part_of_a_thread_is_left_out_alone_and_noted(odd: dict[str, Any], name: str, read: object) -> None:
+    record = parsed(updates=[update(reddit_threads=[thread(**odd)])])
+    (kept,) = record.reddit_threads
+    assert (getattr(kept, name), record.altered_fields) == (read, (name,))
+
+
+@pytest.mark.parametrize("broken", [{"id": ""}, {"id": ...}, {"id": "x" * 101}, {"id": True}])
+def test_a_thread_without_an_id_is_left_out_alone_and_noted(broken: dict[str, Any]) -> None:
+    record = parsed(updates=[update(reddit_threads=[thread(**broken), thread(), None])])
+    assert [kept.thread_id for kept in record.reddit_threads] == [thread()["id"]]
+    assert record.altered_fields == ("reddit_threads",)
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("/r/LocalLLaMA/comments/1/a b/", "https://www.reddit.com/r/LocalLLaMA/comments/1/a%20b/"),
+        ("https://www.reddit.com/r/a", "https://www.reddit.com/r/a"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_relative_address_is_one_at_reddit_and_an_empty_one_stays_empty(sent: object, stored: str) -> None:
+    assert parsed(updates=[update(reddit_threads=[thread(url=sent)])]).reddit_threads[0].url == stored
+
+
+def test_an_update_and_an_article_id_stand_alone() -> None:
+    record = parsed(
+        updates=[update(article_ids=["no-uuid", ARTICLE_ID, 7]), "an update", update(story_update_ts="soon")]
+    )
+    assert (len(record.updates), record.article_ids) == (2, [UUID(ARTICLE_ID)])
+    assert record.altered_fields == ("article_ids", "updated_at", "updates")
+
+
+def test_a_reject_keeps_neither_authors_nor_writings_of_reddit() -> None:
+    raw = rejected(uuid=None).raw
+    assert "someone" not in raw
+    assert "what somebody wrote" not in raw
 
 
 def test_counts_may_come_as_a_list_of_names() -> None:
     assert parsed(languages=["en", "de", "en"]).languages == {"en": 2, "de": 1}
 
 
-def test_the_article_count_may_be_one_number_and_must_fit_in_32_bits() -> None:
-    assert parsed(n_articles=7).article_count == 7
-    assert "32 bits" in rejected(n_articles=[2**31 - 1, 1]).reason
+@pytest.mark.parametrize(
+    ("sent", "count", "altered"),
+    [
+        (7, 7, ()),
+        ([2, None, 1], 3, ("n_articles",)),
+        ([2**31 - 1, 1], 0, ("n_articles",)),
+        ("many", 0, ("n_articles",)),
+    ],
+)
+def test_the_article_count_is_a_number_or_a_list_and_fits_in_32_bits(
+    sent: object, count: int, altered: tuple[str, ...]
+) -> None:
+    record = parsed(n_articles=sent)
+    assert (record.article_count, record.altered_fields) == (count, altered)
+
+
+def test_an_odd_count_of_an_object_is_left_out_alone() -> None:
+    record = parsed(countries={"US": 3, "DE": None, "FR": "4"}, languages=7)
+    assert (record.countries, record.languages) == ({"US": 3}, {})
+    assert record.altered_fields == ("countries", "languages")
 
 
 @pytest.mark.parametrize("field", ["uuid", "updated_ts"])
