@@ -4,11 +4,24 @@ A row that is stored already, as it is, is not written. The counts are right who
 statement says of each row what it did, on SQLite nobody else can write during our transaction.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Boolean, Table, bindparam, column, func, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Integer,
+    Table,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
@@ -16,7 +29,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import Base, table_of
-from flows.database.types import clean_text, utc_now
+from flows.database.types import Json, clean_text, utc_now
 
 # Set by every update where a table has it.
 CHANGED_AT = "changed_at"
@@ -51,12 +64,20 @@ class Upserted:
 
 
 async def upsert(
-    connection: AsyncConnection, model: type[Base], rows: Iterable[Row], *, key: Sequence[str] | None = None
+    connection: AsyncConnection,
+    model: type[Base],
+    rows: Iterable[Row],
+    *,
+    key: Sequence[str] | None = None,
+    optional: Collection[str] = (),
 ) -> Upserted:
     """Insert `rows` into the model's table, or update those whose `key` (default: the primary key) is there already.
 
     A row holds a value for each column but those that the database fills; what else it holds is left out. Of two rows
     with one key the later counts. Rows are locked in the order of their keys, so that two writers cannot deadlock.
+
+    `optional` are columns whose empty value (null, or where there is no null, no text, no items, a count of 0) means
+    that the sender left it out: it never overwrites what is stored.
     """
     table = table_of(model)
     key = list(key or (item.name for item in table.primary_key))
@@ -68,7 +89,7 @@ async def upsert(
     inserted: set[Key] = set()
     updated: set[Key] = set()
     for batch in batches:
-        for written, is_new in await write(connection, table, key, names, batch):
+        for written, is_new in await write(connection, table, key, names, optional, batch):
             (inserted if is_new else updated).add(written)
     return Upserted(frozenset(inserted), frozenset(updated))
 
@@ -86,7 +107,12 @@ def insert_into(connection: AsyncConnection, model: type[Base]) -> PostgresqlIns
 
 
 async def _write_postgresql(
-    connection: AsyncConnection, table: Table, key: Sequence[str], names: Sequence[str], rows: Sequence[Row]
+    connection: AsyncConnection,
+    table: Table,
+    key: Sequence[str],
+    names: Sequence[str],
+    optional: Collection[str],
+    rows: Sequence[Row],
 ) -> list[tuple[Key, bool]]:
     # One array for each column: a statement of constant text, however many rows, so that it is prepared only once.
     # One dimension, said aloud: a JSON value may be a list itself.
@@ -97,14 +123,19 @@ async def _write_postgresql(
     # A row version that an INSERT made was never locked by anybody; one that ON CONFLICT made was, by us.
     is_new = literal_column("xmax = 0", Boolean)
     result = await connection.execute(
-        _on_conflict(statement, table, key, names).returning(*(table.c[name] for name in key), is_new),
+        _on_conflict(statement, table, key, names, optional).returning(*(table.c[name] for name in key), is_new),
         {name: [row[name] for row in rows] for name in names},
     )
     return [(tuple(row[:-1]), row[-1]) for row in result]
 
 
 async def _write_sqlite(
-    connection: AsyncConnection, table: Table, key: Sequence[str], names: Sequence[str], rows: Sequence[Row]
+    connection: AsyncConnection,
+    table: Table,
+    key: Sequence[str],
+    names: Sequence[str],
+    optional: Collection[str],
+    rows: Sequence[Row],
 ) -> list[tuple[Key, bool]]:
     key_columns = [table.c[name] for name in key]
     keys = [tuple(row[name] for name in key) for row in rows]
@@ -112,23 +143,40 @@ async def _write_sqlite(
     before = {tuple(row) for row in known}
     statement = cast(PostgresqlInsert, insert_sqlite(table))
     result = await connection.execute(
-        _on_conflict(statement, table, key, names).returning(*key_columns), [dict(row) for row in rows]
+        _on_conflict(statement, table, key, names, optional).returning(*key_columns), [dict(row) for row in rows]
     )
     return [(tuple(row), tuple(row) not in before) for row in result]
 
 
 def _on_conflict(
-    statement: PostgresqlInsert, table: Table, key: Sequence[str], names: Sequence[str]
+    statement: PostgresqlInsert, table: Table, key: Sequence[str], names: Sequence[str], optional: Collection[str]
 ) -> PostgresqlInsert:
     values = [name for name in names if name not in key]
     if not values:
         return statement.on_conflict_do_nothing(index_elements=list(key))
     new = statement.excluded
-    changes: dict[str, Any] = {name: new[name] for name in values}
+    changed: dict[str, ColumnElement[Any]] = {
+        name: func.coalesce(_null_if_empty(table.c[name], new[name]), table.c[name]) if name in optional else new[name]
+        for name in values
+    }
+    changes: dict[str, Any] = dict(changed)
     if CHANGED_AT in table.c:
         changes[CHANGED_AT] = utc_now()
     return statement.on_conflict_do_update(
         index_elements=list(key),
         set_=changes,
-        where=or_(*(table.c[name].is_distinct_from(new[name]) for name in values)),
+        where=or_(*(table.c[name].is_distinct_from(value) for name, value in changed.items())),
     )
+
+
+def _null_if_empty(stored: Column[Any], sent: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`sent`, or null where it is the empty value of a column that takes no null."""
+    if stored.nullable:
+        return sent
+    match stored.type:
+        case Json():
+            return func.nullif(func.nullif(sent, literal_column("'[]'")), literal_column("'{}'"))
+        case Integer():
+            return func.nullif(sent, literal_column("0"))
+        case _:
+            return func.nullif(sent, literal_column("''"))

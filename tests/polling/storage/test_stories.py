@@ -59,6 +59,32 @@ async def test_a_revised_point_is_updated_and_the_story_counts_as_updated(databa
     assert await series(database) == [(NOON, 0.1, 0.0), (NOON + timedelta(hours=1), 0.0, None)]
 
 
+async def test_what_a_later_answer_leaves_out_stays(database: AsyncEngine) -> None:
+    whole = story(1, sentiment=[point(0, 0.1, 0.25), point(1, 0.2, 0.0)])
+    await store(database, whole)
+    left_out: dict[str, Any] = {"headline": "", "summary": "", "topics": [], "countries": {}, "article_count": 0}
+    threads = [{**thread("t1"), "url": "", "upvotes": None, "sentiment": None}]
+
+    counts = await store(
+        database, story(1, **left_out, sentiment=[point(0, 0.1), point(1, 0.2)], reddit_threads=threads)
+    )
+
+    assert counts == UpsertCounts(unchanged=1)
+    assert [rolling for _at, _sentiment, rolling in await series(database)] == [0.25, 0.0]
+
+
+async def test_what_a_later_answer_has_anew_is_stored_beside_what_it_leaves_out(database: AsyncEngine) -> None:
+    await store(database, story(1, sentiment=[point(0, 0.1, 0.25)]))
+
+    counts = await store(database, story(1, headline="", topics=[], update_count=2, sentiment=[point(0, 0.0)]))
+
+    assert counts == UpsertCounts(updated=1)
+    assert await series(database) == [(NOON, 0.0, 0.25)]
+    async with reading(database) as connection:
+        row = (await connection.execute(select(Story.headline, Story.topics, Story.update_count))).one()
+    assert tuple(row) == ("Headline 1", ["AI"], 2)
+
+
 async def test_a_new_point_or_a_changed_thread_makes_a_story_updated(database: AsyncEngine) -> None:
     await store(database, *(story(n) for n in range(4)))
 
