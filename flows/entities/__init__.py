@@ -1,6 +1,7 @@
 """Who is tracked, and which text mentions whom. Pure: no network, no database, no Prefect."""
 
-from flows.entities.matcher import NEAR_WORDS, EntityMatcher
+from flows.entities.matcher import EntityMatcher
+from flows.entities.surroundings import NEAR_WORDS
 from flows.entities.tracked import (
     Category,
     TrackedEntitiesError,

@@ -28,6 +28,7 @@ class TrackedEntity:
     ambiguous: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
     capitalised_context: tuple[str, ...] = ()
+    given_name_context: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     not_near: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ def search_names(entities: Iterable[TrackedEntity]) -> list[str]:
 
 def phrase_of(text: str) -> tuple[str, ...]:
     """`text` as the folded words and punctuation that a text has to show, one after another, to contain it."""
-    return tuple(fold(token) for token in split_words(text))
+    return tuple(fold(split_words(text)))
 
 
 def _read_entity(table: object, label: str, problems: list[str]) -> TrackedEntity | None:
@@ -125,7 +126,9 @@ def _problems_of(entity: TrackedEntity) -> Iterator[str]:
             yield f"{entity.name}: {alias!r} is in both `aliases` and `ambiguous`"
     if bool(entity.ambiguous) != bool(entity.context or entity.capitalised_context):
         yield f"{entity.name}: `ambiguous` and `context` need each other"
-    for word in (*entity.context, *entity.capitalised_context):
+    if entity.given_name_context and not entity.ambiguous:
+        yield f"{entity.name}: `given_name_context` needs `ambiguous`: a certain name is no person's"
+    for word in (*entity.context, *entity.capitalised_context, *entity.given_name_context):
         if phrase_of(word) in names:
             yield f"{entity.name}: {word!r} is a name of the entity and cannot be its own context"
     for phrase in entity.excludes:

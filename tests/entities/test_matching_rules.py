@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from flows.entities import NEAR_WORDS, EntityMatcher, TrackedEntity, load_tracked
 from flows.entities.folding import is_word, split_words
+from flows.entities.phrases import PhraseTree, Words
+from flows.entities.tracked import phrase_of
 
 TRACKED = load_tracked()
 MATCHER = EntityMatcher(TRACKED)
@@ -85,6 +87,12 @@ def test_a_placeholder_stands_for_nothing_but_a_version(text: str) -> None:
 def test_context_for_capitalised_names_counts_only_for_those(text: str, expected: bool) -> None:
     entity = TrackedEntity("Amber", "tool", ambiguous=("Amber",), capitalised_context=("tools",))
     assert bool(EntityMatcher([entity]).mentioned(text)) == expected
+
+
+def test_a_context_word_that_a_thousand_entities_share_is_found_once() -> None:
+    tree = PhraseTree()
+    numbers = {tree.add(phrase_of("language model")) for _entity in range(1_000)}
+    assert [hit.number for hit in tree.find(Words("a language model"))] == list(numbers)
 
 
 @pytest.mark.parametrize("entity", TRACKED, ids=lambda entity: entity.name)

@@ -66,6 +66,23 @@ MENTIONS: list[tuple[str, set[str]]] = [
     ("Anthropic发布Claude新模型", {CLAUDE}),
     ("생성형 인공지능 Claude는 빠르다", {CLAUDE}),
     ("GPT-4oの使い方", {GPT}),
+    ("グーグルがGeminiを発表", {GEMINI}),
+    ("谷歌发布Gemini新模型", {GEMINI}),
+    ("구글이 Gemini를 공개했다", {GEMINI}),
+    ("Гугл показал Gemini", {GEMINI}),
+    ("جوجل تطلق Gemini", {GEMINI}),
+    ("アンソロピックのClaude", {CLAUDE}),
+    ("앤트로픽의 Claude", {CLAUDE}),
+    ("Geminiは双子座です", set()),
+    # as HTML
+    ("Anthropic&#8217;s&nbsp;Claude", {CLAUDE}),
+    ("GitHub&nbsp;Copilot &amp; Replit", {COPILOT, REPLIT}),
+    ("GPT&#x2011;4o", {GPT}),
+    ("Claude&amp;nbsp;Code", {CLAUDE}),
+    ("Cla&shy;ude Code", {CLAUDE}),
+    ("Claude &mdash; Anthropic&rsquo;s model", {CLAUDE}),
+    ("AT&T and R&D", set()),
+    ("&#0;&#xD800;&nosuch;&", set()),
     ("Cla\u00adude Code with a soft hyphen", {CLAUDE}),
     ("Cla\u0337ude Code with an overlay", {CLAUDE}),
     ("GPT-4o¹ with a footnote", {GPT}),
@@ -145,6 +162,11 @@ EVIDENCE: list[tuple[str, list[str], set[str]]] = [
     ("Copilot is out", ["GitHub Copilot"], {COPILOT}),
     ("", ["Precursor", "Claudette", "dev", "", " ", "Copilot"], set()),
     ("", ["Claude (Anthropic)"], {CLAUDE}),
+    ("Gemini 3 is out", [], set()),
+    ("Gemini 3 is out", ["Gemini 3"], {GEMINI}),
+    ("Cursor 2.0 is out", ["Cursor 2.0"], {CURSOR}),
+    ("Mistral Capital buys a hotel", ["Mistral Capital"], set()),
+    ("NASA's Gemini 4 carried two astronauts", ["Gemini 4"], set()),
     ("Zodiac signs", ["Gemini"], set()),
 ]
 
@@ -157,7 +179,7 @@ def test_evidence_stands_in_for_context_but_not_against_what_the_text_says(
 
 
 def test_a_full_name_among_the_people_is_no_mention_though_context_is_near() -> None:
-    text = "Claude Dupont explains AI to children"
+    text = "Claude Dupont Explains AI to Children"
     assert MATCHER.mentioned(text) == (CLAUDE,)
     assert MATCHER.mentioned(text, people=["Claude Dupont"]) == ()
     assert MATCHER.mentioned(text + ", with Claude Code", people=["Claude Dupont"]) == (CLAUDE,)
@@ -165,8 +187,3 @@ def test_a_full_name_among_the_people_is_no_mention_though_context_is_near() -> 
 
 def test_a_person_of_one_word_says_nothing_since_recognisers_take_the_assistant_for_one() -> None:
     assert MATCHER.mentioned("Anthropic updates Claude", people=["Claude"]) == (CLAUDE,)
-
-
-def test_an_absurdly_long_person_is_ignored() -> None:
-    person = "Claude " * 5_000
-    assert MATCHER.mentioned(person + "by Anthropic", people=[person]) == (CLAUDE,)

@@ -86,6 +86,10 @@ def test_each_entity_is_searched_by_name_or_by_what_the_file_says_without_repeti
         (VALID.replace('ambiguous = ["Amber"]', 'ambiguous = ["Ambr"]'), "Amber: the name itself must stand in"),
         (VALID.replace('["Amber Studio"]', '["AMBER"]'), "Amber: 'Amber' is in both `aliases` and `ambiguous`"),
         (VALID.replace('context = ["compiler"]', ""), "Amber: `ambiguous` and `context` need each other"),
+        (
+            '[[entity]]\nname = "A"\ncategory = "tool"\naliases = ["A"]\ngiven_name_context = ["b"]',
+            "A: `given_name_context` needs `ambiguous`",
+        ),
         (VALID.replace('"compiler"', '"amber studio"'), "Amber: 'amber studio' is a name of the entity"),
         (VALID.replace('"Amber alert"', '"jewel"'), "Amber: 'jewel' in `excludes` contains none of its names"),
         (VALID + "search = []", "Amber: `search` is empty"),
