@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from sqlalchemy import URL, NullPool, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 START_SECONDS = 60.0
@@ -146,7 +146,7 @@ def _wait_until_it_answers(url: URL, server: subprocess.Popen[bytes], log: Path)
     while True:
         try:
             run_statements(url)
-        except (OSError, asyncpg.CannotConnectNowError) as error:
+        except (OSError, DBAPIError) as error:
             if server.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}") from error
             # Nothing tells when the server is ready but the server's answer.
