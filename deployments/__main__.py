@@ -59,7 +59,7 @@ def worker(
 ) -> int:
     """Execute runs as processes. SIGTERM drains it: no further run starts, and those that are going end first."""
     settings = _settings_with_server()
-    from deployments.worker import run_worker
+    from deployments.commands.worker import run_worker
 
     return asyncio.run(run_worker(settings, pool=pool, limit=limit, name=name, polled_file=polled_file))
 

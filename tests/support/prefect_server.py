@@ -116,14 +116,16 @@ class PrefectServer:
 
         wait_until(answers, seconds=90, what="the Prefect server")
 
-    def spawn(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
-        """Start `python arguments…` in a process group of its own."""
+    def spawn(
+        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None, folder: Path = PROJECT_ROOT
+    ) -> Process:
+        """Start `python arguments…` in `folder`, in a process group of its own."""
         log = self.folder / f"{name}-{len(self.processes)}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
                 [sys.executable, *arguments],
                 env={**self.all_environment(), **(environment or {})},
-                cwd=PROJECT_ROOT,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

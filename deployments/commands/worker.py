@@ -1,10 +1,12 @@
 """`vibecheck worker`: a process worker that is drained, not killed.
 
 Prefect's own `worker start` kills its flows when it is stopped, and leaves them Running for ever; when the server stays
-away for some four minutes it gives up, with the same effect. This one uses the same ProcessWorker, but:
+away for some four minutes it gives up, with the same effect. It also starts two interpreters for each run. This one
+uses the same ProcessWorker, but:
 
 - on SIGTERM or SIGINT it takes no further run, waits for those that it has, and then ends;
-- no answer of the server, and no silence, ends it: it goes on asking, and its healthcheck tells.
+- no answer of the server, and no silence, ends it: it goes on asking, and its healthcheck tells;
+- it forks its runs from a process that has everything imported (`starter`).
 """
 
 import asyncio
@@ -13,24 +15,46 @@ import signal
 import socket
 from abc import ABC
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import anyio.abc
 import httpx
 import structlog
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.exceptions import PrefectException
-from prefect.settings import get_current_settings
-from prefect.workers.process import ProcessWorker
+from prefect.settings import get_current_settings, temporary_settings
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+from pydantic import PrivateAttr
 
+from deployments.forking.plain_http import without_tls
+from deployments.forking.starter import Starter, warm_starts
 from flows.logs import configure_logging
 from flows.settings import Settings
 
 DRAIN_CHECK_SECONDS = 0.5
 
 logger = structlog.stdlib.get_logger()
+
+
+class Configuration(ProcessJobConfiguration):
+    """The configuration of a run's process, which knows the run's deployment."""
+
+    _deployment: DeploymentResponse | None = PrivateAttr(default=None)
+
+    @property
+    def deployment(self) -> DeploymentResponse | None:
+        """The deployment that the run is of."""
+        return self._deployment
+
+    def prepare_for_flow_run(
+        self, flow_run: FlowRun, deployment: DeploymentResponse | None = None, *arguments: Any, **keywords: Any
+    ) -> None:
+        """Note the deployment, beside what Prefect does."""
+        self._deployment = deployment
+        super().prepare_for_flow_run(flow_run, deployment, *arguments, **keywords)
 
 
 # Prefect makes any other subclass the one for its type `process`, with a warning; an abstract one it leaves alone.
@@ -40,6 +64,20 @@ class Worker(ProcessWorker, ABC):
     The tasks of all runs are one group. When Prefect (3.8.8 and 3.9.1) asks for a run's deployment, an error of the
     server ends that run's task, and so the group: every run in it is killed, and left Running for ever.
     """
+
+    job_configuration = Configuration
+    starter: Starter | None = None
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Execute a run in a process of its own, and return how the process ended."""
+        deployment = configuration.deployment if isinstance(configuration, Configuration) else None
+        with self.starter.knowing(flow_run.id, deployment) if self.starter else nullcontext():
+            return await super().run(flow_run, configuration, task_status)
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         """Submit the runs that are not in hand yet.
@@ -101,12 +139,13 @@ async def run_worker(settings: Settings, *, pool: str, limit: int, name: str | N
     name = name or f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(work_pool_name=pool, name=name, limit=limit)
     try:
-        async with worker:
-            starting = None
-            logger.info("worker_started", work_pool=pool, worker=worker.name)
-            failed = await _poll_until(stop, worker, polled_file)
-            await drain(worker.limiter, polled_file)
-            # Leaving the block waits for whatever a finished run has still to report.
+        with temporary_settings(without_tls()):
+            async with warm_starts(pool) as worker.starter, worker:
+                starting = None
+                logger.info("worker_started", work_pool=pool, worker=worker.name)
+                failed = await _poll_until(stop, worker, polled_file)
+                await drain(worker.limiter, polled_file)
+                # Leaving the block waits for whatever a finished run has still to report.
     except asyncio.CancelledError:
         if not stop.is_set():
             raise

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_WORKER_QUERY_SECONDS, temp
 from prefect.states import Scheduled
 from structlog.testing import capture_logs
 
-from deployments.worker import Worker, drain, poll
+from deployments.commands.worker import Worker, drain, poll
 from tests.support.served_prefect import serving
 
 POOL = "vibecheck"

@@ -1,0 +1,334 @@
+"""What starting a run costs: `python -m benchmarks.run_starts [--rounds N] [--runs N] [--json FILE]`.
+
+One Prefect server on SQLite, and side by side on it: Prefect's own worker, `vibecheck worker` with every run started by
+Prefect as before there were forks (cold), `vibecheck worker` as it is (forked), and `flow.serve()`. In each round every
+one of them executes the same number of runs, one after the other.
+
+- CPU of a run: user and system time of all processes that have ended below the worker, by the kernel's own account.
+- CPU in all: the same, and the worker's, and the template's.
+- private memory: the most that the run's process has had for itself, in a round of its own.
+- pace: a number of empty runs, evenly spread over a minute; the time from when a run was due to its end.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import prefect
+
+from deployments.server.settings import WORKER_SETTINGS
+from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect, wait_until
+from tests.support.sandbox_server import running_sandbox
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+FLOWS = """
+from prefect import flow
+from flows.monitoring.log.hooks import monitored
+
+@monitored
+@flow(name="empty")
+async def empty() -> None:
+    pass
+
+if __name__ == "__main__":
+    empty.serve(name="serve")
+"""
+COLD = """
+from deployments.commands import worker
+from deployments.forking import starter
+starter.why_unsupported = lambda: "the benchmark says so"
+worker.without_tls = dict
+from deployments.__main__ import app
+app()
+"""
+STEP = {"prefect.deployments.steps.set_working_directory": {"directory": "."}}
+ENTRYPOINTS = {"empty": "empty.empty", "poll_news": "flows.poll_news.poll_news"}
+WORKERS = {
+    "Prefect's worker": ["-m", "prefect", "worker", "start", "--type", "process", "--limit", "30", "--pool"],
+    "vibecheck worker, cold": ["-c", COLD, "worker", "--limit", "30", "--pool"],
+    "vibecheck worker, forked": ["-m", "deployments", "worker", "--limit", "30", "--pool"],
+}
+SERVE = "flow.serve()"
+TODAY = "vibecheck worker, cold"
+
+
+@dataclass
+class Measured:
+    """One way to start runs, on a pool of its own, and what was measured of it."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    deployments: dict[str, str]
+    cpu_of_run: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    cpu_in_all: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    private_mb: dict[str, float] = field(default_factory=dict[str, float])
+    idle_private_mb: float = 0.0
+    pace: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def main() -> None:
+    """Measure, and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=4, help="runs of each flow in a round")
+    parser.add_argument("--pace", type=int, default=100, help="empty runs a minute that are to be forked")
+    parser.add_argument("--pace-today", type=int, default=20, help="empty runs a minute for the other workers")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        prefect_server, measured = stack.enter_context(installation(Path(name)))
+        for _ in range(arguments.rounds):
+            for one in measured:
+                for flow in one.deployments:
+                    measure_cpu(prefect_server, one, flow, arguments.runs)
+        for one in measured:
+            one.idle_private_mb = sum(private_mb(pid) for pid in family(one.process.pid))
+            for flow in one.deployments:
+                one.private_mb[flow] = measure_memory(prefect_server, one, flow)
+        for one in measured:
+            pace = arguments.pace if "forked" in one.name else arguments.pace_today
+            if pace and one.name != SERVE:
+                one.pace = measure_pace(prefect_server, one, pace)
+    show(measured)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document(measured, arguments), indent=2) + "\n")
+
+
+@contextmanager
+def installation(folder: Path) -> Generator[tuple[PrefectServer, list[Measured]]]:
+    """A server, a sandbox, a migrated database and everything that is measured, ready for runs."""
+    template = migrated_home(folder)
+    project = folder / "project"
+    project.mkdir()
+    (project / "empty.py").write_text(FLOWS)
+    with running_sandbox() as sandbox, ExitStack() as stack:
+        environment = {
+            "ASKNEWS_API_URL": sandbox.base_url,
+            "ASKNEWS_API_KEY": "ank_benchmark",
+            "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'vibecheck.db'}",
+            "VIBECHECK_REQUESTS_PER_SECOND": "100",
+        }
+        (folder / "server").mkdir()
+        server = stack.enter_context(running_prefect(folder / "server", template, environment))
+        server.command("deployments", "apply")
+        pools = {name: f"pool-{number}" for number, name in enumerate(WORKERS)}
+        yaml = {
+            "deployments": [
+                {"entrypoint": entrypoint, "work_pool": {"name": pool}}
+                for entrypoint in ENTRYPOINTS.values()
+                for pool in pools.values()
+            ]
+        }
+        (project / "prefect.yaml").write_text(json.dumps(yaml))
+        measured: list[Measured] = []
+        for name, arguments in WORKERS.items():
+            pool = pools[name]
+            server.api("work_pools/", name=pool, type="process")
+            process = stack.enter_context(started(server, project, [*arguments, pool]))
+            wait_until(lambda pool=pool: workers_of(server, pool), seconds=90, what=f"a worker of {name}")
+            deployments = {flow: deploy(server, flow, pool) for flow in ENTRYPOINTS}
+            measured.append(Measured(name, process, deployments))
+        process = stack.enter_context(started(server, project, ["empty.py"]))
+        found = wait_until(lambda: served(server), seconds=60, what="flow.serve()")
+        measured.append(Measured(SERVE, process, {"empty": found}))
+        yield server, measured
+
+
+@contextmanager
+def started(server: PrefectServer, project: Path, arguments: Sequence[str]) -> Generator[subprocess.Popen[bytes]]:
+    """A process in the project's folder, that is asked to end afterwards."""
+    process = subprocess.Popen(  # noqa: S603  # our own commands
+        [sys.executable, *arguments],
+        env={**server.all_environment(), **WORKER_SETTINGS, "PREFECT_RUNNER_POLL_FREQUENCY": "5"},
+        cwd=project, stdout=(project / f"{time.time_ns()}.log").open("wb"), stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+        process.kill()
+
+
+def workers_of(server: PrefectServer, pool: str) -> bool:
+    """Whether the pool has a worker that polls."""
+    return bool(server.api(f"work_pools/{pool}/workers/filter"))
+
+
+def served(server: PrefectServer) -> str | None:
+    """The deployment that flow.serve() has made."""
+    found = server.api("deployments/filter", deployments={"name": {"any_": ["serve"]}})
+    return found[0]["id"] if found else None
+
+
+def deploy(server: PrefectServer, flow: str, pool: str) -> str:
+    """A deployment like those in prefect.yaml, without a schedule."""
+    flow_id = server.api("flows/", name=flow)["id"]
+    return server.api(
+        "deployments/", name=pool, flow_id=flow_id, work_pool_name=pool, entrypoint=ENTRYPOINTS[flow],
+        pull_steps=[STEP], job_variables={"working_dir": ".", "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}},
+    )["id"]  # fmt: skip
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    with suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *(member for child in children for member in family(int(child)))]
+    return []
+
+
+def cpu_seconds(pid: int) -> tuple[float, float]:
+    """The CPU time of a process's own, and of its children that have ended."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        own, ended = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+        return own * TICK, ended * TICK
+    return 0.0, 0.0
+
+
+def private_mb(pid: int) -> float:
+    """What the process has in memory that no other has."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    return 0.0
+
+
+def execute(server: PrefectServer, one: Measured, flow: str, number: int) -> None:
+    """Execute runs, one after the other, until each process has ended."""
+    for _ in range(number):
+        before = set(family(one.process.pid))
+        run = server.api(f"deployments/{one.deployments[flow]}/create_flow_run", state={"type": "SCHEDULED"})
+        wait_until(lambda run=run: ended(server, [run["id"]]), seconds=120, what=f"a run of {one.name}")
+        wait_until(lambda before=before: set(family(one.process.pid)) <= before, seconds=30, what="its process's end")
+
+
+def ended(server: PrefectServer, ids: Sequence[str]) -> list[dict[str, Any]] | None:
+    """The runs, once all have ended. Raises RuntimeError if one did not complete."""
+    runs = server.flow_runs(id={"any_": list(ids)})
+    bad = [run["state"] for run in runs if run["state_type"] in {"FAILED", "CRASHED", "CANCELLED"}]
+    if bad:
+        raise RuntimeError(f"A run did not complete: {bad}")
+    return runs if all(run["state_type"] == "COMPLETED" for run in runs) else None
+
+
+def measure_cpu(server: PrefectServer, one: Measured, flow: str, number: int) -> None:
+    """Note the CPU seconds of a run: the mean of `number`."""
+    before = [cpu_seconds(pid) for pid in family(one.process.pid)]
+    execute(server, one, flow, number)
+    after = [cpu_seconds(pid) for pid in family(one.process.pid)]
+    runs = sum(ended for _, ended in after) - sum(ended for _, ended in before)
+    own = sum(own for own, _ in after) - sum(own for own, _ in before)
+    one.cpu_of_run.setdefault(flow, []).append(runs / number)
+    one.cpu_in_all.setdefault(flow, []).append((runs + own) / number)
+
+
+def measure_memory(server: PrefectServer, one: Measured, flow: str) -> float:
+    """The most private memory of a run's process, in MB."""
+    known = set(family(one.process.pid))
+    most = 0.0
+    over = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not over.wait(0.03):
+            for pid in set(family(one.process.pid)) - known:
+                most = max(most, private_mb(pid))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    execute(server, one, flow, 1)
+    over.set()
+    watching.join()
+    return most
+
+
+def measure_pace(server: PrefectServer, one: Measured, number: int) -> dict[str, Any]:
+    """Let `number` empty runs be due within a minute; how long after it was due has each ended, in seconds?"""
+    start = datetime.now(UTC) + timedelta(seconds=15)
+    path = f"deployments/{one.deployments['empty']}/create_flow_run"
+    ids = [
+        server.api(path, state={"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}})["id"]
+        for due in (start + timedelta(seconds=60 * index / number) for index in range(number))
+    ]
+    before, server_before = sum(sum(cpu_seconds(pid)) for pid in family(one.process.pid)), server_cpu(server)
+    runs = wait_until(lambda: ended(server, ids), seconds=600, what="all runs")
+    used = sum(sum(cpu_seconds(pid)) for pid in family(one.process.pid)) - before
+    late = sorted(seconds_between(run["expected_start_time"], run["end_time"]) for run in runs)
+    return {
+        "runs a minute": number,
+        "end - due p50": statistics.median(late),
+        "end - due p95": late[int(0.95 * (len(late) - 1))],
+        "end - due max": late[-1],
+        "worker CPU-s a run": used / number,
+        "server CPU-s a run": (server_cpu(server) - server_before) / number,
+    }
+
+
+def server_cpu(server: PrefectServer) -> float:
+    """The CPU seconds of the Prefect server so far."""
+    started = server.server
+    return sum(sum(cpu_seconds(pid)) for pid in family(started.popen.pid)) if started else 0.0
+
+
+def seconds_between(due: str, end: str) -> float:
+    """The seconds from one of Prefect's times to another."""
+    parse: Callable[[str], datetime] = datetime.fromisoformat
+    return (parse(end) - parse(due)).total_seconds()
+
+
+def show(measured: Sequence[Measured]) -> None:
+    """Print what was measured, and its ratio to today's worker."""
+    today = next(one for one in measured if one.name == TODAY)
+    say(f"Prefect {prefect.__version__}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
+    say(f"{'':26}{'flow':11}{'CPU-s a run':>12}{'spread':>14}{'x today':>9}{'in all':>8}{'x':>6}{'MB':>7}{'x':>6}")
+    for one in measured:
+        for flow, cpu in one.cpu_of_run.items():
+            median, everything = statistics.median(cpu), statistics.median(one.cpu_in_all[flow])
+            say(
+                f"{one.name:26}{flow:11}{median:12.2f}{f'{min(cpu):.2f} to {max(cpu):.2f}':>14}"
+                f"{median / statistics.median(today.cpu_of_run[flow]):9.2f}{everything:8.2f}"
+                f"{everything / statistics.median(today.cpu_in_all[flow]):6.2f}"
+                f"{one.private_mb[flow]:7.0f}{one.private_mb[flow] / today.private_mb[flow]:6.2f}"
+            )
+    for one in measured:
+        paced = "".join(f"; {name} {value:.2f}" for name, value in one.pace.items())
+        say(f"{one.name:26}idle: {one.idle_private_mb:.0f} MB private{paced}")
+
+
+def say(line: str) -> None:
+    """Print a line of the table."""
+    sys.stdout.write(f"{line}\n")
+
+
+def document(measured: Sequence[Measured], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything that was measured, for a machine."""
+    return {
+        "prefect": prefect.__version__,
+        "python": sys.version.split()[0],
+        "cores": os.cpu_count(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rounds": arguments.rounds,
+        "runs": arguments.runs,
+        "measured": [{key: value for key, value in vars(one).items() if key != "process"} for one in measured],
+    }
+
+
+if __name__ == "__main__":
+    main()
