@@ -15,7 +15,7 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 LOGGER_NAME = "vibecheck"
 REDACTED = "[redacted]"
@@ -62,7 +62,7 @@ class _FlowRunOfEvent(logging.Filter):
         return True
 
 
-def configure_logging(settings: Settings, *, to_prefect: bool = True) -> None:
+def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) -> None:
     """Send structlog's events to stdout and, for events of a run, to Prefect. Calling it again changes nothing.
 
     `log_format` chooses JSON or coloured lines; `auto` looks whether stdout is a terminal. `to_prefect=False` is for
@@ -132,7 +132,7 @@ def _quoted(value: object) -> str:
     return f'"{text}"' if " " in text else text
 
 
-def _register_settings_secrets(settings: Settings) -> None:
+def _register_settings_secrets(settings: MonitoringSettings) -> None:
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):

@@ -18,19 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import engine_from_settings
 from flows.logs import bind_run, configure_logging
+from flows.monitoring import misfire, monitored, run_name
 from flows.monitoring.alarms.publish import publish, watched_from_outside
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.workers import absent_workers, read_placements
-from flows.monitoring.log.hooks import monitored
-from flows.monitoring.log.misfire import misfire
-from flows.monitoring.log.naming import run_name
 from flows.monitoring.log.retention import delete_old_rows
 from flows.monitoring.reconcile.reconciler import reconcile
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.wording import explain_all
 from flows.monitoring.vocabulary import STATUS_FLOW
-from flows.settings import Settings, load_settings
+from flows.settings import MonitoringSettings, load_settings
 
 logger = structlog.stdlib.get_logger()
 
@@ -89,7 +87,7 @@ def state_of(report: Report, details: dict[str, Any]) -> State[Any]:
 
 
 @asynccontextmanager
-async def _engine(settings: Settings) -> AsyncGenerator[AsyncEngine]:
+async def _engine(settings: MonitoringSettings) -> AsyncGenerator[AsyncEngine]:
     engine = await engine_from_settings(settings)
     try:
         yield engine

@@ -12,9 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.asknews import AccessDenied, AskNewsClient, Page, Story
 from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked
-from flows.monitoring.log.hooks import monitored
-from flows.monitoring.log.misfire import misfire
-from flows.monitoring.log.naming import run_name
+from flows.monitoring import misfire, monitored, run_name
 from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.pages import poll_scopes
 from flows.polling.retries import FETCH_OPTIONS

@@ -36,8 +36,8 @@ def _from_environment(name: str) -> AliasChoices:
     return AliasChoices(name, name.lower())
 
 
-class Settings(BaseSettings):
-    """The pipeline's settings. Each field's environment variable is `VIBECHECK_` and its name, but for `ASKNEWS_*`."""
+class MonitoringSettings(BaseSettings):
+    """What the monitoring needs. Each field's environment variable is `VIBECHECK_` and its name."""
 
     model_config = SettingsConfigDict(
         env_prefix="VIBECHECK_",
@@ -47,6 +47,63 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    # The database
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy address of the pipeline's database (asyncpg or aiosqlite). Default: a SQLite file in "
+        "the data directory.",
+    )
+    database_block: str | None = Field(
+        default=None, description="Name of a prefect-sqlalchemy AsyncSqlAlchemyConnector block; wins over the address."
+    )
+    data_directory: Path = Field(
+        default=PROJECT_ROOT / ".vibecheck", description="Where embedded databases and logs of `vibecheck up` live."
+    )
+
+    # The execution log
+    retention_days: int = Field(
+        default=180, ge=1, description="Log rows older than this are deleted, but never the newest."
+    )
+
+    # Health
+    failing_after: int = Field(default=3, ge=1, description="A job is `failing` after this many failed runs in a row.")
+    stale_data_after: int = Field(
+        default=8, ge=1, description="Warn when this many successful runs in a row brought nothing new."
+    )
+    not_started_is_healthy: bool = Field(
+        default=False,
+        description="Answer 200 instead of 503 while a new job waits for its first run, within its bound.",
+    )
+    reminder_seconds: Seconds = Field(
+        default=21_600.0, description="While a job stays unhealthy, remind at this interval (6 hours)."
+    )
+    ping_url: Annotated[SecretStr | None, IS_WEB_ADDRESS] = Field(
+        default=None, description="Healthchecks-compatible address that the status flow pings (start, success, fail)."
+    )
+    notification: SecretStr | None = Field(
+        default=None,
+        description="Where alarms go: an Apprise address (Slack, Teams, Discord, mailto://, json://, …), or an "
+        "existing notification block of Prefect's as `type-slug/name`, for example `slack-webhook/alarms`.",
+    )
+
+    # Logging
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto` is coloured on a terminal and JSON elsewhere."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Lowest level that is logged."
+    )
+
+    def effective_database_url(self) -> str:
+        """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.data_directory / 'vibecheck.db'}"
+
+
+class Settings(MonitoringSettings):
+    """The pipeline's settings: the monitoring's, and those of the polls, whose vendor's names carry no prefix."""
 
     # AskNews
     asknews_api_key: SecretStr | None = Field(
@@ -89,19 +146,6 @@ class Settings(BaseSettings):
         default=60.0, description="Longest wait that a `Retry-After` header can impose before one retry."
     )
 
-    # The pipeline's database
-    database_url: SecretStr | None = Field(
-        default=None,
-        description="SQLAlchemy address of the pipeline's database (asyncpg or aiosqlite). Default: a SQLite file in "
-        "the data directory.",
-    )
-    database_block: str | None = Field(
-        default=None, description="Name of a prefect-sqlalchemy AsyncSqlAlchemyConnector block; wins over the address."
-    )
-    data_directory: Path = Field(
-        default=PROJECT_ROOT / ".vibecheck", description="Where embedded databases and logs of `vibecheck up` live."
-    )
-
     # Requests budget
     monthly_credits: int = Field(
         default=20_000, ge=0, description="AskNews credits that the pipeline may spend in one billing period."
@@ -113,49 +157,9 @@ class Settings(BaseSettings):
         default=0.9, gt=0, le=1, description="Share of the credits from which the pipeline slows down and warns."
     )
 
-    # The execution log
-    retention_days: int = Field(
-        default=180, ge=1, description="Log rows older than this are deleted, but never the newest."
-    )
-
-    # Health
-    failing_after: int = Field(default=3, ge=1, description="A job is `failing` after this many failed runs in a row.")
-    stale_data_after: int = Field(
-        default=8, ge=1, description="Warn when this many successful runs in a row brought nothing new."
-    )
-    not_started_is_healthy: bool = Field(
-        default=False,
-        description="Answer 200 instead of 503 while a new job waits for its first run, within its bound.",
-    )
-    reminder_seconds: Seconds = Field(
-        default=21_600.0, description="While a job stays unhealthy, remind at this interval (6 hours)."
-    )
-    ping_url: Annotated[SecretStr | None, IS_WEB_ADDRESS] = Field(
-        default=None, description="Healthchecks-compatible address that the status flow pings (start, success, fail)."
-    )
-    notification: SecretStr | None = Field(
-        default=None,
-        description="Where alarms go: an Apprise address (Slack, Teams, Discord, mailto://, json://, …), or an "
-        "existing notification block of Prefect's as `type-slug/name`, for example `slack-webhook/alarms`.",
-    )
-
-    # Logging
-    log_format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto` is coloured on a terminal and JSON elsewhere."
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Lowest level that is logged."
-    )
-
     def has_asknews_credentials(self) -> bool:
         """Whether anything is configured to log in to AskNews with."""
         return bool(self.asknews_api_key or self.asknews_client_id or self.asknews_secret_block)
-
-    def effective_database_url(self) -> str:
-        """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        return f"sqlite+aiosqlite:///{self.data_directory / 'vibecheck.db'}"
 
 
 @lru_cache(maxsize=1)

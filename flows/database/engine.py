@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
@@ -48,7 +48,7 @@ def create_engine(url: str) -> AsyncEngine:
     return _configured(create_async_engine(parsed, connect_args=_connect_arguments(parsed), **_engine_options(parsed)))
 
 
-async def engine_from_settings(settings: Settings) -> AsyncEngine:
+async def engine_from_settings(settings: MonitoringSettings) -> AsyncEngine:
     """The engine of the configured prefect-sqlalchemy block, else of the configured or default address.
 
     Raises DatabaseUnavailable if there is no such block, or Prefect's server cannot be asked for it.
@@ -60,7 +60,7 @@ async def engine_from_settings(settings: Settings) -> AsyncEngine:
     return create_engine(settings.effective_database_url())
 
 
-def database_shown(settings: Settings) -> str:
+def database_shown(settings: MonitoringSettings) -> str:
     """Which database the settings name, for people to read: never with its password."""
     if settings.database_block is not None:
         return f"of the block {settings.database_block!r}"

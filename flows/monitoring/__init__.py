@@ -1,1 +1,24 @@
-"""The monitoring: a log of every run and tick of any Prefect deployment, a verdict on each job, and who is told."""
+"""The monitoring: a log of every run and tick of any Prefect deployment, a verdict on each job, and who is told.
+
+What a flow needs of it is here. Each name is imported when it is asked for, since importing Prefect takes a second, and
+the readers of the log do without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flows.monitoring.log.hooks import monitored
+    from flows.monitoring.log.misfire import misfire
+    from flows.monitoring.log.naming import run_name
+    from flows.monitoring.log.record import record
+
+__all__ = ["misfire", "monitored", "record", "run_name"]
+
+_HOMES = {"misfire": "misfire", "monitored": "hooks", "record": "record", "run_name": "naming"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.log.{_HOMES[name]}"), name)

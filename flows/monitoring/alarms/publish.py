@@ -33,7 +33,7 @@ from flows.monitoring.verdicts.stored import (
 )
 from flows.monitoring.verdicts.wording import clock, explain_all, explain_job
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 ARTIFACT_KEY = "pipeline-status"
 PING_SECONDS = 5.0
@@ -51,7 +51,9 @@ class Published:
     is_told: bool
 
 
-async def publish(client: PrefectClient, engine: AsyncEngine, settings: Settings, report: Report) -> Published:
+async def publish(
+    client: PrefectClient, engine: AsyncEngine, settings: MonitoringSettings, report: Report
+) -> Published:
     """Tell what `judge` has changed, and what is due for a reminder. Safe to repeat.
 
     1. Read the untold changes of verdict, and the jobs whose last message is a reminder's interval ago.
@@ -84,7 +86,7 @@ async def publish(client: PrefectClient, engine: AsyncEngine, settings: Settings
 
 
 async def _read(
-    engine: AsyncEngine, settings: Settings, report: Report
+    engine: AsyncEngine, settings: MonitoringSettings, report: Report
 ) -> tuple[Sequence[TransitionRow], Mapping[str, VerdictRow], dict[str, Notice], dict[str, str]]:
     async with reading(engine) as connection:
         changes = await unsent_transitions(connection, MOST_CHANGES)
@@ -107,7 +109,7 @@ async def _read(
     return changes, verdicts, notices, links
 
 
-def _is_reminder_due(verdict: VerdictRow, settings: Settings, now: datetime) -> bool:
+def _is_reminder_due(verdict: VerdictRow, settings: MonitoringSettings, now: datetime) -> bool:
     return (
         verdict.status == Verdict.UNHEALTHY
         and verdict.last_notified_at is not None
@@ -115,7 +117,7 @@ def _is_reminder_due(verdict: VerdictRow, settings: Settings, now: datetime) -> 
     )
 
 
-async def _deliver(settings: Settings, message: Message) -> bool:
+async def _deliver(settings: MonitoringSettings, message: Message) -> bool:
     if settings.notification is None:
         logger.warning("nobody_to_notify", subject=message.subject, explanation="VIBECHECK_NOTIFICATION is not set.")
         return True
@@ -228,7 +230,9 @@ class OutsideWatch:
 
 
 @asynccontextmanager
-async def watched_from_outside(settings: Settings, run_id: UUID | None = None) -> AsyncGenerator[OutsideWatch]:
+async def watched_from_outside(
+    settings: MonitoringSettings, run_id: UUID | None = None
+) -> AsyncGenerator[OutsideWatch]:
     """Ping the configured address (Healthchecks protocol) at the start, and at the end with success or failure.
 
     It fails if the block raises or has noted trouble. A ping that does not arrive is logged, and disturbs nothing.
@@ -243,7 +247,7 @@ async def watched_from_outside(settings: Settings, run_id: UUID | None = None) -
     await _ping(settings, "/fail" if watch.is_trouble else "", watch.summary, run_id)
 
 
-async def _ping(settings: Settings, path: str, body: str, run_id: UUID | None) -> None:
+async def _ping(settings: MonitoringSettings, path: str, body: str, run_id: UUID | None) -> None:
     if settings.ping_url is None:
         return
     # The address may carry a query, and is a secret as a whole.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx
 
 from flows.logs import redact
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 if TYPE_CHECKING:
     from prefect.blocks.abstract import NotificationBlock
@@ -55,7 +55,7 @@ def block_of_address(address: str) -> "SlackWebhook":
     return SlackWebhook(url=cast("Any", address))
 
 
-async def send(settings: Settings, *, subject: str, body: str) -> None:
+async def send(settings: MonitoringSettings, *, subject: str, body: str) -> None:
     """Deliver one message to the configured receiver, within 20 seconds.
 
     Raises InvalidReceiver when none is configured or it cannot be used, and NotDelivered when it refuses or is away.
@@ -78,7 +78,7 @@ async def send(settings: Settings, *, subject: str, body: str) -> None:
         raise NotDelivered(f"The message could not be delivered: {type(error).__name__}.") from None
 
 
-async def _load(settings: Settings) -> "NotificationBlock":
+async def _load(settings: MonitoringSettings) -> "NotificationBlock":
     if settings.notification is None:
         raise InvalidReceiver("VIBECHECK_NOTIFICATION is not set.")
     receiver = settings.notification.get_secret_value()

@@ -22,13 +22,15 @@ from flows.monitoring.verdicts.rules import recovered_at
 from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
 from flows.monitoring.verdicts.wording import explain_job
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 # How many judgements in a row must find a job unhealthy.
 CONFIRMATIONS = 2
 
 
-async def judge(engine: AsyncEngine, settings: Settings, absent: Mapping[str, AbsentWorker] | None = None) -> Report:
+async def judge(
+    engine: AsyncEngine, settings: MonitoringSettings, absent: Mapping[str, AbsentWorker] | None = None
+) -> Report:
     """Judge every expected job, store what has changed, and return the report.
 
     1. Note which jobs no worker would execute (`absent`, by the job's name), for everybody who judges.

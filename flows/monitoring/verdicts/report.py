@@ -27,7 +27,7 @@ from flows.monitoring.verdicts.rules import (
     judge_staleness,
 )
 from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 # As many as tell when an outage of half a day (at 15 minutes) ended.
 OUTCOMES = 50
@@ -72,7 +72,7 @@ class Report:
         return list(by_name.values())
 
 
-async def read_report(connection: AsyncConnection, settings: Settings, *, is_judging: bool = False) -> Report:
+async def read_report(connection: AsyncConnection, settings: MonitoringSettings, *, is_judging: bool = False) -> Report:
     """The report, from one connection in a transaction (that only reads). Raises DatabaseUnavailable.
 
     1. Ask the database for its clock: every age is told by it.

@@ -23,7 +23,7 @@ from flows.monitoring.vocabulary import Verdict
 from flows.monitoring.web.documents import Alive, SchedulerHealth, document_of, unavailable_document
 from flows.monitoring.web.page import Snapshot, content_security_policy, render_page
 from flows.monitoring.web.sharing import Shared
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 # A monitor is answered within 2 seconds, whatever the database does.
 ANSWER_SECONDS = 1.5
@@ -46,7 +46,7 @@ T = TypeVar("T")
 logger = structlog.stdlib.get_logger()
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: MonitoringSettings) -> FastAPI:
     """The application. It opens the database when it starts, and answers without it when that fails."""
     reader = _Reader(settings)
 
@@ -129,7 +129,7 @@ class _Reader:
     So the connections to the database do not grow with the requests, and a database that hangs delays nobody.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MonitoringSettings) -> None:
         self._settings = settings
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()

@@ -10,7 +10,7 @@ import uvicorn
 
 from flows.logs import configure_logging
 from flows.monitoring.web.app import create_app
-from flows.settings import Settings
+from flows.settings import MonitoringSettings
 
 # Every answer takes less.
 GRACE_SECONDS = 3
@@ -21,7 +21,7 @@ KEEP_ALIVE_SECONDS = 75
 logger = structlog.stdlib.get_logger()
 
 
-def serve(settings: Settings, *, host: str, port: int) -> int:
+def serve(settings: MonitoringSettings, *, host: str, port: int) -> int:
     """Serve until SIGINT or SIGTERM; `port` 0 takes a free one, and the log says which. Gives the exit code."""
     configure_logging(settings, to_prefect=False)
     try:
@@ -39,7 +39,7 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     return 0 if server.started else 1
 
 
-def make_server(settings: Settings) -> uvicorn.Server:
+def make_server(settings: MonitoringSettings) -> uvicorn.Server:
     """A quiet server for the application; run it with the sockets that it shall serve."""
     config = uvicorn.Config(
         create_app(settings),
