@@ -10,12 +10,13 @@ from starlette.responses import JSONResponse, Response
 from deployments.sandbox.access import TokenRefused
 from deployments.sandbox.articles import Article
 from deployments.sandbox.damage import damage
-from deployments.sandbox.faults import Fault
+from deployments.sandbox.faults import Fault, FaultKind
 from deployments.sandbox.search import NewsQuery
 from deployments.sandbox.state import Sandbox
 from deployments.sandbox.stories import StoriesQuery
 
 API_VERSION = "0.32.1"
+ABSURD_CREDITS = 2**31 - 1
 
 
 def api_router(sandbox: Sandbox) -> APIRouter:
@@ -48,7 +49,7 @@ def api_router(sandbox: Sandbox) -> APIRouter:
             "as_dicts": items if query.return_type in ("dicts", "both") else None,
             "as_string": _as_string(found.articles) if query.return_type in ("string", "both") else None,
             "offset": found.next_offset,
-            "usage": {"credits": found.credits},
+            "usage": {"credits": ABSURD_CREDITS if _is(fault, "absurd_credits") else found.credits},
         }
         return _json(body, fault)
 
@@ -83,6 +84,10 @@ def _fault(request: Request) -> Fault | None:
     """The fault that the gate left for the route to commit."""
     fault: Fault | None = getattr(request.state, "fault", None)
     return fault
+
+
+def _is(fault: Fault | None, kind: FaultKind) -> bool:
+    return fault is not None and fault.kind == kind
 
 
 def _json(body: dict[str, object], fault: Fault | None) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from deployments.sandbox.connections import Connections
@@ -27,6 +27,8 @@ def refusal(fault: Fault) -> Response | None:
         case "gateway_html":
             status = fault.status or 502
             return HTMLResponse(_GATEWAY_PAGE.format(status=status, title="Bad Gateway"), status, headers)
+        case "redirect":
+            return RedirectResponse("https://elsewhere.example/login", fault.status or 302)
         case "html_200":
             return HTMLResponse(_GATEWAY_PAGE.format(status="", title="Down for maintenance"), headers=headers)
         case "malformed_json":

@@ -4,6 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from deployments.sandbox.faults import Fault
+from deployments.sandbox.odd_fields import (
+    ODD_ARTICLES,
+    ODD_STORIES,
+    as_html,
+    with_long_address,
+    with_paths_at_reddit,
+    without_rolling,
+)
 
 POISON_ID = "00000000-dead-5bad-8bad-000000000000"
 
@@ -24,7 +32,7 @@ _ARTICLE_SPOILERS: tuple[_Spoil, ...] = (
     lambda item: _without(item, "article_id"),
     lambda item: {**item, "pub_date": "yesterday afternoon"},
     lambda item: {**item, "sentiment": "very good"},
-    lambda item: _without(item, "article_url"),
+    lambda item: _without(item, "pub_date"),
     lambda item: {**item, "article_id": "no-uuid"},
     lambda item: f"article {item['article_id']}",
 )
@@ -58,6 +66,15 @@ def damage(fault: Fault | None, items: Sequence[Item], *, page_size: int) -> lis
             return [{**first, "title": "A NUL \x00 and half a pair \ud83d", text_field: "before\x00after"}, *rest]
         case "huge_field":
             return [{**first, text_field: "x" * fault.size_bytes}, *rest]
+        case "odd_fields":
+            odd = ODD_ARTICLES if is_article else ODD_STORIES
+            return [odd[number % len(odd)](item) for number, item in enumerate(items)]
+        case "odd_addresses":
+            return [with_long_address(item) if is_article else with_paths_at_reddit(item) for item in items]
+        case "no_rolling":
+            return [without_rolling(item) for item in items]
+        case "html_entities":
+            return [as_html(item) for item in items]
         case "unknown_values":
             new = {
                 "bias": "Quantum",

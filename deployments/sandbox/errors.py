@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 # AskNews answers these without a code.
-STATUSES_WITHOUT_CODE = frozenset({402, 502, 504})
+STATUSES_WITHOUT_CODE = frozenset({402, 407, 425, 502, 504})
 
 DETAILS = {
     400: "Bad Request",
@@ -16,7 +16,10 @@ DETAILS = {
     403: "Your plan does not include access to this API",
     404: "Resource Not Found",
     405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
     408: "Request Timeout",
+    409: "Conflict",
+    425: "Too Early",
     429: "Rate Limit Exceeded",
     500: "Internal Server Error",
     502: "Bad Gateway",

@@ -14,6 +14,11 @@ FaultKind = Literal[
     "unauthorized",
     "forbidden",
     "invalid_request",
+    "payment_required",
+    "not_now",
+    # Answers of something in between.
+    "proxy_refuses",
+    "redirect",
     # Answers that are no JSON, or not the right one.
     "gateway_html",
     "html_200",
@@ -31,6 +36,12 @@ FaultKind = Literal[
     "nul_bytes",
     "huge_field",
     "unknown_values",
+    # Good answers with odd, missing or absurd values, of which nothing is lost but these.
+    "odd_fields",
+    "odd_addresses",
+    "no_rolling",
+    "html_entities",
+    "absurd_credits",
 ]
 
 STATUS_OF_KIND: dict[FaultKind, int] = {
@@ -39,6 +50,9 @@ STATUS_OF_KIND: dict[FaultKind, int] = {
     "unauthorized": 401,
     "forbidden": 403,
     "invalid_request": 400,
+    "payment_required": 402,
+    "not_now": 409,
+    "proxy_refuses": 407,
 }
 
 

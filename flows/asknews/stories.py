@@ -128,7 +128,7 @@ class _WireStory(Record):
     # Their values are checked pair by pair.
     sentiment: list[Any] = []
     sentiment_timestamps: list[Any] = []
-    rolling_sentiment: Annotated[list[Any], fields.side(collections.array, [])] = []
+    rolling_sentiment: Annotated[list[Any] | None, fields.side(collections.array)] = None
     reddit_sentiment: list[Any] = []
     reddit_sentiment_timestamps: list[Any] = []
 
@@ -177,7 +177,9 @@ class _WireStory(Record):
     def _press_series(self, altered: set[str]) -> list[SentimentPoint]:
         rolling = self.rolling_sentiment
         # Rolling values are an extra: none at all is a series without them, some but not all is a mismatch.
-        if self.sentiment and not rolling:
+        if not rolling:
+            if rolling is not None and self.sentiment:
+                altered.add("rolling_sentiment")
             rolling = [None] * len(self.sentiment)
         pairs = _paired(
             altered, sentiment_timestamps=self.sentiment_timestamps, sentiment=self.sentiment, rolling_sentiment=rolling
