@@ -51,8 +51,6 @@ class StoryUpdate(Record):
     updated_at: MaybeMoment = Field(None, validation_alias="story_update_ts")
     headline: Annotated[str, fields.text(1_000)] = ""
     summary: Annotated[str, fields.text(20_000)] = Field("", validation_alias="story")
-    # By type, as in an article.
-    entities: Annotated[dict[str, list[str]], collections.texts_by_type(64, 200, 200)] = {}
     article_ids: Annotated[list[UUID], collections.values(fields.uuid)] = []
     reddit_threads: Annotated[list[RedditThread], collections.records(RedditThread)] = []
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import unescape
 
 # What a reader sees as the same sign, and what he does not see at all. The raised digits and trade marks go before NFKC
@@ -26,6 +26,7 @@ _UNSPACED = (
     "\u0e00-\u0eff\u0f00-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u318f\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff"
 )
+_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 
 
 def _token(letter: str, unspaced: str) -> str:
@@ -85,6 +86,19 @@ def fold(words: Iterable[str]) -> list[str]:
 def is_word(token: str) -> bool:
     """Whether an entry of `split_words` is a word and not punctuation."""
     return token[0].isalnum()
+
+
+def half_words(tokens: Sequence[str]) -> list[int]:
+    """How far each entry of `split_words` takes the reader, in half words.
+
+    A word is two, a character of a script without spaces one (such scripts write a word in about two), punctuation
+    nothing.
+    """
+    lengths = [2 * token[0].isalnum() for token in tokens]
+    for index, token in enumerate(tokens):
+        if not token.isascii() and lengths[index] and _UNSPACED_CHARACTER.match(token):
+            lengths[index] = 1
+    return lengths
 
 
 def _plain(sign: re.Match[str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from flows.entities.folding import is_word
 from flows.entities.people import PeopleFinder, persons_among
-from flows.entities.phrases import Hit, PhraseTree, Span, Words, is_version
+from flows.entities.phrases import Hit, PhraseTree, Words, is_version
 from flows.entities.surroundings import Around, FullNames, Phrase, Voids
 from flows.entities.tracked import TrackedEntity, phrase_of
 
@@ -125,43 +125,44 @@ class EntityMatcher:
         self, words: Words, named: Set[_Rules], people: Iterable[str], products: Set[Phrase]
     ) -> Iterator[str]:
         """The entities that `words` mention, given those that the evidence has named, and as which products."""
-        certain: list[tuple[_Rules, Span]] = []
-        candidates: defaultdict[_Rules, list[Span]] = defaultdict(list)
+        certain: list[tuple[_Rules, Hit]] = []
+        candidates: defaultdict[_Rules, list[Hit]] = defaultdict(list)
         excluding: list[Hit] = []
         around: list[Hit] = []
         for hit in self._tree.find(words):
             meaning = self._meanings[hit.number]
-            certain += [(rules, hit.span) for rules in meaning.certain]
+            for rules in meaning.certain:
+                certain.append((rules, hit))  # a list for each hit costs more
             for rules in meaning.ambiguous:
-                candidates[rules].append(hit.span)
+                candidates[rules].append(hit)
             if meaning.excludes:
                 excluding.append(hit)
             if meaning.is_around:
                 around.append(hit)
         voids = Voids(excluding, self._tree.longest)
         found: set[_Rules] = set()
-        for rules, span in certain:
-            if rules not in found and not voids.cover(span, rules.excludes):
+        for rules, name in certain:
+            if rules not in found and not voids.cover(name, rules.excludes):
                 found.add(rules)
                 yield rules.name
         if not (candidates.keys() | named) - found:
             return
         text = _Text(words, Around(words, around, self._tree.longest), FullNames(map(phrase_of, people)), products)
         for rules in (candidates.keys() | named) - found:
-            spans = [span for span in candidates.get(rules, ()) if not voids.cover(span, rules.excludes)]
+            names = [name for name in candidates.get(rules, ()) if not voids.cover(name, rules.excludes)]
             if rules not in candidates:
                 # Nothing but the evidence: the article's full text, which was not passed, may hold the name.
                 if not text.around.any(rules.not_near):
                     yield rules.name
-            elif _any_counts(rules, spans, text, is_named=rules in named):
+            elif _any_counts(rules, names, text, is_named=rules in named):
                 yield rules.name
 
 
-def _any_counts(rules: _Rules, names: Sequence[Span], text: _Text, *, is_named: bool) -> bool:
+def _any_counts(rules: _Rules, names: Sequence[Hit], text: _Text, *, is_named: bool) -> bool:
     """Whether one of the ambiguous `names`, none of them inside an excluding phrase, is a mention."""
     near = text.around.near
 
-    def mentions(names: Iterable[Span], context: Set[int], capitalised_context: Set[int]) -> list[Span]:
+    def mentions(names: Iterable[Hit], context: Set[int], capitalised_context: Set[int]) -> list[Hit]:
         return [
             name
             for name in names

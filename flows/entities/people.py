@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from flows.entities.folding import fold, split_words
-from flows.entities.phrases import Span, Words
+from flows.entities.phrases import Hit, Words
 
 
 def _words(text: str) -> frozenset[str]:
@@ -86,12 +86,12 @@ class PeopleFinder:
         return is_capitalised and self._known.isdisjoint(fold(split_words(word)))
 
 
-def persons_among(words: Words, names: Sequence[Span]) -> set[Span]:
+def persons_among(words: Words, names: Sequence[Hit]) -> set[Hit]:
     """Those of `names` that are a person's by what stands right before or after them."""
     return {name for name in names if _is_introduced(words, name) or _is_explained(words, name)}
 
 
-def _is_introduced(words: Words, name: Span) -> bool:
+def _is_introduced(words: Words, name: Hit) -> bool:
     before = [word for word in words.folded[max(name.first - 4, 0) : name.first] if word.strip() != "."]
     if not before:
         return False
@@ -103,7 +103,7 @@ def _is_introduced(words: Words, name: Span) -> bool:
     )
 
 
-def _is_explained(words: Words, name: Span) -> bool:
+def _is_explained(words: Words, name: Hit) -> bool:
     after = [word.strip() for word in words.folded[name.last + 1 : name.last + 7]]
     if len(after) < 3 or after[0] not in {",", "("}:
         return False

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
-from flows.entities.folding import fold, is_word, normal_form, split_normal
+from flows.entities.folding import fold, half_words, normal_form, split_normal
 
 # What "#" stands for: 3, 3.1, 70b, 8x7b. Not a year, not 4o.
 _VERSION = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,2})*|[0-9]{1,3}(?:x[0-9]{1,3})?b")
@@ -17,18 +17,12 @@ _ANY_VERSION, _DOTTED_VERSION = "<version>", "<dotted version>"
 _PLACEHOLDERS = {"#": _ANY_VERSION, "#.#": _DOTTED_VERSION}
 
 
-class Span(NamedTuple):
-    """Where a phrase stands: its first and last entry in the list of words and punctuation."""
-
-    first: int
-    last: int
-
-
 class Hit(NamedTuple):
-    """That the phrase with this number stands at `span`."""
+    """That the phrase with this number stands here: from its first to its last entry among the text's words."""
 
     number: int
-    span: Span
+    first: int
+    last: int
 
 
 class Words:
@@ -41,12 +35,14 @@ class Words:
 
     @cached_property
     def places(self) -> list[int]:
-        """The n-th word of the text, for each entry; punctuation shares the number of the word before it."""
-        return list(accumulate(map(is_word, self.written)))
+        """How far each entry is from the text's beginning, in half words; punctuation stands where the word before it
+        does.
+        """
+        return list(accumulate(half_words(self.written)))
 
-    def capitalised(self, span: Span) -> bool:
-        """Whether each word of `span` begins with a capital, or with what has no case."""
-        return not any(self.written[position][0].islower() for position in range(span.first, span.last + 1))
+    def capitalised(self, name: Hit) -> bool:
+        """Whether each word of `name` begins with a capital, or with what has no case."""
+        return not any(self.written[position][0].islower() for position in range(name.first, name.last + 1))
 
 
 @dataclass(slots=True)
@@ -94,21 +90,22 @@ class PhraseTree:
         following = self._root.following
         for first, token in enumerate(words.folded):
             if token in following:
-                self._follow(following[token], first, first, words, hits)
-            elif not token.isalpha() and (glued := _GLUED_VERSION.fullmatch(token)):
+                _follow(following[token], first, first, words, hits)
+            elif not token.isalpha() and token[0].isalpha() and (glued := _GLUED_VERSION.fullmatch(token)):
                 for start in _after(self._root, glued[1]):
                     for version in _after(start, glued[2]):
-                        self._follow(version, first, first, words, hits)
+                        _follow(version, first, first, words, hits)
         return hits
 
-    def _follow(self, node: _Node, first: int, last: int, words: Words, hits: list[Hit]) -> None:
-        """Note what ends at `node` and go on: as deep as the longest phrase has words."""
-        for number, in_capitals in node.ending:
-            if not in_capitals or words.written[first].isupper():
-                hits.append(Hit(number, Span(first, last)))
-        if node.following and last + 1 < len(words.folded):
-            for following in _after(node, words.folded[last + 1]):
-                self._follow(following, first, last + 1, words, hits)
+
+def _follow(node: _Node, first: int, last: int, words: Words, hits: list[Hit]) -> None:
+    """Note what ends at `node` and go on: as deep as the longest phrase has words."""
+    for number, in_capitals in node.ending:
+        if not in_capitals or words.written[first].isupper():
+            hits.append(Hit(number, first, last))
+    if node.following and last + 1 < len(words.folded):
+        for following in _after(node, words.folded[last + 1]):
+            _follow(following, first, last + 1, words, hits)
 
 
 def is_version(word: str) -> bool:
@@ -116,11 +113,10 @@ def is_version(word: str) -> bool:
     return "0" <= word[0] <= "9" and _VERSION.fullmatch(word) is not None
 
 
-def _after(node: _Node, word: str) -> list[_Node]:
+def _after(node: _Node, word: str) -> Sequence[_Node]:
     """Where `word` leads: to its own node, and to that of a version if it looks like one."""
-    found = [node.following.get(word)]
-    if is_version(word):
-        found.append(node.following.get(_ANY_VERSION))
-        if "." in word:
-            found.append(node.following.get(_DOTTED_VERSION))
-    return [each for each in found if each is not None]
+    own = node.following.get(word)
+    if not is_version(word):
+        return () if own is None else (own,)
+    dotted = node.following.get(_DOTTED_VERSION) if "." in word else None
+    return [each for each in (own, node.following.get(_ANY_VERSION), dotted) if each is not None]

@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
 
 from flows.entities.folding import is_word
-from flows.entities.phrases import Hit, Span, Words
+from flows.entities.phrases import Hit, Words
 
 # How far a context word may stand from an ambiguous name: it is at most the 12th word before or after it, about a
-# sentence. Punctuation does not count; a character of a script without spaces counts as a word.
+# sentence. Punctuation does not count; two characters of a script without spaces count as a word.
 NEAR_WORDS = 12
+_NEAR_HALF_WORDS = 2 * NEAR_WORDS
 
 # Words and punctuation in a person's full name; a longer entry is a recogniser's mistake.
 _LONGEST_FULL_NAME = 12
@@ -23,20 +24,20 @@ class Around:
     def __init__(self, words: Words, hits: Sequence[Hit], longest: int) -> None:
         self._places = words.places if hits else []
         self._hits = hits
-        self._starts = [self._places[hit.span.first] for hit in hits]
-        self._reach = NEAR_WORDS + longest
+        self._starts = [self._places[hit.first] for hit in hits]
+        self._reach = _NEAR_HALF_WORDS + 2 * longest
 
-    def near(self, name: Span, numbers: Set[int]) -> bool:
+    def near(self, name: Hit, numbers: Set[int]) -> bool:
         """Whether one of the phrases with these numbers stands wholly before or after `name`, within NEAR_WORDS."""
         if not self._hits or not numbers:
             return False
         first, last = self._places[name.first], self._places[name.last]
         for index in range(bisect_left(self._starts, first - self._reach), len(self._hits)):
             start = self._starts[index]
-            if start > last + NEAR_WORDS:
+            if start > last + _NEAR_HALF_WORDS:
                 break
-            number, span = self._hits[index]
-            if number in numbers and (start > last or first - NEAR_WORDS <= self._places[span.last] < first):
+            hit = self._hits[index]
+            if hit.number in numbers and (start > last or first - _NEAR_HALF_WORDS <= self._places[hit.last] < first):
                 return True
         return False
 
@@ -51,13 +52,13 @@ class Voids:
     def __init__(self, hits: Iterable[Hit], longest: int) -> None:
         self._by_first: defaultdict[int, list[Hit]] = defaultdict(list)
         for hit in hits:
-            self._by_first[hit.span.first].append(hit)
+            self._by_first[hit.first].append(hit)
         self._longest = longest
 
-    def cover(self, name: Span, numbers: Set[int]) -> bool:
+    def cover(self, name: Hit, numbers: Set[int]) -> bool:
         """Whether one of the phrases with these numbers stands around `name`."""
         return bool(self._by_first) and any(
-            hit.span.last >= name.last and hit.number in numbers
+            hit.last >= name.last and hit.number in numbers
             for first in range(name.first - self._longest, name.first + 1)
             for hit in self._by_first.get(first, ())
         )
@@ -73,7 +74,7 @@ class FullNames:
         # How far before a name such a phrase may begin, and how long it is.
         self._shapes = {(before, len(phrase)) for phrase in self.phrases for before in range(len(phrase))}
 
-    def cover(self, words: Words, name: Span) -> bool:
+    def cover(self, words: Words, name: Hit) -> bool:
         """Whether one of them stands around `name`. The time is bounded, however many there are."""
         return any(
             name.first >= before

@@ -69,6 +69,8 @@ MENTIONS: list[tuple[str, set[str]]] = [
     ("グーグルがGeminiを発表", {GEMINI}),
     ("谷歌发布Gemini新模型", {GEMINI}),
     ("구글이 Gemini를 공개했다", {GEMINI}),
+    ("谷歌今日在加州山景城的年度开发者大会上正式发布Gemini", {GEMINI}),
+    ("Geminiは双子座の意味で、多くの人がそのように思っているが、実はグーグルとは何の関係もない", set()),
     ("Гугл показал Gemini", {GEMINI}),
     ("جوجل تطلق Gemini", {GEMINI}),
     ("アンソロピックのClaude", {CLAUDE}),
