@@ -1,8 +1,8 @@
 """What starting a run costs: `python -m benchmarks.run_starts [--rounds N] [--runs N] [--json FILE]`.
 
-One Prefect server on SQLite, and side by side on it: Prefect's own worker, `vibecheck worker` with every run started by
-Prefect as before there were forks (cold), `vibecheck worker` as it is (forked), and `flow.serve()`. In each round every
-one of them executes the same number of runs, one after the other.
+One Prefect server on PostgreSQL, and on it, side by side: Prefect's own worker; `vibecheck worker` with every run
+started as Prefect starts it, which is what it was before there were forks (cold); `vibecheck worker` as it is (forked); and
+`flow.serve()`. In each round every one of them executes the same number of runs, one after the other.
 
 - CPU of a run: user and system time of all processes that have ended below the worker, by the kernel's own account.
 - CPU in all: the same, and the worker's, and the template's.
@@ -30,7 +30,8 @@ from typing import Any
 import prefect
 
 from deployments.server.settings import WORKER_SETTINGS
-from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect, wait_until
+from tests.database.postgresql_server import postgresql_server, run_statements
+from tests.support.prefect_server import PrefectServer, running_prefect, wait_until
 from tests.support.sandbox_server import running_sandbox
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -62,6 +63,7 @@ WORKERS = {
     "vibecheck worker, forked": ["-m", "deployments", "worker", "--limit", "30", "--pool"],
 }
 SERVE = "flow.serve()"
+DATABASE = "vibecheck_run_starts"
 TODAY = "vibecheck worker, cold"
 
 
@@ -110,19 +112,23 @@ def main() -> None:
 @contextmanager
 def installation(folder: Path) -> Generator[tuple[PrefectServer, list[Measured]]]:
     """A server, a sandbox, a migrated database and everything that is measured, ready for runs."""
-    template = migrated_home(folder)
+    (folder / "home").mkdir()
     project = folder / "project"
     project.mkdir()
     (project / "empty.py").write_text(FLOWS)
-    with running_sandbox() as sandbox, ExitStack() as stack:
+    with running_sandbox() as sandbox, postgresql_server() as address, ExitStack() as stack:
+        run_statements(address, f'DROP DATABASE IF EXISTS "{DATABASE}"', f'CREATE DATABASE "{DATABASE}"')
+        url = address.set(database=DATABASE).render_as_string(hide_password=False)
         environment = {
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": url,
+            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "true",
             "ASKNEWS_API_URL": sandbox.base_url,
             "ASKNEWS_API_KEY": "ank_benchmark",
             "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'vibecheck.db'}",
             "VIBECHECK_REQUESTS_PER_SECOND": "100",
         }
         (folder / "server").mkdir()
-        server = stack.enter_context(running_prefect(folder / "server", template, environment))
+        server = stack.enter_context(running_prefect(folder / "server", folder / "home", environment))
         server.command("deployments", "apply")
         pools = {name: f"pool-{number}" for number, name in enumerate(WORKERS)}
         yaml = {

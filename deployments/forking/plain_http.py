@@ -4,6 +4,7 @@ Each of Prefect's clients reads the certificates of all public authorities, what
 some 15 times a run. From a file with one certificate that takes 0.3 ms.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ def without_tls() -> dict[Any, str]:
     SSL_CERT_FILE stays as it is, because what is not Prefect's own client reads it too: AskNews' is spoken to by TLS.
     """
     api = get_current_settings().api
-    if (api.url or "").startswith("http://") and "ssl_cert_file" not in api.model_fields_set:
+    is_chosen = api.ssl_cert_file not in {None, os.environ.get("SSL_CERT_FILE")}  # the latter is Prefect's default
+    if (api.url or "").startswith("http://") and not is_chosen:
         return {PREFECT_API_SSL_CERT_FILE: str(NOBODY)}
     return {}
