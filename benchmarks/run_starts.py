@@ -1,7 +1,7 @@
 """What starting a run costs: `python -m benchmarks.run_starts [--rounds N] [--runs N] [--json FILE]`.
 
-One Prefect server on PostgreSQL, and on it, side by side: Prefect's own worker; `vibecheck worker` with every run
-started as Prefect starts it, which is what it was before there were forks (cold); `vibecheck worker` as it is (forked); and
+On one Prefect server with PostgreSQL, side by side: Prefect's own worker; `vibecheck worker` with every run started as
+Prefect starts it, which is what it was before there were forks (cold); `vibecheck worker` as it is (forked); and
 `flow.serve()`. In each round every one of them executes the same number of runs, one after the other.
 
 - CPU of a run: user and system time of all processes that have ended below the worker, by the kernel's own account.
