@@ -29,6 +29,7 @@ def _utc_now() -> datetime:
 def create_app(
     *,
     clock: Callable[[], datetime] = _utc_now,
+    as_of: datetime | None = None,
     slot_seconds: int = DEFAULT_SLOT_SECONDS,
     late_share: float = 0.0,
     late_by_seconds: int = 600,
@@ -47,6 +48,8 @@ def create_app(
 
     News:
         clock: gives the sandbox's present, as an aware datetime. The same moment gives the same news.
+        as_of: the moment (aware) whose news is served at the start, dated as if it were new, and then what followed
+            it: for a reader whose own clock cannot be set. By default the news of the present.
         slot_seconds: on average 1.2 articles appear in so many seconds.
         late_share, late_by_seconds: the share of articles that searches find only so long after their crawl date.
         page_cap: the longest page of articles, whatever is asked for.
@@ -60,7 +63,10 @@ def create_app(
     Faults: those that are on from the start; more can be posted to `/_sandbox/faults`.
     """
     content = load_content()
-    timeline = Timeline(slot_seconds=slot_seconds, late_share=late_share, late_by_seconds=late_by_seconds)
+    origin = 0 if as_of is None else int((clock() - as_of).total_seconds())
+    timeline = Timeline(
+        slot_seconds=slot_seconds, late_share=late_share, late_by_seconds=late_by_seconds, origin=origin
+    )
     newsroom = shared_newsroom()
     sandbox = Sandbox(
         clock=clock,
@@ -70,7 +76,7 @@ def create_app(
         requests=deque[NotedRequest](maxlen=REMEMBERED_REQUESTS),
         connections=Connections(),
         search=Search(timeline, newsroom, page_cap, order, offset_tokens),
-        stories=StoryDesk(content, timeline, newsroom),
+        stories=StoryDesk(content, timeline, newsroom, origin),
     )
     app = FastAPI(title="AskNews sandbox", version=API_VERSION)
     app.state.sandbox = sandbox

@@ -55,11 +55,11 @@ class FoundStories:
 class StoryDesk:
     """Selects stories and writes them as they stand at a moment (Unix seconds)."""
 
-    def __init__(self, content: Content, timeline: Timeline, newsroom: Newsroom) -> None:
+    def __init__(self, content: Content, timeline: Timeline, newsroom: Newsroom, origin: int = 0) -> None:
         self._content = content
         self._timeline = timeline
         self._newsroom = newsroom
-        self._plots = Plots(content)
+        self._plots = Plots(content, origin)
         self._articles_about = lru_cache(maxsize=500)(self._find_articles)
 
     def find(self, query: StoriesQuery, now: int) -> FoundStories:

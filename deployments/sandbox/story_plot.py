@@ -86,17 +86,18 @@ class Series:
 
 
 class Plots:
-    """All stories' plots; each one is written once and then remembered."""
+    """All stories' plots; each is written once and then remembered. Period 0 begins at `origin`, in Unix seconds."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, origin: int = 0) -> None:
         self._content = content
+        self._origin = origin
         self._plot = lru_cache(maxsize=4_000)(self._write_plot)
 
     def begun_between(self, start: int, end: int) -> Iterator[Plot]:
         """The stories that can have changed in the window: begun before its end, and not over long before its start."""
         for position in range(len(self._content.subjects)):
-            first = (start - LONGEST_LIFE_SECONDS - _LONGEST_JITTER_SECONDS) // PERIOD_SECONDS
-            for number in range(first, end // PERIOD_SECONDS + 1):
+            first = (start - self._origin - LONGEST_LIFE_SECONDS - _LONGEST_JITTER_SECONDS) // PERIOD_SECONDS
+            for number in range(first, (end - self._origin) // PERIOD_SECONDS + 1):
                 plot = self._plot(position, number)
                 if plot.starts_at <= end:
                     yield plot
@@ -111,7 +112,7 @@ class Plots:
             other = draw.pick(rivals)
         words = choose_words(draw, self._content.fillers, subject, other)
         story_id = uuid5(_STORY_IDS, f"{subject.name}/{number}")
-        at = number * PERIOD_SECONDS + draw.number(0, _LONGEST_JITTER_SECONDS)
+        at = self._origin + number * PERIOD_SECONDS + draw.number(0, _LONGEST_JITTER_SECONDS)
         updates: list[Update] = []
         for index, stage in enumerate(arc.stages):
             updates.append(_update(story_id, index, at, stage, words))

@@ -1,7 +1,7 @@
 """When which article was published, crawled and became visible: the skeleton of the sandbox's news.
 
 Time is cut into slots. Each slot holds none to three articles, so that one appears every few minutes; everything about
-them follows from the numbers of slot and article.
+them follows from the numbers of slot and article. Where slot 0 begins is what an application's `as_of` moves.
 """
 
 from collections.abc import Iterator
@@ -50,13 +50,19 @@ class Timeline:
     """All articles' stamps.
 
     `late_share` is the share of articles that become visible only `late_by_seconds` after the crawl date that they
-    carry: a reader who never looks behind its watermark loses them.
+    carry: a reader who never looks behind its watermark loses them. Slot 0 begins at `origin`, in Unix seconds.
     """
 
     def __init__(
-        self, *, slot_seconds: int = DEFAULT_SLOT_SECONDS, late_share: float = 0.0, late_by_seconds: int = 600
+        self,
+        *,
+        slot_seconds: int = DEFAULT_SLOT_SECONDS,
+        late_share: float = 0.0,
+        late_by_seconds: int = 600,
+        origin: int = 0,
     ) -> None:
         self.slot_seconds = slot_seconds
+        self._origin = origin
         self._late_share = late_share
         self._late_by_seconds = late_by_seconds
         self.stamps = lru_cache(maxsize=20_000)(self._stamps)
@@ -65,8 +71,8 @@ class Timeline:
         """The stamps whose date lies in the window, both ends included, as far as they are visible `now`."""
         shortest, longest = (SHORTEST_LAG_SECONDS, LONGEST_LAG_SECONDS) if time_filter == "crawl_date" else (0, 0)
         end = min(end, now)
-        first = (start - longest) // self.slot_seconds
-        last = (end - shortest) // self.slot_seconds
+        first = (start - longest - self._origin) // self.slot_seconds
+        last = (end - shortest - self._origin) // self.slot_seconds
         for slot in range(first, last + 1):
             for stamp in self.stamps(slot):
                 if start <= stamp.at(time_filter) <= end and stamp.visible_at <= now:
@@ -77,7 +83,8 @@ class Timeline:
         count = draw.pick(_ARTICLES_A_SLOT)
         # Wire stories are crawled in one go, so that their dates are equal to the second.
         is_batch = draw.chance(_SHARE_OF_BATCHES)
-        published_at = slot * self.slot_seconds + draw.number(0, self.slot_seconds - 1)
+        begins_at = self._origin + slot * self.slot_seconds
+        published_at = begins_at + draw.number(0, self.slot_seconds - 1)
         lag = draw.number(SHORTEST_LAG_SECONDS, LONGEST_LAG_SECONDS)
         stamps: list[Stamp] = []
         for index in range(count):
@@ -85,7 +92,7 @@ class Timeline:
             if index and not is_batch:
                 lag = draw.number(SHORTEST_LAG_SECONDS, LONGEST_LAG_SECONDS)
                 if copy_of is None:
-                    published_at = slot * self.slot_seconds + draw.number(0, self.slot_seconds - 1)
+                    published_at = begins_at + draw.number(0, self.slot_seconds - 1)
                 else:
                     published_at = stamps[copy_of].published_at
             crawled_at = published_at + lag

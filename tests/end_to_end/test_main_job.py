@@ -71,6 +71,8 @@ def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(installat
         runs = pipeline.prefect.flow_runs()
         return {(run["deployment_id"], run["expected_start_time"]) for run in runs if run["auto_scheduled"]}
 
+    pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all")
+    wait_until(planned, seconds=90, what="planned runs")
     before = schedules(), planned()
     pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all")
     wait_until(lambda: planned() >= before[1], seconds=90, what="the planned runs to be there again")

@@ -31,6 +31,7 @@ def test_a_third_flow_gets_log_verdict_and_alarm_with_no_other_change(pipeline: 
 
     pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file))
     pipeline.prefect.command("deployments", "apply")
+    pipeline.postpone_ticks()
     pipeline.prefect.start_worker("vibecheck")
     row = pipeline.wait_for_row(pipeline.run("count_articles/scheduled"))
     assert (row["job_name"], row["status"]) == ("count_articles", "success")

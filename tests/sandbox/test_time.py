@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,25 @@ async def test_another_process_makes_up_the_same_news_for_the_same_moment() -> N
     )  # fmt: skip
     printed, _ = await other.communicate()
     assert printed.decode().strip() == await read_everything()
+
+
+async def test_the_news_of_another_moment_can_be_served_as_new() -> None:
+    then, now = ManualClock(), ManualClock(datetime(2026, 11, 24, 3, 33, 33, tzinfo=UTC))
+    shift = now.timestamp - then.timestamp
+
+    async def read(clock: ManualClock, as_of: datetime | None) -> tuple[dict[str, float], dict[str, float]]:
+        async with asking(clock=clock, as_of=as_of, page_cap=100) as client:
+            clock.advance(hours=3)
+            articles = await all_articles(client, page_size=100)
+            stories = (await answer(client, "/v1/stories", {"limit": 100}))["stories"]
+        return (
+            {one["article_id"]: datetime.fromisoformat(one["pub_date"]).timestamp() for one in articles},
+            {one["uuid"]: one["updated_ts"] for one in stories},
+        )
+
+    expected = [{key: at + shift for key, at in found.items()} for found in await read(ManualClock(), None)]
+    assert list(await read(now, then.at)) == expected
+    assert all(expected)
 
 
 async def test_an_article_keeps_its_content_while_time_passes() -> None:

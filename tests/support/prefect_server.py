@@ -158,6 +158,14 @@ class PrefectServer:
         response.raise_for_status()
         return response.json() if response.content else None
 
+    def change(self, path: str, **body: Any) -> None:
+        """PATCH what the server's API has at `path`."""
+        httpx.patch(f"{self.api_url}/{path}", json=body, timeout=30).raise_for_status()
+
+    def delete(self, path: str) -> None:
+        """DELETE what the server's API has at `path`."""
+        httpx.delete(f"{self.api_url}/{path}", timeout=30).raise_for_status()
+
     def process_of_run(self, flow_run_id: str) -> int | None:
         """The id of the process that executes a run on this machine: Prefect tells it the run in its environment."""
         for entry in Path("/proc").iterdir():
