@@ -21,7 +21,7 @@ from flows.logs import bind_run, configure_logging
 from flows.monitoring import misfire, monitored, run_name
 from flows.monitoring.alarms.publish import publish, watched_from_outside
 from flows.monitoring.jobs.expectations import sync_expectations
-from flows.monitoring.jobs.workers import absent_workers, read_placements
+from flows.monitoring.jobs.workers import absent_workers
 from flows.monitoring.log.retention import delete_old_rows
 from flows.monitoring.reconcile.reconciler import reconcile
 from flows.monitoring.verdicts.changes import judge
@@ -61,10 +61,10 @@ async def pipeline_status(
         _engine(settings) as engine,
         get_client() as client,
     ):
-        await sync_expectations(client, engine)
+        synced = await sync_expectations(client, engine)
         reconciled = await reconcile(client, engine)
         deleted = await delete_old_rows(engine, settings.retention_days)
-        absent = await absent_workers(client, await read_placements(client))
+        absent = await absent_workers(client, synced.jobs)
         report = await judge(engine, settings, absent)
         published = await publish(client, engine, settings, report)
         watch.summary = explain_all(report)

@@ -11,24 +11,12 @@
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
 
 import httpx
 import structlog
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    DeploymentFilterTags,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.markup import escape
@@ -41,8 +29,10 @@ from flows.database.migrate import migrate
 from flows.entities import load_tracked
 from flows.logs import configure_logging
 from flows.monitoring.alarms.receivers import InvalidReceiver
+from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.expectations import sync_expectations
-from flows.monitoring.vocabulary import MONITORED_TAG
+from flows.monitoring.jobs.schedules import schedule_in_words
+from flows.monitoring.prefect_runs import server_now
 from flows.polling.storage.entities import seed_entities
 from flows.settings import PROJECT_ROOT, Settings
 
@@ -56,25 +46,8 @@ class ApplyFailed(Exception):
     """A step of `apply` failed; the text says which, and what to do."""
 
 
-@dataclass(frozen=True)
-class DeployedJob:
-    """A monitored deployment as the server knows it. `next_run_at` is None when no run is planned."""
-
-    name: str
-    schedule: str
-    is_scheduled: bool
-    paused: bool
-    next_run_at: datetime | None
-    planned_runs: int
-
-    @property
-    def lacks_runs(self) -> bool:
-        """Whether the server should have planned runs, and has none."""
-        return self.is_scheduled and not self.paused and self.planned_runs == 0
-
-
-async def apply(settings: Settings) -> list[DeployedJob]:
-    """Do all steps, and give the monitored deployments.
+async def apply(settings: Settings) -> Sequence[LiveJob]:
+    """Do all steps, and return the monitored deployments.
 
     Raises DatabaseUnavailable, InvalidReceiver for a wrong VIBECHECK_NOTIFICATION, or ApplyFailed when `prefect deploy`
     fails or the server does not answer.
@@ -129,11 +102,11 @@ async def expect_deployed_jobs(settings: Settings, client: PrefectClient) -> Non
         await engine.dispose()
 
 
-async def verify_deployments(client: PrefectClient) -> list[DeployedJob]:
-    """Wait until each active schedule has a planned run, and report; warn aloud about what has none."""
+async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
+    """Wait until each active schedule has a planned run, and report; log an error for what has none."""
     deadline = asyncio.get_running_loop().time() + PLANNING_SECONDS
     while True:
-        jobs = await read_jobs(client)
+        jobs = await read_live_jobs(client, await server_now(client))
         idle = [job for job in jobs if job.lacks_runs]
         if not idle or asyncio.get_running_loop().time() > deadline:
             break
@@ -141,64 +114,23 @@ async def verify_deployments(client: PrefectClient) -> list[DeployedJob]:
     logger.info(
         "deployments_registered",
         count=len(jobs),
-        names=[job.name for job in jobs],
-        schedules={job.name: job.schedule for job in jobs},
-        next_runs={job.name: str(job.next_run_at) for job in jobs},
+        names=[job.full_name for job in jobs],
+        schedules={job.full_name: schedule_in_words(job.specs) for job in jobs},
+        next_runs={job.full_name: str(job.next_run_at) for job in jobs},
     )
     if not jobs:
         logger.error("no_deployments", explanation="The server has no deployment tagged `monitored`: nothing will run.")
     for job in idle:
         logger.error(
             "no_planned_runs",
-            deployment=job.name,
+            deployment=job.full_name,
             explanation="The server's scheduler has planned no run. Is its scheduler service running?",
         )
     return jobs
 
 
-async def read_jobs(client: PrefectClient) -> list[DeployedJob]:
-    """The monitored deployments, with what the scheduler has planned for them."""
-    deployments = await client.read_deployments(
-        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[MONITORED_TAG]))
-    )
-    jobs: list[DeployedJob] = []
-    for deployment in deployments:
-        flow = await client.read_flow(deployment.flow_id)
-        planned = await client.read_flow_runs(
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
-            flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
-            ),
-            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
-        )
-        schedules = [describe_schedule(item.schedule) for item in deployment.schedules if item.active]
-        upcoming = [run.expected_start_time for run in planned if run.auto_scheduled and run.expected_start_time]
-        jobs.append(
-            DeployedJob(
-                name=f"{flow.name}/{deployment.name}",
-                schedule=", ".join(schedules) or "no schedule",
-                is_scheduled=bool(schedules),
-                paused=deployment.paused,
-                next_run_at=min((time for time in upcoming if time >= datetime.now(UTC)), default=None),
-                planned_runs=len(upcoming),
-            )
-        )
-    return sorted(jobs, key=lambda job: job.name)
-
-
-def describe_schedule(schedule: Any) -> str:
-    """A schedule in words: `every 15 min`, `cron 0 * * * *`, `rrule …`."""
-    interval = getattr(schedule, "interval", None)
-    if interval is not None:
-        seconds = interval.total_seconds()
-        return f"every {seconds / 60:g} min" if seconds >= 60 else f"every {seconds:g} s"
-    if cron := getattr(schedule, "cron", None):
-        return f"cron {cron}"
-    return f"rrule {getattr(schedule, 'rrule', '?')}"
-
-
 async def run_apply(settings: Settings) -> int:
-    """The `apply` command: do it, and print what is deployed. Gives the exit code."""
+    """The `apply` command: do it, and print what is deployed. Return the exit code."""
     configure_logging(settings, to_prefect=False)
     console = Console()
     try:
@@ -209,6 +141,6 @@ async def run_apply(settings: Settings) -> int:
     table = Table("deployment", "schedule", "next run", "planned runs")
     for job in jobs:
         next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M:%S} UTC" if job.next_run_at else "none"
-        table.add_row(job.name, job.schedule, next_run, str(job.planned_runs))
+        table.add_row(job.full_name, schedule_in_words(job.specs), next_run, str(job.planned_runs))
     console.print(table)
     return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1

@@ -18,10 +18,12 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.commands.apply import DeployedJob, read_jobs
 from deployments.commands.processes import Child, Children
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
+from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
+from flows.monitoring.jobs.schedules import schedule_in_words
 from flows.monitoring.log.rows import LogRow, latest_runs
+from flows.monitoring.prefect_runs import server_now
 from flows.monitoring.vocabulary import Status
 from flows.settings import Settings
 
@@ -40,7 +42,7 @@ _COLOURS: dict[str, str] = {
 class JobLine:
     """A job and its newest row in the execution log, None before its first run."""
 
-    job: DeployedJob
+    job: LiveJob
     last_run: LogRow | None
 
 
@@ -84,7 +86,8 @@ async def show_jobs(settings: Settings, children: Children, console: Console, st
 async def _look(client: PrefectClient, engine: AsyncEngine) -> list[JobLine] | Away:
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            return [JobLine(job, await _last_run(engine, job.name.split("/")[0])) for job in await read_jobs(client)]
+            jobs = await read_live_jobs(client, await server_now(client))
+            return [JobLine(job, await _last_run(engine, job.job_name)) for job in jobs]
     except TimeoutError:
         return Away(f"The Prefect server or the database has not answered for {LOOK_SECONDS:g} s.")
     except (httpx.HTTPError, PrefectException) as error:
@@ -118,7 +121,7 @@ def _table(lines: Sequence[JobLine]) -> Table:
             took = "" if row.duration_seconds is None else f"{row.duration_seconds:.1f} s"
             cells = (_clock(row.started_at), f"[{colour}]{row.status}[/]", took, _what_it_did(row))
         next_run = "paused" if job.paused else _clock(job.next_run_at)
-        table.add_row(job.name.removesuffix("/scheduled"), job.schedule, *cells, next_run)
+        table.add_row(job.job_name, schedule_in_words(job.specs), *cells, next_run)
     return table
 
 

@@ -241,23 +241,24 @@ async def sweep_due_runs(client: "PrefectClient") -> None:
 
     However young it is: the runs that `up` starts by itself take its place.
     """
-    from flows.monitoring.jobs.expectations import read_live_jobs
-    from flows.monitoring.prefect_runs import flow_names, of_jobs, server_now
+    from flows.monitoring.jobs.deployments import read_live_jobs
+    from flows.monitoring.prefect_runs import JobRuns, server_now
     from flows.monitoring.reconcile.late_runs import sweep_late_runs
 
     now = await server_now(client)
-    jobs = [job.job_name for job in await read_live_jobs(client, now)]
-    await sweep_late_runs(client, await flow_names(client, of_jobs(jobs)), now, late_after=timedelta(0))
+    jobs = {job.deployment_id: job.job_name for job in await read_live_jobs(client, now)}
+    await sweep_late_runs(JobRuns(client, jobs), now, late_after=timedelta(0))
 
 
 async def _start_runs(client: "PrefectClient") -> None:
     """One run of each job at once, through its worker; their schedules go on beside it."""
     from prefect.deployments import arun_deployment
 
-    from deployments.commands.apply import read_jobs
+    from flows.monitoring.jobs.deployments import read_live_jobs
+    from flows.monitoring.prefect_runs import server_now
 
-    for job in await read_jobs(client):
-        await arun_deployment(job.name, timeout=0, as_subflow=False, tags=["start-up"])
+    for job in await read_live_jobs(client, await server_now(client)):
+        await arun_deployment(job.full_name, timeout=0, as_subflow=False, tags=["start-up"])
 
 
 async def _drain(children: Children, console: Console) -> None:

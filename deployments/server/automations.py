@@ -12,6 +12,7 @@ changed restarts its timer. So:
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from string import Template
 from typing import Any, cast
@@ -24,9 +25,9 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.settings import PREFECT_UI_URL
 
 from deployments.server.notifications import receiver_block
-from flows.monitoring.jobs.expectations import read_live_jobs
+from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.schedules import ScheduleSpec, longest_gap_seconds
-from flows.monitoring.jobs.workers import Placement, names_in, read_placements
+from flows.monitoring.jobs.workers import names_in
 from flows.monitoring.prefect_runs import server_now
 from flows.monitoring.verdicts.wording import duration
 from flows.monitoring.vocabulary import MONITORED_TAG, STATUS_FLOW
@@ -75,10 +76,10 @@ async def apply_automations(client: PrefectClient, settings: Settings) -> Change
     Without a receiver for notifications, those that would send one are left out, and a warning tells how to set one.
     Raises InvalidReceiver if the configured receiver cannot be used.
     """
-    jobs = await scheduled_jobs(client)
-    placements = await read_placements(client)
+    now = await server_now(client)
+    live = await read_live_jobs(client, now)
     block_id = await receiver_block(client, settings)
-    wanted = expand(load(), jobs, placements, block_id, reminder_seconds=settings.reminder_seconds)
+    wanted = expand(load(), scheduled_jobs(live, now), live, block_id, reminder_seconds=settings.reminder_seconds)
     changes = await _write(client, wanted, await client.read_resource_related_automations(OWNER))
     logger.info(
         "automations_applied",
@@ -88,14 +89,13 @@ async def apply_automations(client: PrefectClient, settings: Settings) -> Change
     return changes
 
 
-async def scheduled_jobs(client: PrefectClient) -> list[Job]:
-    """The monitored jobs that have a schedule. A paused job is one of them: it may be resumed without an apply."""
-    now = await server_now(client)
+def scheduled_jobs(live: Iterable[LiveJob], now: datetime) -> list[Job]:
+    """The jobs that have a schedule. A paused job is one of them: it may be resumed without an apply."""
     jobs: list[Job] = []
-    for live in await read_live_jobs(client, now):
-        specs = [cast("ScheduleSpec", {**spec, "active": live.paused or spec["active"]}) for spec in live.schedule]
+    for job in live:
+        specs = [cast("ScheduleSpec", {**spec, "active": job.paused or spec["active"]}) for spec in job.schedule]
         if (interval := longest_gap_seconds(specs, now)) is not None:
-            jobs.append(Job(live.job_name, interval))
+            jobs.append(Job(job.job_name, interval))
     return jobs
 
 
@@ -107,14 +107,14 @@ def load(file: Path = FILE) -> Sequence[Mapping[str, Any]]:
 def expand(
     entries: Iterable[Mapping[str, Any]],
     jobs: Sequence[Job],
-    placements: Sequence[Placement],
+    live: Sequence[LiveJob],
     block_id: UUID | None,
     *,
     reminder_seconds: float,
 ) -> list[AutomationCore]:
     """The automations for these jobs. Those that send a notification do so through the block, or are left out."""
     wanted: list[AutomationCore] = []
-    common = _common_values(jobs, placements, reminder_seconds)
+    common = _common_values(jobs, live, reminder_seconds)
     for entry in entries:
         if block_id is None and any(action["type"] == SEND for action in entry["actions"]):
             continue
@@ -122,7 +122,7 @@ def expand(
             {**action, "block_document_id": block_id} if action["type"] == SEND else action
             for action in entry["actions"]
         ]
-        for values in _values_for_each(entry.get("for_each"), jobs, placements):
+        for values in _values_for_each(entry.get("for_each"), jobs, live):
             content = _fill({**entry, "actions": actions}, common | values)
             content |= {"description": f"{content['description']} {MARK}", "owner_resource": OWNER, "tags": []}
             wanted.append(AutomationCore.model_validate(content))
@@ -174,8 +174,8 @@ async def _write(client: PrefectClient, wanted: Sequence[AutomationCore], existi
     return Changes(created, updated, deleted, unchanged)
 
 
-def _common_values(jobs: Sequence[Job], placements: Sequence[Placement], reminder_seconds: float) -> dict[str, Any]:
-    heartbeat = MISSED_HEARTBEATS * max((placement.heartbeat_seconds for placement in placements), default=0.0)
+def _common_values(jobs: Sequence[Job], live: Sequence[LiveJob], reminder_seconds: float) -> dict[str, Any]:
+    heartbeat = MISSED_HEARTBEATS * max((job.heartbeat_seconds for job in live), default=0.0)
     return {
         "monitored_tag": MONITORED_TAG,
         "ui_url": (PREFECT_UI_URL.value() or "").rstrip("/"),
@@ -192,14 +192,12 @@ def _common_values(jobs: Sequence[Job], placements: Sequence[Placement], reminde
     }
 
 
-def _values_for_each(
-    what: str | None, jobs: Sequence[Job], placements: Sequence[Placement]
-) -> Iterator[dict[str, Any]]:
+def _values_for_each(what: str | None, jobs: Sequence[Job], live: Sequence[LiveJob]) -> Iterator[dict[str, Any]]:
     """The values of each automation that an entry stands for."""
     match what:
         case None:
             # One for the installation, as long as there is something to watch.
-            if placements:
+            if live:
                 yield {}
         case "job" | "status_flow":
             for job in jobs:
@@ -212,8 +210,8 @@ def _values_for_each(
                         "silence_seconds": silence,
                     }
         case "work_pool":
-            for pool in sorted({placement.work_pool for placement in placements if placement.work_pool}):
-                yield {"work_pool": pool, "work_pool_jobs": ", ".join(names_in(placements, pool))}
+            for pool in sorted({job.work_pool for job in live if job.work_pool}):
+                yield {"work_pool": pool, "work_pool_jobs": ", ".join(names_in(live, pool))}
         case _:
             raise ValueError(f"automations.yaml: for_each must be job, status_flow or work_pool, not {what!r}")
 

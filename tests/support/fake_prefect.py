@@ -115,11 +115,11 @@ class FakePrefect:
             case ["deployments", "filter"]:
                 tags = set(_find(body, "deployments", "tags", "all_") or ())
                 return _page([each for each in self.deployments if tags <= set(each["tags"])], body)
+            case ["deployments", id_]:
+                return next((each for each in self.deployments if each["id"] == id_), None)
             case ["flows", "filter"]:
                 found = [{"id": id_, "name": name} for id_, name in self.flows.items() if self._is_wanted(id_, body)]
                 return _page(found, body)
-            case ["flows", id_]:
-                return {"id": id_, "name": self.flows[id_]}
             case ["flow_runs", "filter"]:
                 found = sorted(self._matching(body), key=lambda run: run["id"], reverse=True)
                 return _page(found, body)

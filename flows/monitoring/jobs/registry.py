@@ -21,10 +21,11 @@ from flows.monitoring.tables import MonitoredJob, ScheduleHistory
 from flows.monitoring.vocabulary import Verdict
 
 _JOBS = table_of(MonitoredJob)
+_ABSENCE = ("absent_work_pool", "worker_absent_since", "absence_noted_at")
 
 
 @dataclass(frozen=True)
-class JobRow:
+class StoredJob:
     """A row of `monitored_jobs` without its verdict. `interval_seconds` is 0 for a job that nothing schedules."""
 
     job_name: str
@@ -36,17 +37,10 @@ class JobRow:
     retired_at: datetime | None
     next_run_at: datetime | None
     planned_runs: int
-
-
-@dataclass(frozen=True)
-class SeenJob(JobRow):
-    """A job as it is stored; `updated_at` is when it was last compared with the server.
-
-    `absent_work_pool` is set if no worker polled it when the status flow last looked, at `absence_noted_at`.
-    """
-
-    updated_at: datetime
+    updated_at: datetime | None = None
+    """When it was last compared with the server: by the database's clock, which sets it."""
     absent_work_pool: str | None = None
+    """Its work pool, if no worker polled that when the status flow last looked, at `absence_noted_at`."""
     worker_absent_since: datetime | None = None
     """When a worker last polled it; None if none ever did."""
     absence_noted_at: datetime | None = None
@@ -69,16 +63,21 @@ class ScheduleEntry:
     paused: bool
 
 
-async def read_jobs(connection: AsyncConnection) -> dict[str, SeenJob]:
+async def read_jobs(connection: AsyncConnection) -> dict[str, StoredJob]:
     """Every job that was ever monitored, by its name."""
-    names = list(SeenJob.__dataclass_fields__)
+    names = list(StoredJob.__dataclass_fields__)
     rows = await connection.execute(select(*(_JOBS.c[name] for name in names)).order_by(_JOBS.c.job_name))
-    return {row["job_name"]: SeenJob(**row) for row in rows.mappings()}
+    return {row["job_name"]: StoredJob(**row) for row in rows.mappings()}
 
 
-async def write_job(connection: AsyncConnection, job: JobRow) -> None:
-    """Insert the job, or bring it up to date; its verdict stays as it is."""
-    values = asdict(job) | {"updated_at": utc_now()}
+def deployments_of(jobs: Mapping[str, StoredJob]) -> dict[UUID, str]:
+    """The names of the jobs by their deployments' ids."""
+    return {job.deployment_id: name for name, job in jobs.items() if job.deployment_id is not None}
+
+
+async def write_job(connection: AsyncConnection, job: StoredJob) -> None:
+    """Insert the job, or bring it up to date; its verdict, and whether it has a worker, stay as they are."""
+    values = {name: value for name, value in asdict(job).items() if name not in _ABSENCE} | {"updated_at": utc_now()}
     verdict = {"status": Verdict.NOT_STARTED, "status_since": job.since, "bad_streak": 0}
     changes = {name: value for name, value in values.items() if name != "job_name"}
     await connection.execute(
@@ -99,7 +98,7 @@ async def retire_job(connection: AsyncConnection, job_name: str, at: datetime) -
 
 async def note_absent_workers(connection: AsyncConnection, absent: Mapping[str, AbsentWorker]) -> None:
     """Note for which jobs, by name, nobody was there to execute them; and that somebody was for all others."""
-    none = {"absent_work_pool": None, "worker_absent_since": None, "absence_noted_at": None}
+    none = dict.fromkeys(_ABSENCE)
     await connection.execute(
         update(_JOBS).where(_JOBS.c.absence_noted_at.is_not(None), _JOBS.c.job_name.not_in(absent)).values(none)
     )

@@ -77,6 +77,17 @@ def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float |
     return max((later - earlier).total_seconds() for earlier, later in pairwise(ticks))
 
 
+def schedule_in_words(specs: Iterable[ScheduleSpec]) -> str:
+    """The active schedules: `every 15 min`, `cron 0 * * * *`, `rrule …`, or `no schedule`."""
+    return ", ".join(_in_words(spec) for spec in specs if spec["active"]) or "no schedule"
+
+
+def _in_words(spec: ScheduleSpec) -> str:
+    if (seconds := spec["interval"]) is not None:
+        return f"every {seconds / 60:g} min" if seconds >= 60 else f"every {seconds:g} s"
+    return f"cron {spec['cron']}" if spec["cron"] is not None else f"rrule {spec['rrule']}"
+
+
 def _ticks(spec: ScheduleSpec, start: datetime, end: datetime) -> Iterator[datetime]:
     """The ticks of one schedule, active or not; possibly some twice, or beyond the ends of the stretch."""
     kinds = [kind for kind in ("interval", "cron", "rrule") if spec[kind] is not None]

@@ -7,18 +7,25 @@ own, gives up within 5 seconds and never raises: the reconciler fills in what a 
 """
 
 import asyncio
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
+import httpx
 import structlog
-from prefect import Flow
+from prefect import Flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
+from prefect.exceptions import PrefectException
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import engine_from_settings
+from flows.database.engine import engine_from_settings, reading
 from flows.logs import bind_run, configure_logging
+from flows.monitoring.log.facts import fact_of
+from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact, record
+from flows.monitoring.log.rows import job_of_deployment
 from flows.monitoring.vocabulary import Status
 from flows.settings import load_settings
 
@@ -32,7 +39,7 @@ logger = structlog.stdlib.get_logger()
 
 
 def monitored(flow: Flow[P, R]) -> Flow[P, R]:
-    """Give `flow` the hooks that keep its rows in `scheduler_execution_log`. The job's name is the flow's."""
+    """Give `flow` the hooks that keep its rows in `scheduler_execution_log`."""
     flow.on_running(record_running)
     for register in (flow.on_completion, flow.on_failure, flow.on_crashed, flow.on_cancellation):
         register(record_end)
@@ -42,7 +49,7 @@ def monitored(flow: Flow[P, R]) -> Flow[P, R]:
 async def record_running(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Open the run's row, or count a further attempt in it."""
     # The run is the one from before this attempt: its count lacks the attempt that begins now.
-    await _write(_fact(flow, flow_run, started_at=state.timestamp, attempt=flow_run.run_count + 1))
+    await _write(fact_of(flow_run, flow.name, started_at=state.timestamp, attempt=flow_run.run_count + 1), flow_run)
 
 
 async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -65,36 +72,20 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
     )
     # A process that only saw the run from before its start (after a SIGKILL) knows no start: 0 gives way to any other.
     attempt = max(flow_run.run_count, 1) if flow_run.start_time else 0
-    await _write(_fact(flow, flow_run, started_at=flow_run.start_time, attempt=attempt, closing=closing))
+    job_name = await _write(fact_of(flow_run, flow.name, closing, attempt=attempt), flow_run)
     # An event of our own: Prefect's flow-run events can be held back for a quarter of an hour by causal ordering.
     emit_event(
         event="vibecheck.job.skipped" if outcome.status == Status.SKIPPED else "vibecheck.job.finished",
-        resource={"prefect.resource.id": f"vibecheck.job.{flow.name}", "vibecheck.status": outcome.status},
+        resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "vibecheck.status": outcome.status},
         payload={"execution_id": str(flow_run.id), "status": outcome.status, "error": outcome.error_message},
     )
 
 
-def _fact(
-    flow: Flow[Any, Any],
-    flow_run: FlowRun,
-    *,
-    started_at: datetime | None,
-    attempt: int,
-    closing: Closing | None = None,
-) -> Fact:
-    scheduled_for = flow_run.expected_start_time
-    return Fact(
-        execution_id=flow_run.id,
-        job_name=flow.name,
-        scheduled_for=scheduled_for,
-        attempt=attempt,
-        started_at=started_at or scheduled_for or datetime.now(UTC),
-        closing=closing,
-    )
+async def _write(fact: Fact, flow_run: FlowRun) -> str:
+    """Record `fact`, which bears the flow's name, under the job's name: within the bound, or log why not.
 
-
-async def _write(fact: Fact) -> None:
-    """Record `fact` within the bound, or log why not."""
+    Return the job's name, or the flow's where it could not be found out: the reconciler puts it right in the row.
+    """
     settings = load_settings()
     configure_logging(settings)
     bind_run(fact.execution_id, fact.job_name)
@@ -102,9 +93,25 @@ async def _write(fact: Fact) -> None:
         async with asyncio.timeout(HOOK_SECONDS):
             engine = await engine_from_settings(settings)
             try:
+                fact = replace(fact, job_name=await _job_name(engine, fact.job_name, flow_run.deployment_id))
+                bind_run(fact.execution_id, fact.job_name)
                 async with engine.begin() as connection:
                     await record(connection, fact)
             finally:
                 await engine.dispose()
     except Exception as error:  # noqa: BLE001  # a hook must never disturb its flow; the reconciler writes the row
         logger.warning("execution_log_write_failed", error_type=type(error).__name__, error=str(error))
+    return fact.job_name
+
+
+async def _job_name(engine: AsyncEngine, flow: str, deployment_id: UUID | None) -> str:
+    if deployment_id is None:
+        return flow
+    async with reading(engine) as connection:
+        if (known := await job_of_deployment(connection, deployment_id)) is not None:
+            return known
+    try:
+        async with get_client() as client:
+            return job_name_of(flow, (await client.read_deployment(deployment_id)).name)
+    except (httpx.HTTPError, PrefectException):
+        return flow  # deleted meanwhile, or the server is away

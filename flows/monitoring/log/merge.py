@@ -107,6 +107,7 @@ def merge(a: Fact, b: Fact) -> Fact:
         raise ValueError("Facts about different executions cannot be merged.")
     return Fact(
         execution_id=a.execution_id,
+        # Who knows the deployment says more than who knows its flow alone: "poll/eu" comes after "poll".
         job_name=max(a.job_name, b.job_name),
         scheduled_for=min((at for at in (a.scheduled_for, b.scheduled_for) if at is not None), default=None),
         attempt=max(a.attempt, b.attempt),

@@ -1,8 +1,16 @@
-"""What a run is called in `prefect flow-run ls` and in the UI."""
+"""What jobs and their runs are called."""
 
 from prefect.runtime import flow_run
 
+# A deployment of this name bears the name of its flow.
+DEFAULT_DEPLOYMENT = "scheduled"
+
+
+def job_name_of(flow: str, deployment: str) -> str:
+    """The job's name, which depends on nothing else that is deployed: `flow`, or `flow/deployment`."""
+    return flow if deployment == DEFAULT_DEPLOYMENT else f"{flow}/{deployment}"
+
 
 def run_name() -> str:
-    """The job and the time it was due, such as `poll_news 23 Nov 19:15`."""
+    """What a run is called in Prefect's UI: the flow and the time it was due, such as `poll_news 23 Nov 19:15`."""
     return f"{flow_run.flow_name} {flow_run.scheduled_start_time:%d %b %H:%M}"

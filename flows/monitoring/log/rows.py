@@ -66,6 +66,17 @@ async def read_rows(connection: AsyncConnection, execution_ids: Collection[UUID]
     return {row.execution_id: row for row in rows}
 
 
+async def job_of_deployment(connection: AsyncConnection, deployment_id: UUID) -> str | None:
+    """The name of the job that a deployment is, or None if it was not seen yet."""
+    statement = (
+        select(MonitoredJob.job_name)
+        .where(MonitoredJob.deployment_id == deployment_id)
+        .order_by(MonitoredJob.retired_at.is_(None).desc())
+        .limit(1)
+    )
+    return (await connection.execute(statement)).scalar_one_or_none()
+
+
 async def latest_runs(
     connection: AsyncConnection, job_name: str, limit: int, *, only_ran: bool = False
 ) -> Sequence[LogRow]:
@@ -103,10 +114,10 @@ async def latest_run_of_each_job(connection: AsyncConnection) -> dict[str, LogRo
     }
 
 
-async def open_rows(connection: AsyncConnection, before: datetime) -> Sequence[LogRow]:
-    """The rows that are still `running` though they started before `before`, oldest first."""
+async def open_rows(connection: AsyncConnection, before: datetime, *, limit: int | None = None) -> Sequence[LogRow]:
+    """The rows, or the first `limit`, that are `running` though they started before `before`, oldest first."""
     statement = _select().where(text(OPEN), ExecutionLog.started_at < before)
-    return await _read(connection, statement.order_by(ExecutionLog.started_at))
+    return await _read(connection, statement.order_by(ExecutionLog.started_at).limit(limit))
 
 
 async def rows_between(connection: AsyncConnection, job_name: str, start: datetime, end: datetime) -> Sequence[LogRow]:

@@ -4,9 +4,7 @@ The first path is the server's own automation, within seconds. This one is the b
 of the server, Prefect holds back the events that the automation waits for, for up to a quarter of an hour (#5).
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
 from prefect.client.orchestration import PrefectClient
@@ -15,9 +13,10 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
+from flows.monitoring.log.facts import end_of
 from flows.monitoring.log.outcome import MISSED
 from flows.monitoring.log.record import Fact
-from flows.monitoring.prefect_runs import fact_of, runs_overdue
+from flows.monitoring.prefect_runs import JobRuns
 
 # As the server has it, and the misfire guard by default.
 LATE_AFTER = timedelta(seconds=60)
@@ -30,19 +29,17 @@ MESSAGE = "No worker started this run in time. The next run on time covers the g
 logger = structlog.stdlib.get_logger()
 
 
-async def sweep_late_runs(
-    client: PrefectClient, jobs: Mapping[UUID, str], now: datetime, *, late_after: timedelta = LATE_AFTER
-) -> list[Fact]:
-    """Cancel, as `Missed`, what the schedules of the flows in `jobs` (names by flow id) wanted `late_after` ago.
+async def sweep_late_runs(runs: JobRuns, now: datetime, *, late_after: timedelta = LATE_AFTER) -> list[Fact]:
+    """Cancel, as `Missed`, what the jobs' schedules wanted `late_after` ago. Return what the log should say.
 
-    What a person asked for, retries or has put off waits as long as it takes. `now` is the server's clock. Gives what
-    the log should say. Raises httpx.HTTPError when the server cannot be asked.
+    What a person asked for, retries or has put off waits as long as it takes. `now` is the server's clock. Raises
+    httpx.HTTPError when the server cannot be asked.
     """
-    overdue = await runs_overdue(client, set(jobs.values()), now - late_after)
+    overdue = await runs.overdue(now - late_after)
     facts: list[Fact] = []
     for run in [run for run in overdue if _is_late(run)][:MOST_RUNS]:
-        ended = await _cancel(client, run)
-        if ended is not None and (fact := fact_of(ended, jobs[run.flow_id])) is not None:
+        ended = await _cancel(runs.client, run)
+        if ended is not None and (fact := end_of(ended, runs.job_of(run))) is not None:
             logger.info("late_run_missed", flow_run_id=str(run.id), scheduled_for=str(run.expected_start_time))
             facts.append(fact)
     return facts

@@ -4,10 +4,8 @@ The first path is the server's own automation on missing heartbeats. This one is
 not see: those that never got as far as a heartbeat, or waited for their own retry, and those of servers without it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
 from prefect.client.orchestration import PrefectClient
@@ -22,8 +20,9 @@ from prefect.events.filters import (
 )
 from prefect.states import Cancelled, Crashed
 
-from flows.monitoring.log.record import Fact
-from flows.monitoring.prefect_runs import closed, runs_in
+from flows.monitoring.log.facts import fact_of
+from flows.monitoring.log.record import Closing, Fact
+from flows.monitoring.prefect_runs import JobRuns
 from flows.monitoring.vocabulary import STATUS_FLOW, Status
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -61,26 +60,24 @@ class _Loss:
     frees_slot: bool = True
 
 
-async def end_lost_runs(
-    client: PrefectClient, jobs: Mapping[UUID, str], now: datetime, patience: Patience
-) -> list[Fact]:
-    """End every lost run of the flows in `jobs` (names by flow id) on the server, and give what the log should say.
+async def end_lost_runs(runs: JobRuns, now: datetime, patience: Patience) -> list[Fact]:
+    """End every lost run of the jobs on the server, and return what the log should say.
 
     A pending or running run becomes Crashed, which frees its concurrency slot, and so does one that waited for its
     retry; one that was being cancelled becomes Cancelled. `now` is the server's clock.
     """
-    active = [run for run in await runs_in(client, set(jobs.values()), _ACTIVE) if _is_in_a_process(run)]
-    losses = [loss for run in active if (loss := await _loss_of(client, run, now, patience)) is not None]
+    active = [run for run in await runs.in_states(_ACTIVE) if _is_in_a_process(run)]
+    losses = [loss for run in active if (loss := await _loss_of(runs.client, run, now, patience)) is not None]
     lost_ids = {loss.run.id for loss in losses}
-    in_use = {run.deployment_id for run in active if run.id not in lost_ids and run.deployment_id is not None}
+    in_use = {run.deployment_id for run in active if run.id not in lost_ids}
     facts: list[Fact] = []
     for loss in losses:
-        job_name = jobs[loss.run.flow_id]
+        job_name = runs.job_of(loss.run)
         # The status flow is always going while it looks, and two of it do no harm.
         is_slot_used = loss.frees_slot and loss.run.deployment_id in in_use and job_name != STATUS_FLOW
         if is_slot_used and now - loss.last_seen_at < SLOT_WAIT:
             logger.info("lost_run_waits_for_slot", flow_run_id=str(loss.run.id))
-        elif (fact := await _end(client, loss, job_name)) is not None:
+        elif (fact := await _end(runs.client, loss, job_name)) is not None:
             logger.warning("lost_run_ended", flow_run_id=str(loss.run.id), explanation=loss.message)
             facts.append(fact)
     return facts
@@ -136,14 +133,9 @@ async def _end(client: PrefectClient, loss: _Loss, job_name: str) -> Fact | None
     result = await client.set_flow_run_state(run.id, final)
     if result.status != SetStateStatus.ACCEPT or result.state is None:
         return None
-    return closed(
-        run,
-        job_name,
-        status=Status.CANCELLED if is_cancelling else Status.FAILURE,
-        completed_at=result.state.timestamp,
-        error_message=loss.message,
-        details={"reason": LOST, "last_seen_at": loss.last_seen_at.isoformat()},
-    )
+    status = Status.CANCELLED if is_cancelling else Status.FAILURE
+    details = {"reason": LOST, "last_seen_at": loss.last_seen_at.isoformat()}
+    return fact_of(run, job_name, Closing(status, result.state.timestamp, "reconciler", loss.message, details))
 
 
 async def _sends_heartbeats(client: PrefectClient, run: FlowRun, now: datetime) -> bool:

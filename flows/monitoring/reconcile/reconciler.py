@@ -13,22 +13,14 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
+from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, deployments_of, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import InvalidSchedule
 from flows.monitoring.jobs.ticks import expected_ticks, missed
+from flows.monitoring.log.facts import end_of
 from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
-from flows.monitoring.prefect_runs import (
-    count_ended,
-    fact_of,
-    flow_names,
-    of_jobs,
-    runs_due,
-    runs_ended,
-    runs_with_ids,
-    server_now,
-)
+from flows.monitoring.prefect_runs import JobRuns, server_now
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
 from flows.monitoring.reconcile.lost_runs import LOST, Patience, end_lost_runs
 from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
@@ -70,13 +62,6 @@ class Reconciled:
     """Rows written for ticks that no run was there for."""
 
 
-@dataclass
-class _Counts:
-    repaired: int = 0
-    lost: int = 0
-    missed: int = 0
-
-
 async def reconcile(
     client: PrefectClient, engine: AsyncEngine, *, now: datetime | None = None, patience: Patience | None = None
 ) -> Reconciled:
@@ -97,105 +82,103 @@ async def reconcile(
         jobs = await read_jobs(connection)
         watermark = await read_watermark(connection)
         history = await schedule_history(connection)
-    names = await flow_names(client, of_jobs(jobs))
-    counts = _Counts()
-    counts.repaired += await _record(engine, await sweep_late_runs(client, names, now))
+    work = _Reconciliation(engine, JobRuns(client, deployments_of(jobs)), history, now)
+    await work.sweep_late()
     if watermark is not None and now - watermark <= _usual_gap(jobs):
-        facts = await end_lost_runs(client, names, now, patience or Patience())
-        counts.lost += await _record(engine, facts)
-    await _close_open_rows(client, engine, now, counts)
+        await work.end_lost(patience or Patience())
+    await work.close_open_rows()
     until = watermark or min((entries[0].valid_from for entries in history.values()), default=now)
     slices = 0
     while until < now and slices < SLICES:
         start = until - MARGIN
-        until = await _slice_end(client, jobs, start, until, now)
-        await _record_ended(client, engine, names, start, until, counts)
-        await _record_missed(client, engine, history, start, until - TICK_GRACE, counts)
+        until = await work.end_of_slice(start, until)
+        await work.record_ended(start, until)
+        await work.record_missed(start, until - TICK_GRACE)
         async with engine.begin() as connection:
             await write_watermark(connection, until)
         slices += 1
-    counts.repaired += counts.lost
-    return Reconciled(until, until < now, counts.repaired, counts.lost, counts.missed)
+    return Reconciled(until, until < now, work.repaired, work.lost, work.missed)
 
 
-async def _close_open_rows(client: PrefectClient, engine: AsyncEngine, now: datetime, counts: _Counts) -> None:
-    async with reading(engine) as connection:
-        rows = (await open_rows(connection, now))[:OPEN_ROWS]
-    runs = await runs_with_ids(client, [row.execution_id for row in rows])
-    over = [fact for row in rows if (run := runs.get(row.execution_id)) and (fact := fact_of(run, row.job_name))]
-    gone = [_gone(row, now) for row in rows if row.execution_id not in runs]
-    counts.repaired += await _record(engine, over)
-    counts.lost += await _record(engine, gone)
+@dataclass
+class _Reconciliation:
+    """One reconciliation: whose runs it looks at, by which clock, and what it has done so far."""
 
+    engine: AsyncEngine
+    runs: JobRuns
+    history: Mapping[str, Sequence[ScheduleEntry]]
+    now: datetime
+    repaired: int = 0
+    lost: int = 0
+    missed: int = 0
 
-async def _slice_end(
-    client: PrefectClient, jobs: Mapping[str, SeenJob], start: datetime, until: datetime, now: datetime
-) -> datetime:
-    """How far beyond `until` one slice may go, so that what ended in it since `start` is not too much at once."""
-    end = min(until + LONGEST_SLICE, now)
-    while end - until > SHORTEST_SLICE and await count_ended(client, jobs, start, end) > RUNS_IN_A_SLICE:
-        end = until + max((end - until) / 2, SHORTEST_SLICE)
-    return end
+    async def sweep_late(self) -> None:
+        self.repaired += await self._record(await sweep_late_runs(self.runs, self.now))
 
+    async def end_lost(self, patience: Patience) -> None:
+        await self._record_lost(await end_lost_runs(self.runs, self.now, patience))
 
-async def _record_ended(
-    client: PrefectClient,
-    engine: AsyncEngine,
-    names: Mapping[UUID, str],
-    start: datetime,
-    end: datetime,
-    counts: _Counts,
-) -> None:
-    runs = await runs_ended(client, set(names.values()), start, end)
-    async with reading(engine) as connection:
-        rows = await read_rows(connection, [run.id for run in runs])
-    facts = (fact_of(run, names[run.flow_id]) for run in runs if run.flow_id in names)
-    news = [fact for fact in facts if fact is not None and _says_more(fact, rows.get(fact.execution_id))]
-    counts.repaired += await _record(engine, news)
+    async def close_open_rows(self) -> None:
+        async with reading(self.engine) as connection:
+            rows = await open_rows(connection, self.now, limit=OPEN_ROWS)
+        runs = await self.runs.with_ids([row.execution_id for row in rows])
+        over = [fact for row in rows if (run := runs.get(row.execution_id)) and (fact := end_of(run, row.job_name))]
+        self.repaired += await self._record(over)
+        await self._record_lost([_gone(row, self.now) for row in rows if row.execution_id not in runs])
 
+    async def end_of_slice(self, start: datetime, until: datetime) -> datetime:
+        """How far beyond `until` one slice may go, so that what ended in it since `start` is not too much at once."""
+        end = min(until + LONGEST_SLICE, self.now)
+        while end - until > SHORTEST_SLICE and await self.runs.count_ended(start, end) > RUNS_IN_A_SLICE:
+            end = until + max((end - until) / 2, SHORTEST_SLICE)
+        return end
 
-async def _record_missed(
-    client: PrefectClient,
-    engine: AsyncEngine,
-    history: Mapping[str, Sequence[ScheduleEntry]],
-    start: datetime,
-    end: datetime,
-    counts: _Counts,
-) -> None:
-    due = {job_name: ticks for job_name, entries in history.items() if (ticks := _ticks(job_name, entries, start, end))}
-    if not due:
-        return
-    names = await flow_names(client, of_jobs(due))
-    accounted: dict[str, set[datetime]] = {job_name: set() for job_name in due}
-    extra: set[UUID] = set()
-    for run in await runs_due(client, due, start, end):
-        if not run.auto_scheduled:
-            extra.add(run.id)
-        elif run.expected_start_time is not None and run.flow_id in names:
-            accounted[names[run.flow_id]].add(run.expected_start_time)
-    async with reading(engine) as connection:
-        for job_name in due:
-            rows = await rows_between(connection, job_name, start - EARLIEST_START, end + timedelta(days=1))
-            accounted[job_name].update(
-                row.scheduled_for for row in rows if row.scheduled_for is not None and row.execution_id not in extra
-            )
-    facts = [missed(job, tick) for job, ticks in due.items() for tick in ticks if tick not in accounted[job]]
-    counts.missed += await _record(engine, facts)
+    async def record_ended(self, start: datetime, end: datetime) -> None:
+        runs = await self.runs.ended(start, end)
+        async with reading(self.engine) as connection:
+            rows = await read_rows(connection, [run.id for run in runs])
+        facts = (end_of(run, self.runs.job_of(run)) for run in runs)
+        news = [fact for fact in facts if fact is not None and _says_more(fact, rows.get(fact.execution_id))]
+        self.repaired += await self._record(news)
 
+    async def record_missed(self, start: datetime, end: datetime) -> None:
+        due = {job: ticks for job, entries in self.history.items() if (ticks := _ticks(job, entries, start, end))}
+        if not due:
+            return
+        accounted: dict[str, set[datetime]] = {job_name: set() for job_name in due}
+        extra: set[UUID] = set()
+        for run in await self.runs.due(start, end):
+            if not run.auto_scheduled:
+                extra.add(run.id)
+            elif run.expected_start_time is not None:
+                accounted.setdefault(self.runs.job_of(run), set()).add(run.expected_start_time)
+        async with reading(self.engine) as connection:
+            for job_name in due:
+                rows = await rows_between(connection, job_name, start - EARLIEST_START, end + timedelta(days=1))
+                accounted[job_name].update(
+                    row.scheduled_for for row in rows if row.scheduled_for is not None and row.execution_id not in extra
+                )
+        facts = [missed(job, tick) for job, ticks in due.items() for tick in ticks if tick not in accounted[job]]
+        self.missed += await self._record(facts)
 
-async def _record(engine: AsyncEngine, facts: Sequence[Fact]) -> int:
-    """Record `facts`, some at a time so that no writer waits for long. Gives how many changed the log."""
-    changed = 0
-    for start in range(0, len(facts), FACTS_IN_A_TRANSACTION):
-        async with engine.begin() as connection:
-            for fact in facts[start : start + FACTS_IN_A_TRANSACTION]:
-                changed += await record(connection, fact)
-    return changed
+    async def _record_lost(self, facts: Sequence[Fact]) -> None:
+        changed = await self._record(facts)
+        self.lost += changed
+        self.repaired += changed
+
+    async def _record(self, facts: Sequence[Fact]) -> int:
+        """Record `facts`, some at a time so that no writer waits for long. Return how many changed the log."""
+        changed = 0
+        for start in range(0, len(facts), FACTS_IN_A_TRANSACTION):
+            async with self.engine.begin() as connection:
+                for fact in facts[start : start + FACTS_IN_A_TRANSACTION]:
+                    changed += await record(connection, fact)
+        return changed
 
 
 def _says_more(fact: Fact, row: LogRow | None) -> bool:
-    """Whether the log lacks what `fact` says: a row, its end, a start, or that the server has another opinion."""
-    if row is None or row.status == Status.RUNNING or row.attempt < fact.attempt:
+    """Whether the log lacks what `fact` says: a row, its end, a start, its job, or that the server disagrees."""
+    if row is None or row.status == Status.RUNNING or row.attempt < fact.attempt or row.job_name < fact.job_name:
         return True
     return fact.status not in (row.status, row.details.get(CLAIMS, {}).get("reconciler"))
 
@@ -213,7 +196,7 @@ def _ticks(job_name: str, entries: Sequence[ScheduleEntry], start: datetime, end
         return []
 
 
-def _usual_gap(jobs: Mapping[str, SeenJob]) -> timedelta:
+def _usual_gap(jobs: Mapping[str, StoredJob]) -> timedelta:
     """How long after the last reconciliation this one may come if nothing was away in between."""
     status_job = jobs.get(STATUS_FLOW)
     interval = status_job.interval_seconds if status_job is not None else 0.0

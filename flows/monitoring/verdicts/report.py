@@ -10,7 +10,7 @@ from typing import Any, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.clock import database_now
-from flows.monitoring.jobs.registry import SeenJob, read_jobs
+from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.log.rows import LogRow, latest_run_of_each_job, open_rows
 from flows.monitoring.verdicts.budgets import Budget, budget_of
@@ -107,7 +107,7 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
     return Report(at=now, overall=overall, jobs=jobs, silent_since=stale_since)
 
 
-def _with_finding(job: JobReport, seen: SeenJob, now: datetime, limits: Limits) -> JobReport:
+def _with_finding(job: JobReport, seen: StoredJob, now: datetime, limits: Limits) -> JobReport:
     if seen.absence_noted_at is None:
         return job
     if job.facts.last_run is not None and job.facts.last_run > seen.absence_noted_at:
@@ -131,7 +131,7 @@ def _staleness(status_flow: JobReport | None, now: datetime) -> tuple[bool, date
 
 async def _report_job(
     connection: AsyncConnection,
-    job: SeenJob,
+    job: StoredJob,
     last_run: LogRow | None,
     running_since: datetime | None,
     now: datetime,
@@ -198,7 +198,7 @@ def _reported_at(status_flow: JobReport) -> datetime | None:
     return max((*done, *filter(None, [status_flow.facts.last_success])), default=None)
 
 
-def _next_tick(job: SeenJob, last_run: datetime | None, now: datetime) -> datetime | None:
+def _next_tick(job: StoredJob, last_run: datetime | None, now: datetime) -> datetime | None:
     """What the scheduler had planned when the status flow last looked, or, if the job has run since, the tick after."""
     if job.paused or job.next_run_at is None:
         return None

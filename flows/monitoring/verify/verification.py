@@ -14,11 +14,12 @@ from prefect.client.schemas.objects import FlowRun
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
-from flows.monitoring.jobs.expectations import LiveJob, current_entry, last_entry, read_live_jobs
-from flows.monitoring.jobs.registry import ScheduleEntry, SeenJob, read_jobs, schedule_history
+from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
+from flows.monitoring.jobs.expectations import current_entry, last_entry
+from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, deployments_of, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import InvalidSchedule, longest_gap_seconds
 from flows.monitoring.log.rows import LogRow, read_rows, rows_between
-from flows.monitoring.prefect_runs import flow_names, of_jobs, runs_due, server_now
+from flows.monitoring.prefect_runs import JobRuns, server_now
 from flows.monitoring.verify.accounts import Evidence, JobAccount, Window, account_for
 
 # The reconciler comes every 5 minutes, and gives a run 5 minutes to start: by then, all is accounted for.
@@ -75,7 +76,8 @@ async def verify(
         history = await schedule_history(connection, since)
         names = sorted({*live, *known})
         rows = {name: await _rows(connection, name, since, until) for name in names}
-    runs = await _runs(client, names, since, until)
+    deployments = deployments_of(known) | {job.deployment_id: name for name, job in live.items()}
+    runs = await _runs(JobRuns(client, deployments), names, since, until)
     missing = [id_ for name in names for id_ in runs[name] if id_ not in rows[name]]
     for name, found in (await _rows_of(engine, missing)).items():
         rows.setdefault(name, {}).update(found)
@@ -99,7 +101,7 @@ async def verify(
 
 
 def _whole_history(
-    live: LiveJob | None, known: SeenJob | None, stored: Sequence[ScheduleEntry], now: datetime
+    live: LiveJob | None, known: StoredJob | None, stored: Sequence[ScheduleEntry], now: datetime
 ) -> Sequence[ScheduleEntry]:
     """What is stored, and what has changed on the server since it was stored."""
     if live is not None:
@@ -111,7 +113,7 @@ def _whole_history(
     return stored if news is None else (*stored, news)
 
 
-def _interval(live: LiveJob | None, known: SeenJob | None, now: datetime) -> timedelta:
+def _interval(live: LiveJob | None, known: StoredJob | None, now: datetime) -> timedelta:
     if known is not None:
         return timedelta(seconds=known.interval_seconds)
     try:
@@ -138,11 +140,9 @@ async def _rows_of(engine: AsyncEngine, execution_ids: Sequence[UUID]) -> dict[s
 
 
 async def _runs(
-    client: PrefectClient, job_names: Sequence[str], since: datetime, until: datetime
+    runs: JobRuns, job_names: Sequence[str], since: datetime, until: datetime
 ) -> Mapping[str, dict[UUID, FlowRun]]:
-    names = await flow_names(client, of_jobs(job_names))
-    runs: dict[str, dict[UUID, FlowRun]] = {name: {} for name in job_names}
-    for run in await runs_due(client, job_names, since, until):
-        if run.flow_id in names:
-            runs[names[run.flow_id]][run.id] = run
-    return runs
+    by_job: dict[str, dict[UUID, FlowRun]] = {name: {} for name in job_names}
+    for run in await runs.due(since, until):
+        by_job[runs.job_of(run)][run.id] = run
+    return by_job

@@ -24,7 +24,7 @@ async def test_a_deployment_without_an_active_schedule_needs_no_planned_run() ->
     async with prefect.client() as client, asyncio.timeout(30):
         jobs = await verify_deployments(client)
 
-    assert [(job.name, job.lacks_runs) for job in jobs] == [
+    assert [(job.full_name, job.lacks_runs) for job in jobs] == [
         ("by_hand/scheduled", False),
         ("paused/scheduled", False),
         ("planned/scheduled", False),

@@ -19,7 +19,7 @@ from deployments.commands.import_log import (
     run_import,
 )
 from flows.database.engine import create_engine, reading
-from flows.monitoring.jobs.registry import JobRow, write_job
+from flows.monitoring.jobs.registry import StoredJob, write_job
 from flows.monitoring.log.rows import LogRow, latest_runs, read_rows
 from flows.settings import Settings
 
@@ -92,7 +92,7 @@ async def row_of(engine: AsyncEngine, execution_id: UUID) -> LogRow:
 
 
 async def take_over(engine: AsyncEngine, at: datetime) -> None:
-    job = JobRow(
+    job = StoredJob(
         "poll_news", None, 900.0, [], since=at, paused=False, retired_at=None, next_run_at=None, planned_runs=0
     )
     async with engine.begin() as connection:

@@ -32,9 +32,13 @@ def router_of(prefect: FakePrefect, on_look: Callable[[], None]) -> APIRouter:
         on_look()
         return prefect.deployments
 
-    @router.get("/flows/{id_}")
-    def flow(id_: str) -> Any:
-        return {"id": id_, "name": prefect.flows[id_]}
+    @router.post("/flows/count")
+    def clock() -> Any:
+        return len(prefect.flows)
+
+    @router.post("/flows/filter")
+    def flows() -> Any:
+        return [{"id": id_, "name": name} for id_, name in prefect.flows.items()]
 
     @router.post("/flow_runs/filter")
     def runs() -> Any:

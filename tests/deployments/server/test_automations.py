@@ -17,24 +17,20 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MOD
 
 from deployments.server.automations import OWNER, Job, apply_automations, canonical, expand, load, silence_seconds
 from flows.monitoring.alarms.receivers import InvalidReceiver
-from flows.monitoring.jobs.workers import Placement
 from flows.settings import Settings
+from tests.support.live_jobs import live_job
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
 
 NEWS, STORIES, STATUS = Job("poll_news", 900), Job("poll_stories", 3600), Job("pipeline_status", 300)
 JOBS = [NEWS, STORIES, STATUS]
-PLACEMENTS = [
-    Placement("poll_news", "vibecheck", 30),
-    Placement("poll_stories", "vibecheck", 30),
-    Placement("pipeline_status", "vibecheck-status", 30),
-]
+LIVE = [live_job("poll_news"), live_job("poll_stories"), live_job("pipeline_status", work_pool="vibecheck-status")]
 RECEIVER = {"notification": "json://somebody:sentinel@127.0.0.1:9/alarms"}
 
 
 def expanded(*, jobs: list[Job] = JOBS, with_receiver: bool = True) -> dict[str, AutomationCore]:
-    placements = [placement for placement in PLACEMENTS if placement.job_name in {job.name for job in jobs}]
+    live = [each for each in LIVE if each.job_name in {job.name for job in jobs}]
     block_id = uuid4() if with_receiver else None
-    wanted = expand(load(), jobs, placements, block_id, reminder_seconds=21_600)
+    wanted = expand(load(), jobs, live, block_id, reminder_seconds=21_600)
     assert len({automation.name for automation in wanted}) == len(wanted)
     return {automation.name: automation for automation in wanted}
 
@@ -107,7 +103,7 @@ def test_nothing_to_watch_needs_no_automation() -> None:
 def test_an_entry_for_something_unknown_is_refused() -> None:
     entry = {**load()[0], "for_each": "moon"}
     with pytest.raises(ValueError, match="for_each must be"):
-        expand([entry], JOBS, PLACEMENTS, None, reminder_seconds=1)
+        expand([entry], JOBS, LIVE, None, reminder_seconds=1)
 
 
 def test_two_automations_are_the_same_whatever_their_ids_their_order_and_their_switch() -> None:

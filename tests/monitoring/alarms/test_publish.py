@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import create_engine
 from flows.monitoring.alarms.publish import Published, publish, watched_from_outside
 from flows.monitoring.alarms.receivers import block_of_address
-from flows.monitoring.jobs.workers import AbsentWorker, absent_workers, read_placements
+from flows.monitoring.jobs.deployments import read_live_jobs
+from flows.monitoring.jobs.workers import AbsentWorker, absent_workers
 from flows.monitoring.verdicts.changes import judge
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
@@ -282,7 +283,7 @@ async def test_a_job_has_no_worker_when_nobody_polls_its_work_pool(client: Prefe
     )
 
     async def absent() -> dict[str, AbsentWorker]:
-        return await absent_workers(client, await read_placements(client))
+        return await absent_workers(client, await read_live_jobs(client, datetime.now(UTC)))
 
     assert await absent() == {"lonely_job": AbsentWorker("lonely", None)}
     await client.update_work_pool(pool.name, WorkPoolUpdate(is_paused=True))

@@ -3,18 +3,21 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.base import table_of
 from flows.database.engine import reading
+from flows.monitoring.jobs.deployments import DEFAULT_HEARTBEAT_SECONDS, read_live_jobs
 from flows.monitoring.jobs.expectations import Synced, sync_expectations
-from flows.monitoring.jobs.registry import SeenJob, read_jobs, schedule_history
+from flows.monitoring.jobs.registry import StoredJob, read_jobs, schedule_history
 from flows.monitoring.jobs.ticks import PLANNING_TIME, expected_ticks
 from flows.monitoring.tables import MonitoredJob
 from tests.support.fake_prefect import START, FakePrefect
 
 QUARTER = timedelta(minutes=15)
+SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 
 
 async def sync(prefect: FakePrefect, database: AsyncEngine) -> Synced:
@@ -22,7 +25,7 @@ async def sync(prefect: FakePrefect, database: AsyncEngine) -> Synced:
         return await sync_expectations(client, database)
 
 
-async def job_of(database: AsyncEngine, name: str = "poll") -> SeenJob:
+async def job_of(database: AsyncEngine, name: str = "poll") -> StoredJob:
     async with reading(database) as connection:
         return (await read_jobs(connection))[name]
 
@@ -50,7 +53,8 @@ async def test_a_deployment_becomes_a_job_with_its_schedule_and_what_is_planned(
 
     synced = await sync(prefect, database)
 
-    assert synced == Synced(jobs=("poll",), appeared=("poll",), rescheduled=(), retired=())
+    assert [job.full_name for job in synced.jobs] == ["poll/scheduled"]
+    assert (synced.appeared, synced.rescheduled, synced.retired) == (("poll",), (), ())
     job = await job_of(database)
     assert str(job.deployment_id) == deployment["id"]
     assert (job.interval_seconds, job.paused, job.retired_at) == (900, False, None)
@@ -75,6 +79,8 @@ async def test_syncing_again_changes_nothing(database: AsyncEngine) -> None:
     assert (synced.appeared, synced.rescheduled) == ((), ())
     job = await job_of(database)
     assert (job.since, await entries(database)) == (before[0].since, before[1])
+    assert job.updated_at is not None
+    assert before[0].updated_at is not None
     assert job.updated_at >= before[0].updated_at
 
 
@@ -169,15 +175,40 @@ async def test_the_history_only_grows_even_if_the_clocks_go_back(database: Async
     ]
 
 
-async def test_two_deployments_of_one_flow_are_one_job_with_both_schedules(database: AsyncEngine) -> None:
+async def test_each_deployment_of_a_flow_is_a_job_of_its_own(database: AsyncEngine) -> None:
     prefect = FakePrefect()
-    prefect.deploy("poll", every=timedelta(hours=1), name="hourly")
-    prefect.now += timedelta(seconds=1)
-    prefect.deploy("poll", every=timedelta(hours=4), name="slow", paused=True)
+    scheduled = prefect.deploy("poll")
     await sync(prefect, database)
-    job = await job_of(database)
-    assert str(job.deployment_id) == prefect.deployments[0]["id"]
-    assert (len(job.schedule), job.interval_seconds, job.paused) == (2, 3600, False)
+    hourly = prefect.deploy("poll", every=timedelta(hours=1), name="hourly", paused=True)
+    prefect.run("poll", START + QUARTER, "SCHEDULED", run_count=0)
+
+    assert (await sync(prefect, database)).appeared == ("poll/hourly",)
+
+    jobs = [await job_of(database, name) for name in ("poll", "poll/hourly")]
+    assert [str(job.deployment_id) for job in jobs] == [scheduled["id"], hourly["id"]]
+    assert [(job.interval_seconds, job.paused, job.planned_runs) for job in jobs] == [(900, False, 1), (0, True, 0)]
+
+
+@pytest.mark.parametrize(
+    "job_variables",
+    [
+        {},
+        {"env": None},
+        {"env": "{{ env }}"},
+        {"env": [{"name": SETTING, "value": "30"}]},
+        {"env": {SETTING: None}},
+        {"env": {SETTING: "{{ prefect.variables.x }}"}},
+        {"env": {SETTING: "nan"}},
+        {"env": {SETTING: -1}},
+    ],
+)
+async def test_odd_job_variables_mean_prefects_own_heartbeat(job_variables: dict[str, Any]) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("odd", job_variables=job_variables)
+    prefect.deploy("ours", job_variables={"env": {SETTING: "30"}})
+    async with prefect.client() as client:
+        jobs = await read_live_jobs(client, START)
+    assert [job.heartbeat_seconds for job in jobs] == [DEFAULT_HEARTBEAT_SECONDS, 30]
 
 
 async def test_a_job_without_a_schedule_expects_nothing(database: AsyncEngine) -> None:
@@ -206,9 +237,9 @@ async def test_cron_and_rrule_schedules_are_understood(database: AsyncEngine) ->
 
 async def test_more_jobs_than_fit_on_a_page_are_all_seen(database: AsyncEngine) -> None:
     prefect = FakePrefect()
-    for number in range(203):
+    for number in range(403):
         prefect.deploy(f"job_{number:03}")
-    assert len((await sync(prefect, database)).jobs) == 203
+    assert len((await sync(prefect, database)).jobs) == 403
 
 
 async def test_nothing_is_expected_before_the_scheduler_has_had_time_to_plan(database: AsyncEngine) -> None:

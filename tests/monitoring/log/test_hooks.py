@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,8 @@ from flows.monitoring.log.hooks import monitored, record_running
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.settings import Settings, load_settings
 from tests.database.proxy import proxied
+from tests.monitoring.verdicts.seeding import expected, seed
+from tests.support.fake_prefect import FakePrefect
 from tests.support.prefect_server import free_port
 
 # What design section 6 promises: no flow waits longer than this for a hook.
@@ -35,9 +38,10 @@ def quiet() -> None:
     logs.configure_logging(Settings(), to_prefect=False)
 
 
-def run(run_count: int = 0) -> FlowRun:
+def run(run_count: int = 0, **changes: Any) -> FlowRun:
+    due = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
     return FlowRun.model_validate(
-        {"flow_id": uuid4(), "run_count": run_count, "expected_start_time": datetime(2026, 11, 23, 12, 0, tzinfo=UTC)}
+        {"flow_id": uuid4(), "run_count": run_count, "expected_start_time": due, **changes},
     )
 
 
@@ -77,6 +81,32 @@ async def test_a_retry_counts_an_attempt_in_the_same_row(
     row = await row_of(database, flow_run)
     assert row is not None
     assert (row.status, row.attempt) == ("running", 2)
+
+
+async def test_a_row_bears_the_name_of_its_job(
+    database: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = expected("any_job/eu", STARTED)
+    await seed(database, [job])
+    flow_run = run(deployment_id=job.deployment_id)
+    await call(flow_run, database_url, monkeypatch)
+    row = await row_of(database, flow_run)
+    assert row is not None
+    assert row.job_name == "any_job/eu"
+
+
+async def test_the_server_knows_the_name_of_a_new_job(
+    database: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("any_job", name="eu")
+    monkeypatch.setattr("flows.monitoring.log.hooks.get_client", prefect.client)
+    for deployment_id, name in ((deployment["id"], "any_job/eu"), (uuid4(), "any_job")):
+        flow_run = run(deployment_id=deployment_id)
+        await call(flow_run, database_url, monkeypatch)
+        row = await row_of(database, flow_run)
+        assert row is not None
+        assert row.job_name == name
 
 
 async def test_a_database_that_refuses_is_logged_and_no_error(

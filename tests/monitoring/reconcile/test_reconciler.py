@@ -147,6 +147,17 @@ async def test_a_row_that_knows_no_start_gets_the_one_that_the_server_knows(
     assert (await round_of(prefect, database)).repaired == 0
 
 
+async def test_a_row_under_the_flows_name_gets_the_jobs(prefect: FakePrefect, database: AsyncEngine) -> None:
+    due = START + QUARTER
+    other = prefect.deploy(JOB, name="eu")
+    run = prefect.run(JOB, due, deployment_id=other["id"])
+    await write(database, run, due, status="success", closed_by="hook")
+    prefect.now = due + timedelta(minutes=2)
+    assert (await round_of(prefect, database)).repaired == 1
+    assert (await row_of(database, run)).job_name == f"{JOB}/eu"
+    assert (await round_of(prefect, database)).repaired == 0
+
+
 async def test_a_run_that_goes_on_keeps_its_open_row(prefect: FakePrefect, database: AsyncEngine) -> None:
     due = START + QUARTER
     run = prefect.run(JOB, due, "RUNNING")

@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.clock import database_now
-from flows.monitoring.jobs.registry import JobRow, write_job
+from flows.monitoring.jobs.registry import StoredJob, write_job
 from flows.monitoring.log.rows import LogRow, insert_row
 
 MINUTE = timedelta(minutes=1)
@@ -30,9 +30,9 @@ def interval_schedule(minutes: float) -> list[dict[str, Any]]:
     ]
 
 
-def expected(name: str, now: datetime, *, every_minutes: float = 15, **changes: Any) -> JobRow:
+def expected(name: str, now: datetime, *, every_minutes: float = 15, **changes: Any) -> StoredJob:
     """A job that has been expected for 40 days, and is due within the interval."""
-    job = JobRow(
+    job = StoredJob(
         job_name=name,
         deployment_id=uuid4(),
         interval_seconds=every_minutes * 60,
@@ -70,7 +70,7 @@ def ran_every(name: str, now: datetime, minutes: float, count: int, **changes: A
     return [ran(name, now - MINUTE - timedelta(minutes=minutes * number), **changes) for number in range(count)]
 
 
-async def seed(engine: AsyncEngine, jobs: Sequence[JobRow] = (), rows: Iterable[LogRow] = ()) -> None:
+async def seed(engine: AsyncEngine, jobs: Sequence[StoredJob] = (), rows: Iterable[LogRow] = ()) -> None:
     """Commit the jobs and rows."""
     async with engine.begin() as connection:
         for job in jobs:

@@ -1,0 +1,170 @@
+"""The monitored deployments, as Prefect's server has them now: the one place that reads them.
+
+A job is a deployment that is tagged `monitored`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowFilter,
+    FlowFilterId,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import DeploymentSchedule, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, NoSchedule, RRuleSchedule
+
+from flows.database.types import canonical_json
+from flows.monitoring.jobs.schedules import ScheduleSpec
+from flows.monitoring.log.naming import job_name_of
+from flows.monitoring.prefect_runs import PAGE, read_runs
+from flows.monitoring.vocabulary import MONITORED_TAG
+
+# What Prefect does where nothing is set.
+DEFAULT_HEARTBEAT_SECONDS = 180.0
+_HEARTBEAT_SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveJob:
+    """A job as the server has it now."""
+
+    job_name: str
+    full_name: str
+    """As Prefect's commands want it: `flow/deployment`."""
+    deployment_id: UUID
+    schedule: list[dict[str, Any]]
+    """Its schedules, as `ScheduleSpec`; those of a paused deployment are not active."""
+    paused: bool
+    """Whether nothing is scheduled: the deployment is paused, or no schedule is active."""
+    changed_at: datetime
+    """When the deployment or a schedule was last changed."""
+    next_run_at: datetime | None
+    planned_runs: int
+    work_pool: str | None
+    """Where its runs execute; None for a deployment that is served."""
+    heartbeat_seconds: float
+    """How often its runs say that they are alive."""
+
+    @property
+    def specs(self) -> list[ScheduleSpec]:
+        """The schedule, to compute with."""
+        return cast("list[ScheduleSpec]", self.schedule)
+
+    @property
+    def lacks_runs(self) -> bool:
+        """Whether the scheduler should have planned runs, and has none."""
+        return not self.paused and self.planned_runs == 0
+
+
+async def read_live_jobs(client: PrefectClient, now: datetime) -> list[LiveJob]:
+    """The monitored jobs on the server, by name: three requests for each 200. Raises httpx.HTTPError."""
+    monitored = DeploymentFilter(tags=DeploymentFilterTags(all_=[MONITORED_TAG]))
+    jobs: list[LiveJob] = []
+    offset = 0
+    while page := await client.read_deployments(deployment_filter=monitored, limit=PAGE, offset=offset):
+        offset += len(page)
+        flows = await _flow_names(client, {deployment.flow_id for deployment in page})
+        planned = await _planned(client, [deployment.id for deployment in page], now)
+        jobs += [
+            _live_job(flows[deployment.flow_id], deployment, planned.get(deployment.id, ()), now)
+            for deployment in page
+            # A flow that was deleted since took its deployments with it.
+            if deployment.flow_id in flows
+        ]
+        if len(page) < PAGE:
+            break
+    return sorted(jobs, key=lambda job: job.job_name)
+
+
+def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datetime], now: datetime) -> LiveJob:
+    schedule: list[dict[str, Any]] = [
+        {**spec_of(each), "active": each.active and not deployment.paused} for each in deployment.schedules
+    ]
+    return LiveJob(
+        job_name=job_name_of(flow, deployment.name),
+        full_name=f"{flow}/{deployment.name}",
+        deployment_id=deployment.id,
+        schedule=sorted(schedule, key=canonical_json),
+        paused=not any(spec["active"] for spec in schedule),
+        changed_at=max(_changes(deployment), default=now),
+        next_run_at=min(planned, default=None),
+        planned_runs=len(planned),
+        work_pool=deployment.work_pool_name,
+        heartbeat_seconds=_heartbeat_seconds(deployment.job_variables),
+    )
+
+
+def spec_of(schedule: DeploymentSchedule) -> ScheduleSpec:
+    """The schedule as it is stored and computed with."""
+    rule = schedule.schedule
+    spec = ScheduleSpec(
+        interval=None,
+        anchor=None,
+        cron=None,
+        rrule=None,
+        timezone=None,
+        active=schedule.active,
+        slug=schedule.slug,
+    )
+    match rule:
+        case IntervalSchedule():
+            spec["interval"] = rule.interval.total_seconds()
+            spec["anchor"] = rule.anchor_date.isoformat()
+        case CronSchedule():
+            spec["cron"] = rule.cron
+            spec["day_or"] = rule.day_or
+        case RRuleSchedule():
+            spec["rrule"] = rule.rrule
+        case NoSchedule():
+            spec["active"] = False
+            return spec
+    spec["timezone"] = rule.timezone
+    return spec
+
+
+def _changes(deployment: DeploymentResponse) -> Iterable[datetime]:
+    for each in (deployment, *deployment.schedules):
+        if (at := each.updated or each.created) is not None:
+            yield at
+
+
+def _heartbeat_seconds(job_variables: Mapping[str, Any]) -> float:
+    """What the deployment sets, where that is a number: its variables may hold anything, such as a template."""
+    environment: object = job_variables.get("env")
+    try:
+        seconds = float(cast("dict[str, Any]", environment)[_HEARTBEAT_SETTING])
+    except (TypeError, KeyError, ValueError):
+        return DEFAULT_HEARTBEAT_SECONDS
+    return seconds if 0 < seconds < float("inf") else DEFAULT_HEARTBEAT_SECONDS
+
+
+async def _flow_names(client: PrefectClient, ids: Iterable[UUID]) -> dict[UUID, str]:
+    flows = await client.read_flows(flow_filter=FlowFilter(id=FlowFilterId(any_=list(ids))), limit=PAGE)
+    return {flow.id: flow.name for flow in flows}
+
+
+async def _planned(client: PrefectClient, deployment_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[datetime]]:
+    """When the scheduler will start each deployment, as far as it has planned."""
+    planned: dict[UUID, list[datetime]] = {}
+    ahead = FlowRunFilterExpectedStartTime(after_=now)  # pyright: ignore[reportArgumentType]  # pendulum's own type
+    scheduled = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=list(deployment_ids)),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=ahead,
+    )
+    for run in await read_runs(client, scheduled):
+        if run.auto_scheduled and run.deployment_id is not None and run.expected_start_time is not None:
+            planned.setdefault(run.deployment_id, []).append(run.expected_start_time)
+    return planned
