@@ -62,7 +62,7 @@ async def pipeline_status(
         get_client() as client,
     ):
         synced = await sync_expectations(client, engine)
-        reconciled = await reconcile(client, engine)
+        reconciled = await reconcile(client, engine, synced.jobs)
         deleted = await delete_old_rows(engine, settings.retention_days)
         absent = await absent_workers(client, synced.jobs)
         report = await judge(engine, settings, absent)

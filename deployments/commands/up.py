@@ -246,19 +246,21 @@ async def sweep_due_runs(client: "PrefectClient") -> None:
     from flows.monitoring.reconcile.late_runs import sweep_late_runs
 
     now = await server_now(client)
-    jobs = {job.deployment_id: job.job_name for job in await read_live_jobs(client, now)}
+    live = await read_live_jobs(client, now)
+    jobs = {job.deployment_id: job.job_name for job in live if job.is_supervised}
     await sweep_late_runs(JobRuns(client, jobs), now, late_after=timedelta(0))
 
 
 async def _start_runs(client: "PrefectClient") -> None:
-    """One run of each job at once, through its worker; their schedules go on beside it."""
+    """One run of each supervised job at once, through its worker; their schedules go on beside it."""
     from prefect.deployments import arun_deployment
 
     from flows.monitoring.jobs.deployments import read_live_jobs
     from flows.monitoring.prefect_runs import server_now
 
     for job in await read_live_jobs(client, await server_now(client)):
-        await arun_deployment(job.full_name, timeout=0, as_subflow=False, tags=["start-up"])
+        if job.is_supervised:
+            await arun_deployment(job.full_name, timeout=0, as_subflow=False, tags=["start-up"])
 
 
 async def _drain(children: Children, console: Console) -> None:

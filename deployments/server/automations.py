@@ -30,11 +30,10 @@ from flows.monitoring.jobs.schedules import ScheduleSpec, longest_gap_seconds
 from flows.monitoring.jobs.workers import names_in
 from flows.monitoring.prefect_runs import server_now
 from flows.monitoring.verdicts.wording import duration
-from flows.monitoring.vocabulary import MONITORED_TAG, STATUS_FLOW
+from flows.monitoring.vocabulary import MONITORED_TAG, OWNER, STATUS_FLOW, SUPERVISED_TAG
 from flows.settings import Settings
 
 FILE = Path(__file__).parent / "automations.yaml"
-OWNER = "vibecheck.pipeline"
 MARK = "Made by `vibecheck apply`, which undoes edits, but leaves on and off to you."
 
 # On top of 2 intervals: what a run may start late, and take.
@@ -114,7 +113,7 @@ def expand(
 ) -> list[AutomationCore]:
     """The automations for these jobs. Those that send a notification do so through the block, or are left out."""
     wanted: list[AutomationCore] = []
-    common = _common_values(jobs, live, reminder_seconds)
+    common = _common_values(jobs, reminder_seconds)
     for entry in entries:
         if block_id is None and any(action["type"] == SEND for action in entry["actions"]):
             continue
@@ -174,16 +173,14 @@ async def _write(client: PrefectClient, wanted: Sequence[AutomationCore], existi
     return Changes(created, updated, deleted, unchanged)
 
 
-def _common_values(jobs: Sequence[Job], live: Sequence[LiveJob], reminder_seconds: float) -> dict[str, Any]:
-    heartbeat = MISSED_HEARTBEATS * max((job.heartbeat_seconds for job in live), default=0.0)
+def _common_values(jobs: Sequence[Job], reminder_seconds: float) -> dict[str, Any]:
     return {
         "monitored_tag": MONITORED_TAG,
+        "supervised_tag": SUPERVISED_TAG,
         "ui_url": (PREFECT_UI_URL.value() or "").rstrip("/"),
         "reminder": duration(reminder_seconds),
         "reminder_seconds": reminder_seconds,
         "forever_seconds": FOREVER_SECONDS,
-        "heartbeat_silence": duration(heartbeat),
-        "heartbeat_silence_seconds": heartbeat,
         "jobs_and_silences": "\n".join(
             f"{job.name}, every {duration(job.interval_seconds)}: within {duration(silence_seconds(job, jobs))}"
             for job in jobs
@@ -209,11 +206,25 @@ def _values_for_each(what: str | None, jobs: Sequence[Job], live: Sequence[LiveJ
                         "silence": duration(silence),
                         "silence_seconds": silence,
                     }
+        case "heartbeat":
+            supervised = [job for job in live if job.is_supervised]
+            for seconds in sorted({job.heartbeat_seconds for job in supervised}):
+                own = sorted(
+                    f"prefect.deployment.{job.deployment_id}" for job in supervised if job.heartbeat_seconds == seconds
+                )
+                yield {
+                    "heartbeat": duration(seconds),
+                    "heartbeat_silence": duration(MISSED_HEARTBEATS * seconds),
+                    "heartbeat_silence_seconds": MISSED_HEARTBEATS * seconds,
+                    "deployments": own,
+                }
         case "work_pool":
             for pool in sorted({job.work_pool for job in live if job.work_pool}):
                 yield {"work_pool": pool, "work_pool_jobs": ", ".join(names_in(live, pool))}
         case _:
-            raise ValueError(f"automations.yaml: for_each must be job, status_flow or work_pool, not {what!r}")
+            raise ValueError(
+                f"automations.yaml: for_each must be job, status_flow, heartbeat or work_pool, not {what!r}"
+            )
 
 
 def _fill(value: Any, values: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """What Prefect's server knows of the jobs' flow runs, read in pages. A job's runs are those of its deployment."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -61,6 +61,10 @@ class JobRuns:
         """The name of the job that one of these runs belongs to."""
         assert run.deployment_id is not None  # noqa: S101  # it was found by its deployment
         return self.jobs[run.deployment_id]
+
+    def of(self, deployments: Iterable[UUID]) -> "JobRuns":
+        """The runs of some of the jobs alone."""
+        return replace(self, jobs={id_: name for id_, name in self.jobs.items() if id_ in set(deployments)})
 
     async def in_states(self, types: Iterable[StateType]) -> list[FlowRun]:
         """The runs whose state is of one of `types`."""

@@ -6,6 +6,12 @@ from enum import StrEnum
 STATUS_FLOW = "pipeline_status"
 # The tag of the deployments that are watched.
 MONITORED_TAG = "monitored"
+# The further tag of those in whose runs the monitoring may interfere: it cancels late ones and ends lost ones.
+SUPERVISED_TAG = "supervised"
+# The automations that do so on the server: switched off there, the status flow does not do it either.
+OWNER = "vibecheck.pipeline"
+LATE_RUNS = "VibeCheck: late runs are missed"
+LOST_RUNS = "VibeCheck: lost runs are crashed"
 
 
 class Status(StrEnum):

@@ -62,7 +62,7 @@ def test_a_deployment_loads_its_flow_and_its_parameters_are_the_flows(deployment
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
 def test_a_deployment_is_monitored_and_one_run_goes_at_a_time(deployment: dict[str, Any]) -> None:
-    assert "monitored" in deployment["tags"]
+    assert {"monitored", "supervised"} <= set(deployment["tags"])
     assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
 
 

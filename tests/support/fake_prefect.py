@@ -26,6 +26,7 @@ class FakePrefect:
     flows: dict[str, str] = field(default_factory=dict[str, str])
     deployments: list[Json] = field(default_factory=list[Json])
     runs: dict[str, Json] = field(default_factory=dict[str, Json])
+    automations: list[Json] = field(default_factory=list[Json])
     heartbeats: dict[str, datetime] = field(default_factory=dict[str, datetime])
     requests: list[str] = field(default_factory=list[str])
     is_broken_for: Callable[[str], bool] = lambda _path: False
@@ -40,7 +41,8 @@ class FakePrefect:
         """A deployment whose ticks lie on the full hour, changed now."""
         schedules = [] if every is None else [self.schedule(every)]
         deployment: Json = {
-            "id": str(uuid4()), "name": "scheduled", "flow_id": self.flow_id(job_name), "tags": ["monitored"],
+            "id": str(uuid4()), "name": "scheduled", "flow_id": self.flow_id(job_name),
+            "tags": ["monitored", "supervised"],
             "created": self.now.isoformat(), "updated": self.now.isoformat(), "paused": False, "schedules": schedules,
             **changes,
         }  # fmt: skip
@@ -89,6 +91,13 @@ class FakePrefect:
         if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
             run["end_time"] = self.now.isoformat()
 
+    def switch_off(self, automation: str) -> None:
+        """The operator has switched an automation of ours off."""
+        trigger = {"type": "event", "expect": ["x"], "posture": "Reactive", "threshold": 1, "within": 0}
+        self.automations.append(
+            {"id": str(uuid4()), "name": automation, "enabled": False, "trigger": trigger, "actions": []}
+        )
+
     def _new_flow(self, job_name: str) -> str:
         id_ = str(uuid4())
         self.flows[id_] = job_name
@@ -131,6 +140,8 @@ class FakePrefect:
                 state = body["state"]
                 self.set_state(UUID(id_), state["type"], name=state["name"], message=state["message"])
                 return {"status": "ACCEPT", "state": self.runs[id_]["state"], "details": {}}
+            case ["automations", "related-to", _]:
+                return self.automations
             case ["events", "filter"]:
                 return {"events": self._events(body["filter"]), "total": 1, "next_page": None}
             case _:

@@ -84,7 +84,7 @@ class HeldJob:
         deployment = self._api(
             "deployments/", name="scheduled", flow_id=flow["id"], work_pool_name=POOL, entrypoint="held.py:held_job",
             pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}],
-            job_variables={"working_dir": str(self.folder)}, tags=["monitored"], schedules=schedules,
+            job_variables={"working_dir": str(self.folder)}, tags=["monitored", "supervised"], schedules=schedules,
             concurrency_limit=1,
             # A run that never starts keeps its slot for this long, the shortest that there is; by default 300 s.
             concurrency_options={"collision_strategy": "CANCEL_NEW", "grace_period_seconds": 60},
@@ -172,8 +172,8 @@ class HeldJob:
         """One round of the status flow's first two steps."""
 
         async def round_(client: PrefectClient, engine: AsyncEngine) -> Reconciled:
-            await sync_expectations(client, engine)
-            return await reconcile(client, engine, patience=patience)
+            synced = await sync_expectations(client, engine)
+            return await reconcile(client, engine, synced.jobs, patience=patience)
 
         return self._with_server(round_)
 

@@ -8,7 +8,7 @@ from flows.monitoring.jobs.deployments import LiveJob
 
 
 def live_job(job_name: str, **changes: Any) -> LiveJob:
-    """A deployed job without a schedule, whose runs a worker of `vibecheck` executes."""
+    """A deployed, supervised job without a schedule, whose runs a worker of `vibecheck` executes."""
     values: dict[str, Any] = {
         "job_name": job_name,
         "full_name": f"{job_name}/scheduled",
@@ -20,5 +20,6 @@ def live_job(job_name: str, **changes: Any) -> LiveJob:
         "planned_runs": 0,
         "work_pool": "vibecheck",
         "heartbeat_seconds": 30.0,
+        "is_supervised": True,
     }
     return LiveJob(**values | changes)

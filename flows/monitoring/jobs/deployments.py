@@ -1,6 +1,6 @@
 """The monitored deployments, as Prefect's server has them now: the one place that reads them.
 
-A job is a deployment that is tagged `monitored`.
+A job is a deployment that is tagged `monitored`. In its runs nobody interferes unless it is tagged `supervised` too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ from flows.database.types import canonical_json
 from flows.monitoring.jobs.schedules import ScheduleSpec
 from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.prefect_runs import PAGE, read_runs
-from flows.monitoring.vocabulary import MONITORED_TAG
+from flows.monitoring.vocabulary import MONITORED_TAG, SUPERVISED_TAG
 
 # What Prefect does where nothing is set.
 DEFAULT_HEARTBEAT_SECONDS = 180.0
@@ -56,6 +56,8 @@ class LiveJob:
     """Where its runs execute; None for a deployment that is served."""
     heartbeat_seconds: float
     """How often its runs say that they are alive."""
+    is_supervised: bool
+    """Whether the monitoring may cancel its late runs and end its lost ones: by a tag of its own."""
 
     @property
     def specs(self) -> list[ScheduleSpec]:
@@ -103,6 +105,7 @@ def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datet
         planned_runs=len(planned),
         work_pool=deployment.work_pool_name,
         heartbeat_seconds=_heartbeat_seconds(deployment.job_variables),
+        is_supervised=SUPERVISED_TAG in deployment.tags,
     )
 
 

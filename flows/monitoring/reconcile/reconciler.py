@@ -13,6 +13,7 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
+from flows.monitoring.jobs.deployments import LiveJob
 from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, deployments_of, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import InvalidSchedule
 from flows.monitoring.jobs.ticks import expected_ticks, missed
@@ -24,7 +25,7 @@ from flows.monitoring.prefect_runs import JobRuns, server_now
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
 from flows.monitoring.reconcile.lost_runs import LOST, Patience, end_lost_runs
 from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
-from flows.monitoring.vocabulary import STATUS_FLOW, Status
+from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER, STATUS_FLOW, Status
 
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the
 # watermark.
@@ -63,12 +64,18 @@ class Reconciled:
 
 
 async def reconcile(
-    client: PrefectClient, engine: AsyncEngine, *, now: datetime | None = None, patience: Patience | None = None
+    client: PrefectClient,
+    engine: AsyncEngine,
+    live: Sequence[LiveJob],
+    *,
+    now: datetime | None = None,
+    patience: Patience | None = None,
 ) -> Reconciled:
     """Bring the log to what the server knows. Repeating it changes nothing.
 
-    1. Cancel the scheduled runs that are too late to start. End those that cannot be alive any more, unless the server
-       may have been away since the last time: then they had no chance to say that they live.
+    1. Of the supervised jobs among `live`: cancel the scheduled runs that are too late to start. End those that cannot
+       be alive any more, unless the server may have been away since the last time: then they had no chance to say that
+       they live. Neither where its automation on the server is switched off.
     2. Close the rows that are open although their run is over, or gone from the server.
     3. From a margin before the watermark to now, slice by slice: record each run that ended where the row is missing,
        open or disagrees; and each tick older than a grace that has neither run nor row, as `missed`.
@@ -83,9 +90,12 @@ async def reconcile(
         watermark = await read_watermark(connection)
         history = await schedule_history(connection)
     work = _Reconciliation(engine, JobRuns(client, deployments_of(jobs)), history, now)
-    await work.sweep_late()
-    if watermark is not None and now - watermark <= _usual_gap(jobs):
-        await work.end_lost(patience or Patience())
+    supervised = work.runs.of(job.deployment_id for job in live if job.is_supervised)
+    allowed = await _switched_on(client) if supervised.jobs else set[str]()
+    if LATE_RUNS in allowed:
+        await work.sweep_late(supervised)
+    if LOST_RUNS in allowed and watermark is not None and now - watermark <= _usual_gap(jobs):
+        await work.end_lost(supervised, patience or Patience())
     await work.close_open_rows()
     until = watermark or min((entries[0].valid_from for entries in history.values()), default=now)
     slices = 0
@@ -112,11 +122,11 @@ class _Reconciliation:
     lost: int = 0
     missed: int = 0
 
-    async def sweep_late(self) -> None:
-        self.repaired += await self._record(await sweep_late_runs(self.runs, self.now))
+    async def sweep_late(self, runs: JobRuns) -> None:
+        self.repaired += await self._record(await sweep_late_runs(runs, self.now))
 
-    async def end_lost(self, patience: Patience) -> None:
-        await self._record_lost(await end_lost_runs(self.runs, self.now, patience))
+    async def end_lost(self, runs: JobRuns, patience: Patience) -> None:
+        await self._record_lost(await end_lost_runs(runs, self.now, patience))
 
     async def close_open_rows(self) -> None:
         async with reading(self.engine) as connection:
@@ -174,6 +184,15 @@ class _Reconciliation:
                 for fact in facts[start : start + FACTS_IN_A_TRANSACTION]:
                     changed += await record(connection, fact)
         return changed
+
+
+async def _switched_on(client: PrefectClient) -> set[str]:
+    """Which of the ways to interfere nobody has switched off in Prefect's UI. One without an automation is on."""
+    automations = await client.read_resource_related_automations(OWNER)
+    switches = {
+        name: [each.enabled for each in automations if each.name.startswith(name)] for name in (LATE_RUNS, LOST_RUNS)
+    }
+    return {name for name, enabled in switches.items() if any(enabled) or not enabled}
 
 
 def _says_more(fact: Fact, row: LogRow | None) -> bool:

@@ -15,8 +15,9 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from deployments.server.automations import OWNER, Job, apply_automations, canonical, expand, load, silence_seconds
+from deployments.server.automations import Job, apply_automations, canonical, expand, load, silence_seconds
 from flows.monitoring.alarms.receivers import InvalidReceiver
+from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER
 from flows.settings import Settings
 from tests.support.live_jobs import live_job
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
@@ -73,7 +74,7 @@ def test_without_a_receiver_nothing_that_sends_is_made_but_everything_else_is() 
     assert {
         "VibeCheck: silent job poll_news",
         "VibeCheck: late runs are missed",
-        "VibeCheck: lost runs are crashed",
+        "VibeCheck: lost runs are crashed 1 min 30 s after their last heartbeat",
     } <= (names)
     assert not any("tell" in name or "work pool" in name for name in names)
 
@@ -91,9 +92,24 @@ def test_what_would_repeat_the_status_flow_is_off_by_default() -> None:
     }
 
 
-def test_a_run_is_lost_after_three_of_the_slowest_heartbeats() -> None:
-    lost = trigger(expanded()["VibeCheck: lost runs are crashed"])
-    assert lost.within == timedelta(seconds=90)
+def test_a_run_is_lost_after_three_heartbeats_of_its_own_job() -> None:
+    slow, watched = live_job("slow", heartbeat_seconds=180.0), live_job("watched", is_supervised=False)
+    wanted = {each.name: each for each in expand(load(), JOBS, [*LIVE, slow, watched], None, reminder_seconds=60)}
+    within = {
+        trigger(automation).within: trigger(automation).match_related
+        for name, automation in wanted.items()
+        if name.startswith(LOST_RUNS)
+    }
+    assert set(within) == {timedelta(seconds=90), timedelta(minutes=9)}
+    assert str(slow.deployment_id) in str(within[timedelta(minutes=9)])
+    assert str(LIVE[0].deployment_id) in str(within[timedelta(seconds=90)])
+    assert str(watched.deployment_id) not in str(within)
+
+
+def test_a_job_that_is_only_watched_has_nothing_that_interferes() -> None:
+    watched = [live_job("watched", is_supervised=False)]
+    names = [each.name for each in expand(load(), [Job("watched", 60)], watched, None, reminder_seconds=60)]
+    assert names == ["VibeCheck: silent job watched", LATE_RUNS]
 
 
 def test_nothing_to_watch_needs_no_automation() -> None:

@@ -10,5 +10,5 @@ from tests.support.fake_prefect import FakePrefect
 
 async def status_round(prefect: FakePrefect, database: AsyncEngine, patience: Patience | None = None) -> Reconciled:
     async with prefect.client() as client:
-        await sync_expectations(client, database)
-        return await reconcile(client, database, patience=patience)
+        synced = await sync_expectations(client, database)
+        return await reconcile(client, database, synced.jobs, patience=patience)

@@ -50,6 +50,18 @@ async def test_a_run_that_is_late_within_the_grace_is_left_to_a_worker(
     assert state_of(prefect, run)[0] == "SCHEDULED"
 
 
+@pytest.mark.parametrize("why", ["it is only watched", "the automation is switched off"])
+async def test_a_late_run_that_nobody_may_touch_waits(prefect: FakePrefect, database: AsyncEngine, why: str) -> None:
+    if why == "it is only watched":
+        prefect.deployments[0]["tags"] = ["monitored"]
+    else:
+        prefect.switch_off("VibeCheck: late runs are missed")
+    run = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0)
+    prefect.now = START + HOUR
+    await status_round(prefect, database)
+    assert state_of(prefect, run) == ("SCHEDULED", "Late")
+
+
 HOUR = timedelta(hours=1)
 
 

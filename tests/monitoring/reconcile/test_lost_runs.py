@@ -79,6 +79,17 @@ async def test_a_run_without_a_sign_of_life_is_lost(prefect: FakePrefect, databa
     assert row.error_message == "Lost while running: no sign of life for 660 s."
 
 
+@pytest.mark.parametrize("why", ["it is only watched", "the automation is switched off"])
+async def test_a_lost_run_that_nobody_may_touch_stays(prefect: FakePrefect, database: AsyncEngine, why: str) -> None:
+    if why == "it is only watched":
+        prefect.deployments[0]["tags"] = ["monitored"]
+    else:
+        prefect.switch_off("VibeCheck: lost runs are crashed 1 min 30 s after their last heartbeat")
+    run = prefect.run(JOB, DUE, "RUNNING")
+    assert sum(done.lost for done in await rounds_until(prefect, database, 70)) == 0
+    assert prefect.runs[str(run)]["state_type"] == "RUNNING"
+
+
 async def test_a_run_whose_process_does_not_come_back_from_waiting_for_its_retry_is_lost(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:

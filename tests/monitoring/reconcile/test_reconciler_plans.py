@@ -85,8 +85,8 @@ async def test_a_reconciliation_and_a_verification_read_no_more_of_the_log_than_
 async def _round(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
     prefect.now += timedelta(seconds=1)
     async with prefect.client() as client:
-        await sync_expectations(client, database)
-        return await reconcile(client, database)
+        synced = await sync_expectations(client, database)
+        return await reconcile(client, database, synced.jobs)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.verify import CouldNotTell, moment, run_verify, timeline
 from flows.database.base import table_of
+from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.ticks import missed
 from flows.monitoring.log.record import Closing, Fact, record
@@ -214,7 +215,7 @@ async def test_a_disagreement_that_the_row_knows_of_is_a_note_and_another_a_prob
     assert account.what == "success"
     assert account.problem == "Prefect calls it Crashed, and the row says success without knowing of that"
     async with prefect.client() as client:
-        await reconcile(client, database)
+        await reconcile(client, database, await read_live_jobs(client, prefect.now))
     account = await account_of(prefect, database, TICKS[0])
     assert (account.what, account.note, account.problem) == ("success", "Prefect calls it Crashed", None)
 
@@ -301,7 +302,7 @@ async def test_the_timeline_puts_like_ticks_in_one_line_and_names_problems_at_th
     swept = prefect.run(JOB, TICKS[-1] + QUARTER, "CANCELLED", name="Missed", run_count=0, lasts=2 * MINUTE)
     prefect.now = TICKS[-1] + 3 * QUARTER + MINUTE / 2
     async with prefect.client() as client:
-        await reconcile(client, database)
+        await reconcile(client, database, await read_live_jobs(client, prefect.now))
     nothing = "the server has no run for it, and the log has no row"
     assert printed(await verified(prefect, database)).splitlines() == [
         "Ticks from 2026-11-23 12:00:00 to 2026-11-23 14:45:30 UTC",
