@@ -41,10 +41,13 @@ class Stack:
         quick.write_text(prefect_file)
         quick.chmod(0o644)
         folder.chmod(0o755)
-        names = "POSTGRES_PASSWORD", "POSTGRES_PREFECT_PASSWORD", "POSTGRES_VIBECHECK_PASSWORD", "REDIS_PASSWORD"
+        names = "POSTGRES_PASSWORD", "POSTGRES_PREFECT_PASSWORD", "POSTGRES_VIBECHECK_PASSWORD"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(NOT_OURS)},
-            **{name: secrets.token_hex(24) for name in (*names, "SERVER_PASSWORD")},
+            **{
+                name: secrets.token_hex(24)
+                for name in (*names, "POSTGRES_HEALTH_PASSWORD", "REDIS_PASSWORD", "SERVER_PASSWORD")
+            },
             "SERVER_ENCRYPTION_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "PREFECT_PORT": str(self.server_port),
             "HEALTH_PORT": str(self.health_port),
@@ -74,8 +77,8 @@ class Stack:
         return self.docker("compose", *arguments)
 
     def operate(self, *arguments: str) -> str:
-        """The output of a command inside the health app's container, which no item breaks."""
-        return self.compose("exec", "-T", "health", *arguments)
+        """The output of a command inside the status worker's container, which no item breaks."""
+        return self.compose("exec", "-T", "worker-status", *arguments)
 
     def sql(self, database: str, query: str) -> list[str]:
         """The first column of `query`'s rows."""

@@ -39,6 +39,12 @@ COMPOSE_VARIABLES = (
     Variable(
         "POSTGRES_VIBECHECK_PASSWORD", "", "letters and digits", "Role `vibecheck`, owner of the pipeline's. Needed."
     ),
+    Variable(
+        "POSTGRES_HEALTH_PASSWORD",
+        "",
+        "letters and digits",
+        "Role `vibecheck_health` of the health service, which only reads the pipeline's database. Needed.",
+    ),
     Variable("REDIS_PASSWORD", "", "letters and digits", "Redis. Needed."),
     Variable(
         "SERVER_PASSWORD", "", "letters and digits", "Prefect's API and UI; the UI asks for `admin:<password>`. Needed."

@@ -90,8 +90,40 @@ def test_every_setting_of_the_pipeline_reaches_the_worker() -> None:
     assert settings - environment("worker").keys() == NOT_PASSED_ON
     # And what judges the jobs agrees with what runs them.
     own = {name for name in settings - NOT_PASSED_ON if name.startswith("VIBECHECK_")}
-    for service in ("apply", "worker-status", "health"):
+    for service in ("apply", "worker-status"):
         assert own - environment(service).keys() == set(), service
+    # The health service reads only these of all settings.
+    read = {f"VIBECHECK_{name}" for name in ("FAILING_AFTER", "STALE_DATA_AFTER", "NOT_STARTED_IS_HEALTHY")}
+    assert environment("health").keys() == read | {
+        "VIBECHECK_DATABASE_URL", "VIBECHECK_LOG_FORMAT", "VIBECHECK_LOG_LEVEL",
+    }  # fmt: skip
+
+
+def test_the_public_service_only_reads_and_holds_no_other_password() -> None:
+    passwords = re.findall(r"\$\{(\w*(?:PASSWORD|KEY))", str(environment("health")))
+    assert passwords == ["POSTGRES_HEALTH_PASSWORD"]
+    assert "://vibecheck_health:" in str(environment("health")["VIBECHECK_DATABASE_URL"])
+
+
+def test_no_password_stands_in_an_argument_of_a_process() -> None:
+    for service, definition in SERVICES.items():
+        arguments = [*definition.get("command", []), *definition.get("healthcheck", {}).get("test", [])]
+        assert re.findall(r"\$\{\w*(?:PASSWORD|KEY)", str(arguments)) == [], service
+
+
+def test_redis_gets_its_password_through_standard_input(tmp_path: Path) -> None:
+    # What the shell starts says what it was given; the real one reads the same from `-`.
+    (tmp_path / "redis-server").write_text('#!/bin/sh\necho "$@"\ncat\n')
+    (tmp_path / "redis-server").chmod(0o755)
+    done = subprocess.run(
+        [argument.replace("$$", "$") for argument in SERVICES["redis"]["command"]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "sesame"},
+        capture_output=True, text=True, check=True, timeout=10,
+    )  # fmt: skip
+    arguments, configuration = done.stdout.splitlines()
+    assert arguments.split()[:1] == ["-"]
+    assert "sesame" not in arguments
+    assert configuration == "requirepass sesame"
 
 
 def test_secrets_go_only_where_they_are_needed() -> None:
