@@ -1,4 +1,7 @@
-"""The `vibecheck` command. Each subcommand imports what it needs, so that `--help` answers at once."""
+"""The `vibecheck` command. Each subcommand imports what it needs, so that `--help` answers at once.
+
+The settings come first: they may name the server of a running `up`, and Prefect reads that when it is imported.
+"""
 
 import asyncio
 import sys
@@ -9,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, Parameter, validators
 from pydantic import ValidationError
 
-from flows.settings import Settings, load_settings
+from flows.settings import PROJECT_ROOT, Settings, load_settings
 
 app = App(
     name="vibecheck",
@@ -31,17 +34,19 @@ def up(
     ] = 4200,
 ) -> int:
     """Run the whole pipeline on this machine, with embedded defaults, until Ctrl-C."""
+    settings = _settings()
     from deployments.commands.up import run_up
 
-    return asyncio.run(run_up(_settings(), port=port))
+    return asyncio.run(run_up(settings, port=port))
 
 
 @app.command
 def apply() -> int:
     """Migrate the database and bring the Prefect server at PREFECT_API_URL to what this checkout describes."""
+    settings = _settings_with_server()
     from deployments.commands.apply import run_apply
 
-    return asyncio.run(run_apply(_settings_with_server()))
+    return asyncio.run(run_apply(settings))
 
 
 @app.command
@@ -70,17 +75,19 @@ def drain(
     timeout: Annotated[float, Parameter(help="Seconds to wait for the running flows.", validator=_SECONDS)] = 900.0,
 ) -> int:
     """Pause the work pools, and wait until no run is going: for maintenance of the server or the database."""
+    settings = _settings_with_server()
     from deployments.commands.drain import run_drain
 
-    return asyncio.run(run_drain(_settings_with_server(), timeout_seconds=timeout))
+    return asyncio.run(run_drain(settings, timeout_seconds=timeout))
 
 
 @app.command
 def resume() -> int:
     """Let the work pools start runs again, after `drain`."""
+    settings = _settings_with_server()
     from deployments.commands.drain import run_resume
 
-    return asyncio.run(run_resume(_settings_with_server()))
+    return asyncio.run(run_resume(settings))
 
 
 @app.command
@@ -94,9 +101,10 @@ def verify(
     json: Annotated[bool, Parameter(help="Print every tick as JSON.")] = False,
 ) -> int:
     """Say what happened to each tick of each job. Exit code 0: all accounted for; 1: not; 2: could not tell."""
+    settings = _settings()
     from deployments.commands.verify import run_verify
 
-    return asyncio.run(run_verify(_settings(), since=since, until=until, grace_seconds=grace, as_json=json))
+    return asyncio.run(run_verify(settings, since=since, until=until, grace_seconds=grace, as_json=json))
 
 
 @app.command
@@ -106,9 +114,10 @@ def status(
     watch: Annotated[bool, Parameter(help="Look again every 2 seconds, until Ctrl-C.")] = False,
 ) -> int:
     """Say whether the jobs do what is expected. Exit code 0: all healthy; 1: not; 2: could not tell."""
+    settings = _settings()
     from deployments.commands.status import run_status
 
-    return asyncio.run(run_status(_settings(), as_json=json, watch=watch))
+    return asyncio.run(run_status(settings, as_json=json, watch=watch))
 
 
 @app.command
@@ -136,9 +145,10 @@ def import_log(
     ],
 ) -> int:
     """Import the execution log of the APScheduler service that this pipeline replaces. Doing it again is harmless."""
+    settings = _settings()
     from deployments.commands.import_log import run_import
 
-    return asyncio.run(run_import(_settings(), source_url=source))
+    return asyncio.run(run_import(settings, source_url=source))
 
 
 @app.command
@@ -153,11 +163,20 @@ def sandbox(
 
 
 def _settings() -> Settings:
+    """The settings, those of a running `up` among them; what others could read of them is said."""
+    from deployments.commands.access import join_running_up, readable_by_others
+
     try:
-        return load_settings()
+        settings = load_settings()
+        if join_running_up(settings.data_directory):
+            load_settings.cache_clear()
+            settings = load_settings()
     except ValidationError as error:
         lines = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
         raise SystemExit("The settings are not usable:\n  " + "\n  ".join(lines)) from None
+    for sentence in readable_by_others([PROJECT_ROOT / ".env", settings.data_directory]):
+        print(sentence, file=sys.stderr)  # noqa: T201  # before any logging; stdout may be JSON
+    return settings
 
 
 def _settings_with_server() -> Settings:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deployments.commands.access import LOCK, make_private_directory
+
 
 class AlreadyRunning(Exception):
     """Another `up` uses the same data directory."""
@@ -128,8 +130,8 @@ def data_directory_lock(directory: Path) -> Generator[int]:
     The lock lasts as long as any process holds the descriptor: children that outlived a killed `up` are noticed, not
     joined by a second server on the same files. Raises AlreadyRunning.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "up.lock").open("a+") as lock:
+    make_private_directory(directory)
+    with (directory / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -137,7 +139,7 @@ def data_directory_lock(directory: Path) -> Generator[int]:
             raise AlreadyRunning(
                 f"`vibecheck up` is running already on {directory}, as process {lock.read().strip() or '(not noted)'}: "
                 "stop it there with Ctrl-C. If it was killed, its children go on: "
-                f"`kill $(lsof -t {directory / 'up.lock'})` ends them."
+                f"`kill $(lsof -t {directory / LOCK})` ends them."
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

@@ -11,7 +11,6 @@
 
 import asyncio
 import os
-import shlex
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
+from deployments.commands.access import ENVIRONMENT, auth_string, forget_environment, make_sign_in, note_environment
 from deployments.commands.processes import (
     AlreadyRunning,
     Children,
@@ -30,7 +30,12 @@ from deployments.commands.processes import (
     free_port,
     wait_until,
 )
-from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
+from deployments.server.settings import (
+    SERVER_SETTINGS,
+    WORKER_SETTINGS,
+    client_environment,
+    closed_server_settings,
+)
 from flows.database.engine import DatabaseUnavailable, database_shown
 from flows.logs import configure_logging
 from flows.monitoring.alarms.receivers import InvalidReceiver
@@ -46,8 +51,6 @@ SANDBOX_START_SECONDS = 30.0
 HEALTH_PORT = 8080
 HEALTH_START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-# In the data directory while `up` runs, for `source` in another terminal.
-ENVIRONMENT = "environment"
 
 
 async def run_up(settings: Settings, *, port: int) -> int:
@@ -83,7 +86,7 @@ async def _run(
             return 1 if failed else 0
     finally:
         stop.cancel()
-        (settings.data_directory / ENVIRONMENT).unlink(missing_ok=True)
+        forget_environment(settings.data_directory)
 
 
 @asynccontextmanager
@@ -103,18 +106,26 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     api_port = free_port(port)
     if api_port != port:
         console.print(f"[yellow]Port {port} is taken: the Prefect server uses {api_port}.")
-    api_url = f"http://127.0.0.1:{api_port}/api"
+    origin = f"http://127.0.0.1:{api_port}"
+    api_url = f"{origin}/api"
     # The sandbox has a server of its own, as it has a database: the runs of one are no rows for the other's log.
     is_sandbox = not settings.has_asknews_credentials()
     home = settings.data_directory / ("sandbox-prefect" if is_sandbox else "prefect")
-    environment = client_environment(api_url=api_url, home=home)
+    auth = auth_string(settings.data_directory)
+    environment = {**client_environment(api_url=api_url, home=home), "PREFECT_API_AUTH_STRING": auth}
     os.environ.update(environment)
+    ui = settings.data_directory / "ui"
 
     console.print("Starting the Prefect server; the first start migrates its database …")
     server = await children.start(
         "prefect-server",
         *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api_port)),
-        environment={**environment, **SERVER_SETTINGS},
+        environment={
+            **environment,
+            **SERVER_SETTINGS,
+            **closed_server_settings(origin=origin, auth_string=auth),
+            "PREFECT_UI_STATIC_DIRECTORY": str(ui),
+        },
     )
     if is_sandbox:
         settings = await _start_sandbox(settings, children, console)
@@ -134,8 +145,9 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     except (httpx.HTTPError, PrefectException) as error:
         problem = f"The Prefect server does not answer as it should: {type(error).__name__}: {error}"
         raise StartFailed(f"{problem}. Its log: {server.log}") from error
-    _note_environment(settings, api_url)
-    _print_addresses(console, settings, api_url, health_url)
+    _note_environment(settings)
+    page = make_sign_in(settings.data_directory, ui, origin=origin)
+    _print_addresses(console, settings, f"{page.as_uri()} (signs you in at {origin})", health_url)
     return settings
 
 
@@ -210,24 +222,24 @@ async def _answers(url: str) -> bool:
         return False
 
 
-def _note_environment(settings: Settings, api_url: str) -> None:
+def _note_environment(settings: Settings) -> None:
     """Write what another terminal's commands need. Of the databases only the sandbox's: the others are in .env."""
-    values = {"PREFECT_API_URL": api_url}
+    names = ["PREFECT_API_URL", "PREFECT_API_AUTH_STRING"]
     if settings.asknews_api_key is not None and settings.asknews_api_key.get_secret_value() == SANDBOX_KEY:
-        values["VIBECHECK_DATABASE_URL"] = settings.effective_database_url()
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in values.items()]
-    (settings.data_directory / ENVIRONMENT).write_text("".join(lines))
+        names.append("VIBECHECK_DATABASE_URL")
+    note_environment(settings.data_directory, {name: os.environ[name] for name in names})
 
 
-def _print_addresses(console: Console, settings: Settings, api_url: str, health_url: str) -> None:
+def _print_addresses(console: Console, settings: Settings, ui: str, health_url: str) -> None:
     home = settings.data_directory
     for name, address in (
-        ("Prefect UI", api_url.removesuffix("/api")),
+        ("Prefect UI", ui),
         ("Status page", health_url),
         ("Health", f"{health_url}/health/scheduler"),
         ("Database", database_shown(settings)),
         ("Logs", str(home / "logs")),
-        ("Commands", f"source {home / ENVIRONMENT} && .venv/bin/vibecheck status"),
+        ("Commands", ".venv/bin/vibecheck status"),
+        ("Prefect's", f"source {home / ENVIRONMENT} && .venv/bin/prefect deployment ls"),
     ):
         console.print(f"{name:<12} {address}", soft_wrap=True, highlight=False)
     if settings.notification is None:

@@ -23,6 +23,20 @@ WORKER_SETTINGS = {
 }
 
 
+def closed_server_settings(*, origin: str, auth_string: str) -> dict[str, str]:
+    """What closes the server at `origin` to the pages of other web sites, which a browser here may show.
+
+    Prefect's defaults let any page make a deployment whose command the worker executes: every origin is allowed, every
+    Host header is taken (so that a name of the page's own may point here), and nobody signs in.
+    """
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": auth_string,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin,
+        # The UI asks where it was found, so that it works at `localhost` too.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+    }
+
+
 def client_environment(*, api_url: str, home: Path) -> dict[str, str]:
     """What a process needs to talk to the server at `api_url`, with Prefect's own files in `home`."""
     return {
@@ -45,4 +59,6 @@ def require_server() -> None:
     from prefect.settings import get_current_settings
 
     if not get_current_settings().api.url:
-        raise NoServer("PREFECT_API_URL is not set: `vibecheck up` prints the address of its server.")
+        raise NoServer(
+            "PREFECT_API_URL is not set, and no `vibecheck up` is running here: set it to your server's address."
+        )

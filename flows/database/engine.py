@@ -56,7 +56,7 @@ async def engine_from_settings(settings: MonitoringSettings) -> AsyncEngine:
     if settings.database_block is not None:
         return await _engine_from_block(settings.database_block)
     if settings.database_url is None:
-        settings.data_directory.mkdir(parents=True, exist_ok=True)
+        settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return create_engine(settings.effective_database_url())
 
 

@@ -113,9 +113,9 @@ def test_both_polls_run_at_once_and_ctrl_c_leaves_no_process_and_the_next_up_goe
         wait_until(lambda: up.closed_runs() >= expected, seconds=240, what="a success of each job")
     assert f"Port {port} is taken" in up.text()
     assert "sandbox" in up.text()
-    assert re.search(r"Prefect UI\s+http://127.0.0.1:\d+", up.text())
+    assert re.search(r"Prefect UI\s+file://\S+/prefect-ui.html \(signs you in at http://127.0.0.1:\d+\)", up.text())
 
-    told = re.search(r"Commands\s+source (\S+)", up.text())
+    told = re.search(r"Prefect's\s+source (\S+)", up.text())
     assert told is not None
     status = subprocess.run(
         ["bash", "-c", f"source {told[1]} && {sys.executable} -m deployments verify"],
