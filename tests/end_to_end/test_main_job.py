@@ -13,7 +13,9 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(installation: Installation) -> None:
     pipeline, worker = installation.pipeline, installation.worker
-    news = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
+    pipeline.prefect.command("prefect", "deployment", "run", "poll_news/scheduled")
+    (asked_for,) = (run["id"] for run in pipeline.prefect.flow_runs() if not run["auto_scheduled"])
+    news = pipeline.wait_for_row(asked_for)
     stories = pipeline.wait_for_row(pipeline.run("poll_stories/scheduled", parameters={"entities_per_run": 3}))
 
     for row in (news, stories):
@@ -84,7 +86,7 @@ def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(installat
 
 def test_the_schedule_itself_starts_runs(installation: Installation) -> None:
     pipeline = installation.pipeline
-    pipeline.deploy_every(20, "poll_news")
+    pipeline.tick_every(20, "poll_news")
 
     def scheduled_successes() -> bool:
         scheduled = {run["id"] for run in pipeline.prefect.flow_runs() if run["auto_scheduled"]}

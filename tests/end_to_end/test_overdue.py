@@ -97,7 +97,7 @@ def test_a_dead_worker_is_one_message_and_its_return_another_though_the_server_r
     server.environment["PREFECT_WORKER_PREFETCH_SECONDS"] = "1"
     server.start_worker("vibecheck-status", "watchdog")
     worker = server.start_worker("vibecheck")
-    pipeline.deploy_every(20, "poll_news", "pipeline_status")
+    pipeline.tick_every(20, "poll_news", "pipeline_status")
     apply(pipeline, receiver)
     wait_until(lambda: count(pipeline, "poll_news") >= 2, seconds=180, what="two polls")
     judge(pipeline, 2)
@@ -175,7 +175,7 @@ def test_with_every_process_of_ours_dead_the_server_itself_tells_once_and_spares
     server.environment["PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS"] = "PT5S"
     server.environment["PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS"] = "1"
     server.start()
-    pipeline.deploy_every(10, "poll_news", "pipeline_status")
+    pipeline.tick_every(10, "poll_news", "pipeline_status")
     apply(pipeline, receiver)
     persons = pipeline.run("poll_news/scheduled")
     schedules_own = create_late_run(pipeline, "poll_news")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-import httpx
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -67,7 +66,7 @@ class HeldJob:
 
     def make_work_pool(self) -> None:
         # Its template is the worker's to fill in.
-        self._api("work_pools/", name=POOL, type="process")
+        self.prefect.api("work_pools/", name=POOL, type="process")
 
     def hold(self) -> None:
         """Runs that start from now on go on until `release`."""
@@ -79,9 +78,9 @@ class HeldJob:
     def deploy(self, *, every: float | None, misfire_grace_seconds: int = 60, delay: float = 20) -> None:
         """Deploy the job with its first tick in `delay` seconds (the scheduler needs a few), or without a schedule."""
         anchor = (datetime.now(UTC) + timedelta(seconds=delay)).isoformat()
-        flow = self._api("flows/", name=JOB)
+        flow = self.prefect.api("flows/", name=JOB)
         schedules = [{"slug": "held", "schedule": {"interval": every, "anchor_date": anchor}}] if every else []
-        deployment = self._api(
+        deployment = self.prefect.api(
             "deployments/", name="scheduled", flow_id=flow["id"], work_pool_name=POOL, entrypoint="held.py:held_job",
             pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}],
             job_variables={"working_dir": str(self.folder)}, tags=["monitored", "supervised"], schedules=schedules,
@@ -94,10 +93,10 @@ class HeldJob:
         self.sync()
 
     def pause(self) -> None:
-        self._api(f"deployments/{self.deployment_id}/pause_deployment")
+        self.prefect.api(f"deployments/{self.deployment_id}/pause_deployment")
 
     def ask_for_run(self) -> str:
-        return self._api(f"deployments/{self.deployment_id}/create_flow_run")["id"]
+        return self.prefect.api(f"deployments/{self.deployment_id}/create_flow_run")["id"]
 
     def start_worker(self, **environment: str) -> Process:
         return self.prefect.spawn(
@@ -113,11 +112,7 @@ class HeldJob:
         self._set_paused_pool(paused=False)
 
     def _set_paused_pool(self, *, paused: bool) -> None:
-        address = f"{self.prefect.api_url}/work_pools/{POOL}"
-        wait_until(
-            lambda: httpx.patch(address, json={"is_paused": paused}, timeout=30).is_success,
-            seconds=30, what="the server to pause or resume the work pool",
-        )  # fmt: skip
+        self.prefect.change(f"work_pools/{POOL}", is_paused=paused)
 
     def started_runs(self) -> set[str]:
         """The runs whose body has begun."""
@@ -136,7 +131,9 @@ class HeldJob:
             "resource": {"id": [f"prefect.flow-run.{run_id}"]},
         }
         wait_until(
-            lambda: self._api("events/filter", filter=wanted)["events"], seconds=60, what=f"a heartbeat of {run_id}"
+            lambda: self.prefect.api("events/filter", filter=wanted)["events"],
+            seconds=60,
+            what=f"a heartbeat of {run_id}",
         )
 
     def runs(self) -> dict[str, dict[str, Any]]:
@@ -194,19 +191,6 @@ class HeldJob:
         done = self.prefect.command(*arguments, "--json", check=False)
         assert expect is None or done.returncode == expect, self.prefect.command(*arguments, check=False).stdout
         return json.loads(done.stdout)
-
-    def _api(self, path: str, **body: Any) -> Any:
-        """As `PrefectServer.api`, while the server says 503 again: its own services hold SQLite's lock now and then."""
-
-        def answered() -> tuple[Any] | None:
-            try:
-                return (self.prefect.api(path, **body),)
-            except httpx.HTTPStatusError as error:
-                if error.response.status_code != 503:
-                    raise
-                return None
-
-        return wait_until(answered, seconds=30, what=f"the server to answer {path}")[0]
 
     def _with_server(self, action: Callable[[PrefectClient, AsyncEngine], Awaitable[T]]) -> T:
         async def act() -> T:

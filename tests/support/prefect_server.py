@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +75,7 @@ def migrated_home(folder: Path) -> Path:
         environment = {**os.environ, **client_environment(api_url="http://127.0.0.1:1/api", home=home)}
         subprocess.run(
             [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
-            env=environment, check=True, capture_output=True, timeout=120, cwd=folder,
+            env=environment, check=True, capture_output=True, timeout=300, cwd=folder,
         )  # fmt: skip
         (home / "ready").touch()
     return home
@@ -153,18 +154,26 @@ class PrefectServer:
         return done
 
     def api(self, path: str, **body: Any) -> Any:
-        """POST to the server's API and give the decoded answer."""
-        response = httpx.post(f"{self.api_url}/{path}", json=body, timeout=30)
-        response.raise_for_status()
-        return response.json() if response.content else None
+        """POST to the server's API and return the decoded answer."""
+        return self._ask("POST", path, body)
 
     def change(self, path: str, **body: Any) -> None:
         """PATCH what the server's API has at `path`."""
-        httpx.patch(f"{self.api_url}/{path}", json=body, timeout=30).raise_for_status()
+        self._ask("PATCH", path, body)
 
     def delete(self, path: str) -> None:
         """DELETE what the server's API has at `path`."""
-        httpx.delete(f"{self.api_url}/{path}", timeout=30).raise_for_status()
+        self._ask("DELETE", path, None)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        def answered() -> httpx.Response | None:
+            response = httpx.request(method, f"{self.api_url}/{path}", json=body, timeout=30)
+            # While its own services hold SQLite's lock, the server asks to be asked again, as Prefect's client does.
+            return None if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE else response
+
+        response = wait_until(answered, seconds=60, what=f"an answer of the server to {method} {path}")
+        response.raise_for_status()
+        return response.json() if response.content else None
 
     def process_of_run(self, flow_run_id: str) -> int | None:
         """The id of the process that executes a run on this machine: Prefect tells it the run in its environment."""
