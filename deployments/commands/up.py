@@ -31,10 +31,10 @@ from deployments.commands.processes import (
     wait_until,
 )
 from deployments.server.settings import (
-    SERVER_SETTINGS,
     WORKER_SETTINGS,
     client_environment,
     closed_server_settings,
+    server_settings,
 )
 from flows.database.engine import DatabaseUnavailable, database_shown
 from flows.logs import configure_logging
@@ -122,7 +122,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
         *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api_port)),
         environment={
             **environment,
-            **SERVER_SETTINGS,
+            **server_settings(),
             **closed_server_settings(origin=origin, auth_string=auth),
             "PREFECT_UI_STATIC_DIRECTORY": str(ui),
         },

@@ -5,18 +5,16 @@ And the one setting that every command but `up` needs: which server.
 
 from pathlib import Path
 
-# Intervals are in ISO 8601: the server reads a bare number of some of these wrongly, and does not say so.
-SERVER_SETTINGS = {
-    # In memory, the default, a restart of the server leaks the slot of a run that was going: CANCEL_NEW then cancels
-    # every later run of that job, silently and for ever.
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # A run is late after the same 60 seconds that misfire_grace_seconds allows; the automation then cancels it.
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "PT60S",
-    # The overdue timers survive a server that was away for up to a day.
-    "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER": "P1D",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-}
+from dotenv import dotenv_values
+
+_SERVER_FILE = Path(__file__).with_name("prefect-server.env")
+
+
+def server_settings() -> dict[str, str]:
+    """What a Prefect server needs; the file says why."""
+    return {name: value for name, value in dotenv_values(_SERVER_FILE).items() if value is not None}
+
+
 WORKER_SETTINGS = {
     # Look for due runs every 5 seconds instead of 10.
     "PREFECT_WORKER_QUERY_SECONDS": "5",

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS, client_environment
+from deployments.server.settings import WORKER_SETTINGS, client_environment, server_settings
 
 PROJECT_ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class PrefectServer:
     def start(self) -> None:
         self.server = self.spawn(
             "server", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port),
-            environment={**SERVER_SETTINGS, "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false", **self.environment},
+            environment={**server_settings(), "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false", **self.environment},
         )  # fmt: skip
 
         def answers() -> bool:

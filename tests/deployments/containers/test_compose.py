@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.server.settings import SERVER_SETTINGS, WORKER_SETTINGS
+from deployments.server.settings import WORKER_SETTINGS, server_settings
 from flows.settings import PROJECT_ROOT
 from tests.support import settings_document
 
@@ -140,7 +140,7 @@ def test_secrets_go_only_where_they_are_needed() -> None:
 
 def test_the_server_has_the_settings_that_the_pipeline_needs_and_shares_nothing_through_memory() -> None:
     for service in ("server", "services"):
-        own = {**SERVER_SETTINGS, "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage"}
+        own = {**server_settings(), "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage"}
         assert own.items() <= environment(service).items()
         assert environment(service)["PREFECT_SERVER_EVENTS_MESSAGING_BROKER"] == "prefect_redis.messaging"
         assert environment(service)["PREFECT_SERVER_EVENTS_MESSAGING_CACHE"] == "prefect_redis.messaging"
