@@ -1,10 +1,10 @@
 """The news poll: one merged query for all tracked entities, from the cursor to now."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import structlog
-from prefect import flow, task
+from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.asknews import Article, AskNewsClient, Page
 from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.monitoring import misfire, monitored, run_name
+from flows.polling.artifacts import publish_table
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
+from flows.polling.feeds import Stored
 from flows.polling.pages import poll_scopes
-from flows.polling.retries import FETCH_OPTIONS
-from flows.polling.run import PollingRun, polling_run
+from flows.polling.run import polling_run
 from flows.polling.storage.articles import store_articles
 from flows.polling.windows import Reach, Window
 
@@ -27,35 +28,16 @@ SLICE = timedelta(hours=6)
 logger = structlog.stdlib.get_logger()
 
 
-@task(
-    name="fetch news page",
-    task_run_name="news page at {offset}",
-    **FETCH_OPTIONS,
-)
-async def fetch_news_page(
-    client: AskNewsClient,
-    budget: CreditBudget,
-    names: list[str],
-    window: Window,
-    offset: int | str,
-    page_size: int,
-    archive: bool,  # a task's arguments are shown in Prefect by name
-) -> Page[Article]:
-    """One page of news, paid from the budget at each attempt."""
-    async with budget.spend(ARCHIVE_CREDITS if archive else NEWS_CREDITS) as receipt:
-        page = await client.search_news(
-            names=names, start=window.start, end=window.end, offset=offset, page_size=page_size, archive=archive
-        )
-        receipt.actual = page.credits
-    return page
-
-
 class NewsFeed:
     """Articles that mention any tracked entity, linked to every one that they mention."""
 
-    def __init__(self, run: PollingRun, page_size: int) -> None:
-        self._run = run
+    name = "news"
+
+    def __init__(self, client: AskNewsClient, budget: CreditBudget, page_size: int, *, now: datetime) -> None:
+        self._client = client
+        self._budget = budget
         self._page_size = page_size
+        self._now = now
         entities = load_tracked()
         self._names = search_names(entities)
         self._matcher = EntityMatcher(entities)
@@ -63,22 +45,31 @@ class NewsFeed:
     @property
     def page_size(self) -> int:
         """Rows that one page holds: what was asked for, or the plan's cap once it is known."""
-        return self._run.client.news_page_size(self._page_size)
+        return self._client.news_page_size(self._page_size)
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Article]:
-        """One page, after all retries."""
-        run = self._run
-        archive = window.needs_archive(run.now)
+        """Return one page, paid from the budget."""
+        archive = window.needs_archive(self._now)
         if archive:
-            run.statistics.archive_requests += 1
+            self._budget.statistics.archive_requests += 1
             logger.warning("archive_needed", window_start=str(window.start), credits=ARCHIVE_CREDITS)
-        return await fetch_news_page(run.client, run.budget, self._names, window, offset, self._page_size, archive)
+        async with self._budget.spend(ARCHIVE_CREDITS if archive else NEWS_CREDITS) as receipt:
+            page = await self._client.search_news(
+                names=self._names,
+                start=window.start,
+                end=window.end,
+                offset=offset,
+                page_size=self._page_size,
+                archive=archive,
+            )
+            receipt.actual = page.credits
+        return page
 
-    async def store(self, connection: AsyncConnection, page: Page[Article]) -> None:
-        """The page's articles, their links and rejects, within the caller's transaction."""
+    async def store(self, connection: AsyncConnection, page: Page[Article]) -> Stored:
+        """Store the page's articles and their links, within the caller's transaction."""
         links = {article.article_id: self._mentioned(article) for article in page.records}
         counts = await store_articles(connection, [article.model_dump() for article in page.records], links)
-        await self._run.count_page(connection, page, counts, links.values())
+        return Stored(counts, list(links.values()))
 
     def _mentioned(self, article: Article) -> tuple[str, ...]:
         text = "\n".join(
@@ -126,7 +117,8 @@ async def poll_news(
     async with polling_run(JOB_NAME) as run:
         reach = Reach(timedelta(hours=lookback_hours), timedelta(minutes=overlap_minutes), slice=SLICE)
         try:
-            await poll_scopes(run, {"": NewsFeed(run, page_size)}, reach)
+            await poll_scopes(run, {"": NewsFeed(run.client, run.budget, page_size, now=run.now)}, reach)
         except BudgetExhausted as error:
             return await run.skip(reason="budget", message=str(error))
+        await publish_table(JOB_NAME, run.statistics)
         return await run.finish()

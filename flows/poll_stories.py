@@ -3,8 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-import structlog
-from prefect import flow, task
+from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,10 +12,11 @@ from flows.asknews import AccessDenied, AskNewsClient, Page, Story
 from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked
 from flows.monitoring import misfire, monitored, run_name
+from flows.polling.artifacts import publish_table
 from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
+from flows.polling.feeds import Stored
 from flows.polling.pages import poll_scopes
-from flows.polling.retries import FETCH_OPTIONS
-from flows.polling.run import PollingRun, polling_run
+from flows.polling.run import polling_run
 from flows.polling.storage.cursors import stalest_scopes
 from flows.polling.storage.stories import store_stories
 from flows.polling.windows import Reach, Window
@@ -25,44 +25,22 @@ JOB_NAME = "poll_stories"
 # A call costs the same for any length of time, and there is no dearer archive: one window, however long the gap.
 NEVER_SLICED = timedelta(days=3650)
 
-logger = structlog.stdlib.get_logger()
-
-
-@task(
-    name="fetch stories page",
-    task_run_name="stories about {entity} at {offset}",
-    **FETCH_OPTIONS,
-)
-async def fetch_stories_page(
-    client: AskNewsClient,
-    budget: CreditBudget,
-    entity: str,
-    window: Window,
-    offset: int | str,
-    page_size: int,
-    reddit_threads: int,
-) -> Page[Story]:
-    """One page of an entity's stories, paid from the budget at each attempt."""
-    async with budget.spend(STORIES_CREDITS) as receipt:
-        page = await client.list_stories(
-            query=entity,
-            start=window.start,
-            end=window.end,
-            offset=offset,
-            page_size=page_size,
-            reddit_threads=reddit_threads,
-        )
-        receipt.actual = page.credits
-    return page
-
 
 class StoriesFeed:
     """The stories that AskNews finds for one entity, linked to every tracked entity that they mention."""
 
     def __init__(
-        self, run: PollingRun, entity: str, matcher: EntityMatcher, page_size: int, reddit_threads: int
+        self,
+        client: AskNewsClient,
+        budget: CreditBudget,
+        entity: str,
+        matcher: EntityMatcher,
+        page_size: int,
+        reddit_threads: int,
     ) -> None:
-        self._run = run
+        self.name = f"stories about {entity}"
+        self._client = client
+        self._budget = budget
         self._entity = entity
         self._matcher = matcher
         self._page_size = page_size
@@ -71,20 +49,27 @@ class StoriesFeed:
     @property
     def page_size(self) -> int:
         """Rows that one page holds: what was asked for, or the plan's cap once it is known."""
-        return self._run.client.stories_page_size(self._page_size)
+        return self._client.stories_page_size(self._page_size)
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Story]:
-        """One page, after all retries."""
-        run = self._run
-        return await fetch_stories_page(
-            run.client, run.budget, self._entity, window, offset, self._page_size, self._reddit_threads
-        )
+        """Return one page, paid from the budget."""
+        async with self._budget.spend(STORIES_CREDITS) as receipt:
+            page = await self._client.list_stories(
+                query=self._entity,
+                start=window.start,
+                end=window.end,
+                offset=offset,
+                page_size=self._page_size,
+                reddit_threads=self._reddit_threads,
+            )
+            receipt.actual = page.credits
+        return page
 
-    async def store(self, connection: AsyncConnection, page: Page[Story]) -> None:
-        """The page's stories with their series and threads, links and rejects, within the caller's transaction."""
+    async def store(self, connection: AsyncConnection, page: Page[Story]) -> Stored:
+        """Store the page's stories with their series, threads and links, within the caller's transaction."""
         links = {story.story_id: self._mentioned(story) for story in page.records}
         counts = await store_stories(connection, [story.model_dump() for story in page.records], links)
-        await self._run.count_page(connection, page, counts, links.values())
+        return Stored(counts, list(links.values()))
 
     def _mentioned(self, story: Story) -> tuple[str, ...]:
         text = "\n".join((story.headline, story.summary, *story.topics, *story.keywords))
@@ -140,7 +125,7 @@ async def poll_stories(
             turn = await stalest_scopes(
                 connection, JOB_NAME, [entity.name for entity in entities], 1 if run.is_tight else entities_per_run
             )
-        feeds = {name: StoriesFeed(run, name, matcher, page_size, reddit_threads) for name in turn}
+        feeds = {name: StoriesFeed(run.client, run.budget, name, matcher, page_size, reddit_threads) for name in turn}
         reach = Reach(timedelta(hours=lookback_hours), timedelta(minutes=overlap_minutes), slice=NEVER_SLICED)
         try:
             await poll_scopes(run, feeds, reach)
@@ -148,4 +133,5 @@ async def poll_stories(
             return await run.skip(reason="budget", message=str(error))
         except AccessDenied as error:
             return await run.finish_feature_off(error)
+        await publish_table(JOB_NAME, run.statistics)
         return await run.finish()

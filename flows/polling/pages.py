@@ -25,16 +25,18 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import AskNewsError, InvalidRequest, Page, PermanentError, ResponseTooLarge, UnexpectedResponse
 from flows.database.engine import reading
+from flows.polling.artifacts import CatchUpProgress
 from flows.polling.budget import BudgetExhausted
+from flows.polling.feeds import Feed
 from flows.polling.positions import read_position, write_position
-from flows.polling.run import CatchUpProgress, PollingRun
+from flows.polling.run import PollingRun
 from flows.polling.storage.cursors import touch_cursor
 from flows.polling.storage.deferred import (
     DeferredPage,
@@ -43,9 +45,8 @@ from flows.polling.storage.deferred import (
     drop_deferred_page,
     note_deferred_page_failed,
 )
+from flows.polling.storage.rejected import store_rejected
 from flows.polling.windows import Position, Reach, Window, next_window, progress
-
-T = TypeVar("T")
 
 # Errors of one page: the page after it may well succeed. Other permanent errors (a refused key) end the run.
 _ERRORS_OF_ONE_PAGE = (ResponseTooLarge, UnexpectedResponse, InvalidRequest)
@@ -55,23 +56,6 @@ TIGHT_PAGES = 3
 GIVE_UP_AFTER = timedelta(hours=48)
 
 logger = structlog.stdlib.get_logger()
-
-
-class Feed(Protocol[T]):
-    """What a poll asks for and where it puts it."""
-
-    @property
-    def page_size(self) -> int:
-        """Rows that one page holds, as far as is known: how far to step over a page that fails."""
-        ...
-
-    async def fetch(self, window: Window, offset: int | str) -> Page[T]:
-        """One page, after all retries. Raises AskNewsError or BudgetExhausted."""
-        ...
-
-    async def store(self, connection: AsyncConnection, page: Page[T]) -> None:
-        """Store a page and count it, within the caller's transaction."""
-        ...
 
 
 async def poll_scopes(run: PollingRun, feeds: Mapping[str, Feed[Any]], reach: Reach) -> None:
@@ -136,7 +120,7 @@ async def _poll_window(
     failed: tuple[DeferredPage, AskNewsError] | None = None
     while True:
         try:
-            page = await feed.fetch(window, offset)
+            page = await run.fetch(feed, window, offset)
         except AskNewsError as error:
             # Out of time, the next page would only end in the flow's timeout, which says less than this error.
             if _ends_the_run(error) or failed is not None or not isinstance(offset, int) or run.is_out_of_time():
@@ -157,7 +141,7 @@ async def _poll_window(
         else:
             position = Position(position.watermark, window, page.next_offset)
         async with run.engine.begin() as connection:
-            await feed.store(connection, page)
+            await _store(connection, run, feed, page)
             if failed is not None:
                 await _defer(connection, run, *failed)
             await write_position(connection, run.job_name, scope, position)
@@ -168,6 +152,15 @@ async def _poll_window(
         if page.is_last or _leaves_the_rest(run):
             return position
         offset = page.next_offset
+
+
+async def _store(connection: AsyncConnection, run: PollingRun, feed: Feed[Any], page: Page[Any]) -> None:
+    """Store the page's records and its rejects, and count both, within the caller's transaction."""
+    stored = await feed.store(connection, page)
+    newly_rejected = await store_rejected(connection, page.rejects)
+    run.statistics.count_page(
+        fetched=page.fetched, rejected=len(page.rejects), newly_rejected=newly_rejected, stored=stored
+    )
 
 
 async def _give_up_window(run: PollingRun, scope: str, position: Position) -> None:
@@ -192,14 +185,14 @@ async def _retry_deferred_pages(
         deferred = waiting.popleft()
         feed = feeds[deferred.scope]
         try:
-            page = await feed.fetch(Window(deferred.window_start, deferred.window_end), deferred.page_offset)
+            page = await run.fetch(feed, Window(deferred.window_start, deferred.window_end), deferred.page_offset)
         except (AskNewsError, BudgetExhausted) as error:
             await _note_failed_again(run, deferred, error)
             return error
         if rest := _rest(deferred, page):
             waiting.appendleft(rest)
         async with run.engine.begin() as connection:
-            await feed.store(connection, page)
+            await _store(connection, run, feed, page)
             await drop_deferred_page(connection, deferred)
             if rest:
                 await defer_page(connection, rest, reason="what came before it on a deferred page has been fetched")

@@ -1,16 +1,18 @@
 """The retry policy of every call to AskNews: which errors are worth another attempt, and how long to wait for it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypedDict
+from typing import Any
 
 import structlog
-from prefect import Task, get_client
-from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect import Task, get_client, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.tasks import exponential_backoff
+from prefect.utilities.math import lower_clamp_multiple
 
-from flows.asknews import RetryableError
+from flows.asknews import Page, RetryableError
+from flows.polling.feeds import Feed
+from flows.polling.windows import Window
 from flows.settings import load_settings
 
 ATTEMPTS = 4
@@ -21,27 +23,18 @@ JITTER_FACTOR = 0.5
 logger = structlog.stdlib.get_logger()
 
 
-class FetchOptions(TypedDict):
-    """The options of `prefect.task` that every task which calls AskNews shares."""
-
-    retries: int
-    retry_delay_seconds: list[float]
-    retry_jitter_factor: float
-    retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], Coroutine[Any, Any, bool]]
-    cache_policy: CachePolicy
-    persist_result: bool
-
-
 async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Whether Prefect shall retry: yes for a RetryableError, after the wait that its `Retry-After` asks for.
 
-    Prefect's own delay between attempts is fixed beforehand, so the server's wish is met here: this condition is
-    awaited before the delay. The wait is bounded by `max_retry_wait_seconds`, lest a header stop the job for a day.
+    Prefect draws its own delay only after this condition, so the rest of what the server asks for is waited here. That
+    is bounded by `max_retry_wait_seconds`, lest a header stop the job for a day. The event tells the bounds of both.
     """
     error = await state.aresult(raise_on_failure=False)
     if not isinstance(error, RetryableError):
         return False
-    wait_seconds = min(error.retry_after or 0.0, load_settings().max_retry_wait_seconds)
+    shortest, longest = delay_bounds(BACKOFF_SECONDS[min(task_run.run_count, len(BACKOFF_SECONDS)) - 1])
+    asked = min(error.retry_after or 0.0, load_settings().max_retry_wait_seconds)
+    wait_seconds = max(0.0, asked - shortest)
     logger.warning(
         "request_retried",
         retry_number=task_run.run_count,
@@ -49,13 +42,22 @@ async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: Sta
         caused_by=type(error).__name__,
         error=str(error),
         asked_to_wait_seconds=error.retry_after,
-        waits_seconds=wait_seconds,
+        waits_at_least_seconds=round(wait_seconds + shortest, 1),
+        waits_at_most_seconds=round(wait_seconds + longest, 1),
     )
     await asyncio.sleep(wait_seconds)
     return True
 
 
-FETCH_OPTIONS = FetchOptions(
+def delay_bounds(seconds: float) -> tuple[float, float]:
+    """The shortest and the longest delay, in seconds, that Prefect's jitter makes of `seconds`."""
+    return seconds * lower_clamp_multiple(1 + JITTER_FACTOR), seconds * (1 + JITTER_FACTOR)
+
+
+# A task's arguments are shown in Prefect by name.
+@task(
+    name="fetch page",
+    task_run_name="{feed.name} at {offset}",
     retries=ATTEMPTS - 1,
     retry_delay_seconds=BACKOFF_SECONDS,
     retry_jitter_factor=JITTER_FACTOR,
@@ -64,6 +66,9 @@ FETCH_OPTIONS = FetchOptions(
     cache_policy=NO_CACHE,
     persist_result=False,
 )
+async def fetch_page(feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
+    """Return one page of `feed`, after all retries."""
+    return await feed.fetch(window, offset)
 
 
 async def withdraw_retries(flow_run: FlowRun) -> None:

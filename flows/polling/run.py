@@ -1,15 +1,14 @@
-"""One run of a polling job: what it opens, what it counts, and how it closes its row in the execution log."""
+"""One run of a polling job: what it opens, how long it may take, and how it closes its row in the execution log."""
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.states import Completed
@@ -19,16 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.asknews import AccessDenied, AskNewsClient, MissingCredentials, Page, PermanentError, client_from_settings
 from flows.database.clock import database_now
 from flows.database.engine import engine_from_settings, reading
-from flows.database.upserts import UpsertCounts
 from flows.logs import bind_run, configure_logging, register_secret
 from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import latest_success
 from flows.monitoring.vocabulary import Status
 from flows.polling.budget import CreditBudget
-from flows.polling.retries import withdraw_retries
+from flows.polling.feeds import Feed
+from flows.polling.retries import fetch_page, withdraw_retries
 from flows.polling.statistics import Statistics
-from flows.polling.storage.rejected import store_rejected
+from flows.polling.windows import Window
 from flows.settings import Settings, load_settings
 
 # A run asks for no further page after this long: what remains is the next run's. The worst case, a page whose every
@@ -37,6 +36,8 @@ PAGING_SECONDS = 170.0
 # A deferred page is begun no later than this: one that fails may take five minutes, and must not cost a run that has
 # stored all that is new its success.
 DEFERRED_SECONDS = 70.0
+
+Fetch = Callable[[Feed[Any], Window, int | str], Awaitable[Page[Any]]]
 
 logger = structlog.stdlib.get_logger()
 
@@ -57,6 +58,7 @@ class PollingRun:
     now: datetime
     is_tight: bool
     statistics: Statistics
+    fetch: Fetch = fetch_page
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
 
@@ -99,26 +101,6 @@ class PollingRun:
         )
         self._closed = True
 
-    async def count_page(
-        self,
-        connection: AsyncConnection,
-        page: Page[Any],
-        counts: UpsertCounts,
-        links: Iterable[Sequence[str]],
-    ) -> None:
-        """Store the page's rejects and count everything on it."""
-        statistics = self.statistics
-        statistics.newly_rejected += await store_rejected(connection, page.rejects)
-        statistics.rejected += len(page.rejects)
-        statistics.pages += 1
-        statistics.fetched += page.fetched
-        statistics.inserted += counts.inserted
-        statistics.updated += counts.updated
-        statistics.unchanged += counts.unchanged
-        for names in links:
-            statistics.by_entity.update(names)
-            statistics.unlinked += not names
-
     async def finish_feature_off(self, error: AccessDenied) -> State[Any]:
         """Close the row as a success that could do nothing, as the plan does not include this. Loud only once."""
         details = {"feature": "off", "explanation": str(error)}
@@ -137,7 +119,6 @@ class PollingRun:
         summary = self.statistics.summary()
         details = self.statistics.as_details()
         logger.info("poll_finished", status=self.status(), **details)
-        await self._publish_table(summary)
         if self.status() == Status.PARTIAL_FAILURE:
             return Completed(name=PARTIAL_FAILURE, message=summary, data=details)
         return Completed(message=summary, data=details)
@@ -148,40 +129,6 @@ class PollingRun:
             await self.close(connection, status=Status.SKIPPED, details={"reason": reason})
         logger.warning("poll_skipped", reason=reason, explanation=message)
         return Completed(name=SKIPPED, message=message, data={"reason": reason})
-
-    async def _publish_table(self, summary: str) -> None:
-        rows = [{"entity": name, "records": count} for name, count in self.statistics.by_entity.most_common()]
-        try:
-            await acreate_table_artifact(
-                table=rows or [{"entity": "(none)", "records": 0}],
-                key=self.job_name.replace("_", "-"),
-                description=summary,
-            )
-        except Exception as error:  # noqa: BLE001  # the data is committed: a picture of it must not fail the run
-            logger.warning("artifact_failed", error_type=type(error).__name__, error=str(error))
-
-
-@dataclass
-class CatchUpProgress:
-    """A progress bar in Prefect for a catch-up of several windows; a poll of one window shows none."""
-
-    description: str
-    _artifact: Any = None
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether the bar was made."""
-        return self._artifact is not None
-
-    async def show(self, percent: float) -> None:
-        """Make the bar at its first call, move it at each further one."""
-        try:
-            if self._artifact is None:
-                self._artifact = await acreate_progress_artifact(progress=percent, description=self.description)
-            else:
-                await aupdate_progress_artifact(artifact_id=self._artifact, progress=percent)
-        except Exception as error:  # noqa: BLE001  # a progress bar must not fail the work that it shows
-            logger.warning("artifact_failed", error_type=type(error).__name__, error=str(error))
 
 
 @asynccontextmanager

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from flows.polling.feeds import Stored
+
 
 @dataclass
 class Statistics:
@@ -25,6 +27,19 @@ class Statistics:
     caught_up: bool = True
     failures: list[str] = field(default_factory=list[str])
     by_entity: Counter[str] = field(default_factory=Counter[str])
+
+    def count_page(self, *, fetched: int, rejected: int, newly_rejected: int, stored: Stored) -> None:
+        """Count a page that was stored."""
+        self.pages += 1
+        self.fetched += fetched
+        self.rejected += rejected
+        self.newly_rejected += newly_rejected
+        self.inserted += stored.counts.inserted
+        self.updated += stored.counts.updated
+        self.unchanged += stored.counts.unchanged
+        for names in stored.mentions:
+            self.by_entity.update(names)
+            self.unlinked += not names
 
     def as_details(self) -> dict[str, Any]:
         """The counts as JSON for the log row and the run's state."""

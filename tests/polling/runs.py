@@ -15,6 +15,7 @@ from flows.database.engine import reading
 from flows.database.upserts import UpsertCounts
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.polling.budget import BudgetExhausted, CreditBudget
+from flows.polling.feeds import Feed, Stored
 from flows.polling.run import PollingRun
 from flows.polling.statistics import Statistics
 from flows.polling.storage.cursors import CursorRow, read_cursor
@@ -39,7 +40,12 @@ def polling_run(engine: AsyncEngine, *, now: datetime = NOW, is_tight: bool = Fa
     statistics = Statistics()
     budget = CreditBudget(engine, 1_000, 1, 0.9, statistics)
     client = cast(AskNewsClient, None)
-    return PollingRun(flow_run, JOB, engine, client, budget, now, is_tight, statistics)
+    return PollingRun(flow_run, JOB, engine, client, budget, now, is_tight, statistics, fetch=fetch_once)
+
+
+async def fetch_once(feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
+    """Fetch without Prefect and its retries."""
+    return await feed.fetch(window, offset)
 
 
 class FakeFeed:
@@ -49,6 +55,8 @@ class FakeFeed:
     first is 1), and `slow` which offsets take the rest of the run's time. It remembers what it was asked and what was
     stored.
     """
+
+    name = "a fake"
 
     def __init__(
         self,
@@ -92,13 +100,12 @@ class FakeFeed:
         is_last = self._learnt.is_last(ASKED, len(records))
         return Page(records, list[Reject](), offset + len(records), 1, len(records), is_last=is_last)
 
-    async def store(self, connection: AsyncConnection, page: Page[Any]) -> None:
+    async def store(self, connection: AsyncConnection, page: Page[Any]) -> Stored:  # noqa: ARG002
         self.before_store(page.records[0] if page.records else self.rows)
-        counts = UpsertCounts(inserted=len(page.records), updated=0, unchanged=0)
-        await self.run.count_page(connection, page, counts, [])
         self.stored += page.records
         # A page is stored before the next one is asked for.
         self.stored_of[self.asked[-1][0]] += page.records
+        return Stored(UpsertCounts(inserted=len(page.records)), [])
 
 
 def crashing(feed: FakeFeed, *, at: int) -> FakeFeed:

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.asknews import Article, AskNewsClient, Page, UnexpectedResponse
 from flows.database.upserts import UpsertCounts
+from flows.polling.feeds import Stored
 from flows.polling.pages import poll_scopes
-from flows.polling.run import PollingRun
 from flows.polling.windows import Window
 from tests.asknews.fakes import article, client_of, news
 from tests.polling.runs import NOW, REACH, cursor_of, polling_run, row_of
@@ -22,10 +22,10 @@ RENAMED = article(sentiment=..., mood=1)
 class ClientFeed:
     """Pages as a real client reads them; what is stored of the good records does not matter here."""
 
+    name = "news"
     page_size = PAGE_SIZE
 
-    def __init__(self, run: PollingRun, client: AskNewsClient) -> None:
-        self.run = run
+    def __init__(self, client: AskNewsClient) -> None:
         self.client = client
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Article]:
@@ -33,8 +33,8 @@ class ClientFeed:
             names=["Claude"], start=window.start, end=window.end, offset=offset, page_size=PAGE_SIZE
         )
 
-    async def store(self, connection: AsyncConnection, page: Page[Any]) -> None:
-        await self.run.count_page(connection, page, UpsertCounts(len(page.records), 0, 0), [])
+    async def store(self, connection: AsyncConnection, page: Page[Any]) -> Stored:  # noqa: ARG002
+        return Stored(UpsertCounts(inserted=len(page.records)), [])
 
 
 def serving(*articles: Any) -> AskNewsClient:
@@ -51,7 +51,7 @@ async def test_a_field_that_asknews_renamed_fails_the_run_and_leaves_the_waterma
     run = polling_run(database)
     async with serving(*[RENAMED] * 25) as client:
         with pytest.raises(UnexpectedResponse, match="none of the 10 records is valid: sentiment Field required"):
-            await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+            await poll_scopes(run, {"": ClientFeed(client)}, REACH)
     assert await row_of(run) is None, "the run is left to fail"
     cursor = await cursor_of(database)
     assert cursor is not None
@@ -61,7 +61,7 @@ async def test_a_field_that_asknews_renamed_fails_the_run_and_leaves_the_waterma
 async def test_a_poison_record_in_a_quiet_hour_does_not_stop_the_poll(database: AsyncEngine) -> None:
     run = polling_run(database)
     async with serving(*[RENAMED] * 4) as client:
-        await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+        await poll_scopes(run, {"": ClientFeed(client)}, REACH)
     row = await row_of(run)
     assert row is not None
     assert (row.status, row.details["rejected"]) == ("partial_failure", 4)
@@ -77,7 +77,7 @@ async def test_what_follows_an_invalid_page_proves_nothing_unless_it_holds_a_val
     run = polling_run(database)
     async with serving(*[RENAMED] * articles) as client:
         with pytest.raises(UnexpectedResponse):
-            await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+            await poll_scopes(run, {"": ClientFeed(client)}, REACH)
     cursor = await cursor_of(database)
     assert cursor is not None
     assert (cursor.watermark, cursor.window_start) == (None, None)
@@ -88,7 +88,7 @@ async def test_a_page_without_a_valid_record_holds_the_poll_up_only_until_there_
     for hours in range(2):
         run = polling_run(database, now=NOW + timedelta(hours=hours))
         async with serving(*articles) as client:
-            await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+            await poll_scopes(run, {"": ClientFeed(client)}, REACH)
         assert run.status() == "partial_failure"
         cursor = await cursor_of(database)
         assert cursor is not None
@@ -96,7 +96,7 @@ async def test_a_page_without_a_valid_record_holds_the_poll_up_only_until_there_
 
     run = polling_run(database, now=NOW + timedelta(hours=2))
     async with serving(*articles, *[article()] * 8) as client:
-        await poll_scopes(run, {"": ClientFeed(run, client)}, REACH)
+        await poll_scopes(run, {"": ClientFeed(client)}, REACH)
     cursor = await cursor_of(database)
     assert cursor is not None
     assert cursor.watermark == run.now
