@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 import structlog
 from prefect import flow
@@ -10,14 +11,19 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import Article, AskNewsClient, Page
+from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.monitoring import misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.feeds import Stored
-from flows.polling.pages import poll_scopes
-from flows.polling.run import polling_run
-from flows.polling.storage.articles import store_articles
+from flows.polling.overlap import LONGEST_SETTLING, RATE_OVER, overlap, settles_after
+from flows.polling.pages import Sweep, poll_scopes
+from flows.polling.positions import read_position
+from flows.polling.run import PollingRun, polling_run
+from flows.polling.storage.articles import crawl_times, store_articles
+from flows.polling.storage.full_pages import read_full_page
+from flows.polling.storage.lateness import read_late
 from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_news"
@@ -32,20 +38,24 @@ class NewsFeed:
     """Articles that mention any tracked entity, linked to every one that they mention."""
 
     name = "news"
+    endpoint = "news"
 
     def __init__(self, client: AskNewsClient, budget: CreditBudget, page_size: int, *, now: datetime) -> None:
         self._client = client
         self._budget = budget
-        self._page_size = page_size
+        self.page_size = page_size
         self._now = now
         entities = load_tracked()
         self._names = search_names(entities)
         self._matcher = EntityMatcher(entities)
 
-    @property
-    def page_size(self) -> int:
-        """Rows that one page holds: what was asked for, or the plan's cap once it is known."""
-        return self._client.news_page_size(self._page_size)
+    def key(self, record: Article) -> UUID:
+        """Return the article's id."""
+        return record.article_id
+
+    def time(self, record: Article) -> datetime | None:
+        """Return when the article was crawled."""
+        return record.crawled_at
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Article]:
         """Return one page, paid from the budget."""
@@ -59,7 +69,7 @@ class NewsFeed:
                 start=window.start,
                 end=window.end,
                 offset=offset,
-                page_size=self._page_size,
+                page_size=self.page_size,
                 archive=archive,
             )
             receipt.actual = page.credits
@@ -69,7 +79,12 @@ class NewsFeed:
         """Store the page's articles and their links, within the caller's transaction."""
         links = {article.article_id: self._mentioned(article) for article in page.records}
         counts = await store_articles(connection, [article.model_dump() for article in page.records], links)
-        return Stored(counts, list(links.values()))
+        times = [article.crawled_at for article in page.records if article.article_id in counts.new]
+        return Stored(counts, list(links.values()), [at for at in times if at is not None])
+
+    async def count(self, connection: AsyncConnection, window: Window) -> int:
+        """Return how many stored articles were crawled in the window."""
+        return len(await crawl_times(connection, window.start, window.end))
 
     def _mentioned(self, article: Article) -> tuple[str, ...]:
         text = "\n".join(
@@ -77,6 +92,22 @@ class NewsFeed:
         )
         evidence = [name for kind in EVIDENCE_TYPES for name in article.entities.get(kind, ())]
         return self._matcher.mentioned(text, evidence, people=article.entities.get("Person", ()))
+
+
+async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta, least: timedelta) -> Reach:
+    """Return how far this poll reaches: as far as was measured of AskNews' index and pages."""
+    async with reading(run.engine) as connection:
+        position, _cursor = await read_position(connection, run.job_name, "")
+        late = await read_late(connection, run.now)
+        full_page = await read_full_page(connection, feed.endpoint, feed.page_size, run.now)
+        since = min(position.settled_until or run.now, run.now - RATE_OVER)
+        known = await crawl_times(connection, since, run.now)
+    settling = settles_after(late)
+    if settling >= LONGEST_SETTLING:
+        logger.warning("lateness_out_of_reach", settles_after=str(settling), late_articles=late)
+    reach_back = overlap(position, now=run.now, known=known, full_page=full_page, settles_after=settling, least=least)
+    logger.info("reach_measured", overlap=str(reach_back), settles_after=str(settling), full_page=full_page)
+    return Reach(lookback, reach_back, SLICE, settling)
 
 
 @monitored
@@ -101,8 +132,17 @@ async def poll_news(
         int, Field(ge=1, le=48, description="How far back the very first poll reaches, in hours.")
     ] = 24,
     overlap_minutes: Annotated[
-        int, Field(ge=0, le=360, description="Each poll reaches back this far over the last, for late arrivals.")
-    ] = 15,
+        int,
+        Field(
+            ge=0,
+            le=360,
+            description="Each poll reaches back this far over the last, at least. How far it does follows from how "
+            "late articles were indexed, and from what a page holds.",
+        ),
+    ] = 0,
+    sweep_hours: Annotated[
+        int, Field(ge=7, le=47, description="Every six hours it is proved that nothing of so many hours is missing.")
+    ] = 31,
     page_size: Annotated[
         int, Field(ge=1, le=100, description="Articles to ask for per request; plans may cap it.")
     ] = 50,
@@ -115,9 +155,12 @@ async def poll_news(
     if skipped := await misfire(misfire_grace_seconds):
         return skipped
     async with polling_run(JOB_NAME) as run:
-        reach = Reach(timedelta(hours=lookback_hours), timedelta(minutes=overlap_minutes), slice=SLICE)
+        feed = NewsFeed(run.client, run.budget, page_size, now=run.now)
+        reach = await measured_reach(
+            run, feed, lookback=timedelta(hours=lookback_hours), least=timedelta(minutes=overlap_minutes)
+        )
         try:
-            await poll_scopes(run, {"": NewsFeed(run.client, run.budget, page_size, now=run.now)}, reach)
+            await poll_scopes(run, {"": feed}, reach, Sweep(feed, timedelta(hours=sweep_hours)))
         except BudgetExhausted as error:
             return await run.skip(reason="budget", message=str(error))
         await publish_table(JOB_NAME, run.statistics)

@@ -1,7 +1,8 @@
 """The stories poll: AskNews has no merged query for stories, so the tracked entities take turns."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -22,6 +23,8 @@ from flows.polling.storage.stories import store_stories
 from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_stories"
+# The dear job stops before the cheap one: what the news will need is left to it.
+NEWS_JOB = "poll_news"
 # A call costs the same for any length of time, and there is no dearer archive: one window, however long the gap.
 NEVER_SLICED = timedelta(days=3650)
 
@@ -39,17 +42,21 @@ class StoriesFeed:
         reddit_threads: int,
     ) -> None:
         self.name = f"stories about {entity}"
+        self.endpoint = "stories"
+        self.page_size = page_size
         self._client = client
         self._budget = budget
         self._entity = entity
         self._matcher = matcher
-        self._page_size = page_size
         self._reddit_threads = reddit_threads
 
-    @property
-    def page_size(self) -> int:
-        """Rows that one page holds: what was asked for, or the plan's cap once it is known."""
-        return self._client.stories_page_size(self._page_size)
+    def key(self, record: Story) -> UUID:
+        """Return the story's id."""
+        return record.story_id
+
+    def time(self, record: Story) -> datetime | None:  # noqa: ARG002
+        """Return None: which of a story's times AskNews compares with the window is not documented."""
+        return None
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Story]:
         """Return one page, paid from the budget."""
@@ -59,7 +66,7 @@ class StoriesFeed:
                 start=window.start,
                 end=window.end,
                 offset=offset,
-                page_size=self._page_size,
+                page_size=self.page_size,
                 reddit_threads=self._reddit_threads,
             )
             receipt.actual = page.credits
@@ -118,7 +125,7 @@ async def poll_stories(
     """
     if skipped := await misfire(misfire_grace_seconds):
         return skipped
-    async with polling_run(JOB_NAME) as run:
+    async with polling_run(JOB_NAME, keeps_credits_for=NEWS_JOB) as run:
         entities = load_tracked()
         matcher = EntityMatcher(entities)
         async with reading(run.engine) as connection:

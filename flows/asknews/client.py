@@ -18,7 +18,7 @@ from flows.asknews.endpoints import api_endpoint, without_version
 from flows.asknews.errors import AskNewsError, ResponseTooLarge, UnexpectedResponse
 from flows.asknews.fields import whole_number
 from flows.asknews.pacing import Pacing
-from flows.asknews.pages import Page, PageCap, number_if_digits, offset_after
+from flows.asknews.pages import Page, number_if_digits, offset_after
 from flows.asknews.records import Reject, Tolerant
 from flows.asknews.responses import BoundedStream, json_of
 from flows.asknews.stories import Story, parse_stories
@@ -74,7 +74,6 @@ class AskNewsClient:
         self._max_response_bytes = max_response_bytes
         self._deadline_seconds = READ_TIMEOUTS_PER_REQUEST * read_timeout_seconds
         self._pacing = Pacing(requests_per_second, clock=clock, sleep=sleep)
-        self._caps = {NEWS_PATH: PageCap(), STORIES_PATH: PageCap()}
         self._api = api_endpoint(base_url)
         self._http = http_client(
             base_url=without_version(base_url),
@@ -93,14 +92,6 @@ class AskNewsClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._http.aclose()
-
-    def news_page_size(self, asked: int) -> int:
-        """How many articles a full page holds where `asked` are asked for, as far as this client has learnt."""
-        return self._caps[NEWS_PATH].size(asked)
-
-    def stories_page_size(self, asked: int) -> int:
-        """How many stories a full page holds where `asked` are asked for, as far as this client has learnt."""
-        return self._caps[STORIES_PATH].size(asked)
 
     async def search_news(
         self,
@@ -136,7 +127,7 @@ class AskNewsClient:
         body = await self._get(NEWS_PATH, parameters)
         is_empty = "as_dicts" in body and body["as_dicts"] is None and not body.get("as_string")
         items: object = [] if is_empty else body.get("as_dicts")
-        return self._page(NEWS_PATH, body, items, parse_articles, offset=offset, page_size=page_size)
+        return self._page(NEWS_PATH, body, items, parse_articles, offset=offset)
 
     async def list_stories(
         self,
@@ -166,7 +157,7 @@ class AskNewsClient:
             ("reddit", str(reddit_threads)),
         ]
         body = await self._get(STORIES_PATH, parameters)
-        return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset, page_size=page_size)
+        return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset)
 
     def _page(
         self,
@@ -176,29 +167,23 @@ class AskNewsClient:
         parse: Parser[RecordT],
         *,
         offset: int | str,
-        page_size: int,
     ) -> Page[RecordT]:
         if not isinstance(items, list):
             raise UnexpectedResponse(f"{path} answered without a list of results: has the API changed?", status=200)
         found = cast(list[object], items)
         records, rejects = parse(found)
         fetched = len(found)
-        # Before anything is raised: whoever steps over this page has to know how many rows it holds.
-        is_last = self._caps[path].is_last(page_size, fetched)
         if not records and fetched >= TELLING_REJECTS:
             reason = self._authentication.redact(rejects[0].reason)
             raise UnexpectedResponse(
                 f"{path}: none of the {fetched} records is valid: {reason}. Has the API changed?", status=200
             )
-        next_offset = offset_after(number_if_digits(offset), fetched, body.get("offset"), is_last=is_last)
-        is_last = is_last or next_offset is None
         page = Page(
             records=records,
             rejects=rejects,
-            next_offset=offset if next_offset is None else next_offset,
+            next_offset=offset_after(number_if_digits(offset), fetched, body.get("offset")),
             credits=_credits(body.get("usage")),
             fetched=fetched,
-            is_last=is_last,
         )
         logger.info(
             "asknews_page_read",
@@ -207,7 +192,6 @@ class AskNewsClient:
             fetched=fetched,
             rejected=len(rejects),
             credits=page.credits,
-            is_last=is_last,
         )
         _warn_of_change(path, records)
         return page

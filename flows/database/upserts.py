@@ -5,7 +5,7 @@ statement says of each row what it did, on SQLite nobody else can write during o
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -47,12 +47,14 @@ class UpsertCounts:
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
+    new: Set[object] = field(default=frozenset(), compare=False, repr=False)
+    """The keys of those that were inserted."""
 
     @classmethod
     def of(cls, rows: int, *, inserted: Set[object], touched: Set[object]) -> "UpsertCounts":
         """The counts of `rows` records, some of them new, some of them changed in a row or in what belongs to it."""
         updated = len(touched - inserted)
-        return cls(len(inserted), updated, rows - len(inserted) - updated)
+        return cls(len(inserted), updated, rows - len(inserted) - updated, new=inserted)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,10 +16,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of a page's records, and for each of them the entities that it mentions."""
+    """What became of a page's records, and for each of them the entities that it mentions.
+
+    `new_times` are the times of those that were new, by which AskNews selects them.
+    """
 
     counts: UpsertCounts
     mentions: Sequence[Collection[str]]
+    new_times: Sequence[datetime] = ()
 
 
 class Feed(Protocol[T]):
@@ -30,8 +35,21 @@ class Feed(Protocol[T]):
         ...
 
     @property
+    def endpoint(self) -> str:
+        """Which of AskNews' endpoints is asked: what is learnt of its pages holds for all its feeds."""
+        ...
+
+    @property
     def page_size(self) -> int:
-        """Rows that one page holds, as far as is known: how far to step over a page that fails."""
+        """How many rows a page is asked for; the plan may allow fewer."""
+        ...
+
+    def key(self, record: T) -> object:
+        """Return what tells the record from all others."""
+        ...
+
+    def time(self, record: T) -> datetime | None:
+        """Return the time by which AskNews selects the record, None if that is not known."""
         ...
 
     async def fetch(self, window: Window, offset: int | str) -> Page[T]:
@@ -40,4 +58,12 @@ class Feed(Protocol[T]):
 
     async def store(self, connection: AsyncConnection, page: Page[T]) -> Stored:
         """Store the page's records within the caller's transaction; the caller counts them and keeps the rejects."""
+        ...
+
+
+class CountedFeed(Feed[T], Protocol):
+    """A feed of which it can be said how many records are stored."""
+
+    async def count(self, connection: AsyncConnection, window: Window) -> int:
+        """Return how many records of the window are stored, both ends included."""
         ...

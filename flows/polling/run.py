@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -15,7 +15,16 @@ from prefect.states import Completed
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.asknews import AccessDenied, AskNewsClient, MissingCredentials, Page, PermanentError, client_from_settings
+from flows.asknews import (
+    AccessDenied,
+    AskNewsClient,
+    AskNewsError,
+    MissingCredentials,
+    Page,
+    PermanentError,
+    RetryableError,
+    client_from_settings,
+)
 from flows.database.clock import database_now
 from flows.database.engine import engine_from_settings, reading
 from flows.logs import bind_run, configure_logging, register_secret
@@ -27,15 +36,21 @@ from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
 from flows.polling.retries import fetch_page, withdraw_retries
 from flows.polling.statistics import Statistics
+from flows.polling.storage.outages import end_outage, note_failed_run, read_outage
 from flows.polling.windows import Window
 from flows.settings import Settings, load_settings
 
 # A run asks for no further page after this long: what remains is the next run's. The worst case, a page whose every
 # attempt fails, is bounded by the flow's timeout (400 s) and one retry after 30 s: 830 s, less than the 15 minutes.
 PAGING_SECONDS = 170.0
-# A deferred page is begun no later than this: one that fails may take five minutes, and must not cost a run that has
-# stored all that is new its success.
+# A deferred stretch is begun no later than this: a page that fails may take five minutes, and must not cost a run that
+# has stored all that is new its success.
 DEFERRED_SECONDS = 70.0
+# One run stores so many pages at the most, whatever AskNews answers, and so many while the budget is nearly spent.
+MOST_PAGES = 150
+TIGHT_PAGES = 3
+# After so many failed runs in a row, a run asks once, and no more if that fails.
+ASKS_ONCE_AFTER = 3
 
 Fetch = Callable[[Feed[Any], Window, int | str], Awaitable[Page[Any]]]
 
@@ -58,7 +73,11 @@ class PollingRun:
     now: datetime
     is_tight: bool
     statistics: Statistics
+    asks_once: bool = False
+    """Whether the runs before failed, or AskNews wants to be left alone: then one failed request ends the run."""
     fetch: Fetch = fetch_page
+    full_page: int | None = None
+    """The fewest rows of a page that was followed by another one, as far as is known: a shorter one is the last."""
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
 
@@ -66,9 +85,18 @@ class PollingRun:
         """Whether the run should leave what remains to the next one."""
         return time.monotonic() > self._stop_at
 
-    def has_time_for_deferred_pages(self) -> bool:
-        """Whether a page that an earlier run deferred can fail, with all its retries, before the flow's timeout."""
-        return time.monotonic() < self._stop_at - (PAGING_SECONDS - DEFERRED_SECONDS)
+    def leaves_the_rest(self) -> bool:
+        """Whether what remains is the next run's: the time is up, the pages are many, or the budget nearly spent."""
+        return self.is_out_of_time() or self.statistics.pages >= (TIGHT_PAGES if self.is_tight else MOST_PAGES)
+
+    def stops_at_failures(self) -> bool:
+        """Whether a page that fails ends the run's poll, and is not stepped over."""
+        return self.asks_once or self.is_out_of_time()
+
+    def has_time_for_deferred(self) -> bool:
+        """Whether a page of what an earlier run deferred can fail, with all its retries, before the flow's timeout."""
+        is_early = time.monotonic() < self._stop_at - (PAGING_SECONDS - DEFERRED_SECONDS)
+        return is_early and not self.leaves_the_rest()
 
     def status(self) -> str:
         """The log's status for what has been done so far."""
@@ -132,8 +160,10 @@ class PollingRun:
 
 
 @asynccontextmanager
-async def polling_run(job_name: str) -> AsyncGenerator[PollingRun]:
+async def polling_run(job_name: str, *, keeps_credits_for: str | None = None) -> AsyncGenerator[PollingRun]:
     """Open everything that a polling job needs, for the current flow run, and close it afterwards.
+
+    `keeps_credits_for` names the job whose credits this one must leave.
 
     Raises MissingCredentials or DatabaseUnavailable before any work is done. An error that no retry can help takes the
     flow's own retries with it: the run fails at once.
@@ -150,22 +180,61 @@ async def polling_run(job_name: str) -> AsyncGenerator[PollingRun]:
         client = client_from_settings(settings, api_key=await _api_key_from_block(settings))
         engine = await engine_from_settings(settings)
         try:
-            statistics = Statistics()
-            budget = CreditBudget(
-                engine, settings.monthly_credits, settings.billing_day, settings.budget_soft_ratio, statistics
-            )
-            async with reading(engine) as connection:
-                now = await database_now(connection)
-            is_tight = await budget.is_tight()
-            if is_tight:
-                logger.warning("budget_tight", limit=settings.monthly_credits)
-            async with client:
-                yield PollingRun(flow_run, job_name, engine, client, budget, now, is_tight, statistics)
+            async with _outage_counted(engine, flow_run, job_name), client:
+                yield await _opened(flow_run, job_name, settings, engine, client, keeps_credits_for)
         finally:
             await engine.dispose()
     except PermanentError:
         await withdraw_retries(flow_run)
         raise
+
+
+async def _opened(
+    flow_run: FlowRun,
+    job_name: str,
+    settings: Settings,
+    engine: AsyncEngine,
+    client: AskNewsClient,
+    keeps_credits_for: str | None,
+) -> PollingRun:
+    async with reading(engine) as connection:
+        now = await database_now(connection)
+        failed_runs, retry_at = await read_outage(connection, job_name)
+    budget = CreditBudget(
+        engine,
+        settings.monthly_credits,
+        settings.billing_day,
+        settings.budget_soft_ratio,
+        Statistics(),
+        job_name=job_name,
+        keeps_for=keeps_credits_for,
+    )
+    is_tight = await budget.is_tight()
+    if is_tight:
+        logger.warning("budget_tight", limit=settings.monthly_credits)
+    asks_once = failed_runs >= ASKS_ONCE_AFTER or (retry_at is not None and retry_at > now)
+    if asks_once:
+        logger.warning("run_asks_once", failed_runs=failed_runs, retry_at=str(retry_at))
+    fetch = fetch_page.with_options(retries=0) if asks_once else fetch_page
+    return PollingRun(flow_run, job_name, engine, client, budget, now, is_tight, budget.statistics, asks_once, fetch)
+
+
+@asynccontextmanager
+async def _outage_counted(engine: AsyncEngine, flow_run: FlowRun, job_name: str) -> AsyncGenerator[None]:
+    """Count the runs that fail in a row for what AskNews does, and forget them when one succeeds."""
+    try:
+        yield
+    except AskNewsError as error:
+        async with engine.begin() as connection:
+            asked = error.retry_after if isinstance(error, RetryableError) else None
+            now = await database_now(connection)
+            failed_runs = await note_failed_run(connection, job_name, now + timedelta(seconds=asked) if asked else None)
+        if failed_runs > ASKS_ONCE_AFTER:
+            # This one has asked once: its second attempt would be another request.
+            await withdraw_retries(flow_run)
+        raise
+    async with engine.begin() as connection:
+        await end_outage(connection, job_name)
 
 
 async def _api_key_from_block(settings: Settings) -> SecretStr | None:

@@ -1,7 +1,9 @@
 """What a polling run did, counted as it happens."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from typing import Any
 
 from flows.polling.feeds import Stored
@@ -13,6 +15,8 @@ class Statistics:
 
     requests: int = 0
     credits: int = 0
+    # Of calls of which it is unknown whether AskNews charged them.
+    uncertain_credits: int = 0
     pages: int = 0
     fetched: int = 0
     inserted: int = 0
@@ -22,7 +26,13 @@ class Statistics:
     newly_rejected: int = 0
     # Records that mention no tracked entity: stored, but linked to none.
     unlinked: int = 0
-    deferred_pages: int = 0
+    # Stretches of time that were not read whole.
+    deferred_stretches: int = 0
+    # New records that AskNews indexed after they should have been found, and those of them that only the sweep found.
+    late: int = 0
+    late_finds: int = 0
+    # Minutes from each new record's crawl to when it was found.
+    found_after: list[float] = field(default_factory=list[float])
     archive_requests: int = 0
     caught_up: bool = True
     failures: list[str] = field(default_factory=list[str])
@@ -43,7 +53,11 @@ class Statistics:
 
     def as_details(self) -> dict[str, Any]:
         """The counts as JSON for the log row and the run's state."""
-        return {**asdict(self), "by_entity": dict(sorted(self.by_entity.items()))}
+        return {
+            **asdict(self),
+            "by_entity": dict(sorted(self.by_entity.items())),
+            "found_after": _distribution(self.found_after),
+        }
 
     def summary(self) -> str:
         """One sentence for the state's message and the artifact."""
@@ -58,6 +72,17 @@ class Statistics:
             )
         if not self.caught_up:
             text += " More remains for the next run."
+        if self.late_finds:
+            text += f" The sweep found {self.late_finds} that were indexed late."
         if self.failures:
             text += " Failed: " + "; ".join(self.failures)
         return text
+
+
+def _distribution(minutes: Sequence[float]) -> dict[str, float]:
+    """How long it took, in minutes; nothing if there is nothing to tell."""
+    if not minutes:
+        return {}
+    ordered = sorted(minutes)
+    at = {"median": 0.5, "p95": 0.95, "longest": 1.0}
+    return {name: round(ordered[ceil(share * len(ordered)) - 1], 1) for name, share in at.items()}

@@ -1,7 +1,8 @@
 """Which stretch of time to ask for next. Pure: a cursor and a clock in, a window out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 
 # AskNews serves the last 48 hours from its live index; an hour's margin for a run that waits and retries.
 ARCHIVE_AFTER = timedelta(hours=47)
@@ -13,11 +14,26 @@ class Position:
 
     `watermark` is None for a scope that was never polled. `window` and `next_offset` go together: the window is frozen,
     because an offset counts rows and would mean something else in a window whose end had moved.
+
+    Everything before `settled_until` was read once more when it had settled: what AskNews indexed late is there too.
+    `swept_at` is the time of the last sweep.
     """
 
     watermark: datetime | None = None
     window: "Window | None" = None
     next_offset: int | str = 0
+    settled_until: datetime | None = None
+    swept_at: datetime | None = None
+
+    def at_end_of(self, window: "Window", *, read_at: datetime, settles_after: timedelta) -> "Position":
+        """Return the position after `window`, read to its end at `read_at`.
+
+        What was read again so long after its crawl has settled, if all before it has.
+        """
+        settled = min(window.end, read_at - settles_after)
+        if self.settled_until is None or window.start <= self.settled_until < settled:
+            return replace(self, watermark=window.end, window=None, next_offset=0, settled_until=settled)
+        return replace(self, watermark=window.end, window=None, next_offset=0)
 
 
 @dataclass(frozen=True)
@@ -31,10 +47,28 @@ class Window:
         """Whether AskNews has to look in its archive for the beginning of this window."""
         return now - self.start > ARCHIVE_AFTER
 
+    def slices(self, length: timedelta) -> "list[Window]":
+        """Return the window in slices of `length`; the last one may be shorter."""
+        count = ceil((self.end - self.start) / length)
+        return [
+            Window(self.start + number * length, min(self.start + (number + 1) * length, self.end))
+            for number in range(count)
+        ]
+
+    def halves(self) -> "tuple[Window, Window] | None":
+        """Return the window in two, cut at a whole second; None if it is too short. Both hold the second of the cut."""
+        seconds = int((self.end - self.start).total_seconds())
+        if seconds < 2:  # AskNews' windows are in whole seconds
+            return None
+        cut = (self.start + timedelta(seconds=seconds // 2)).replace(microsecond=0)
+        return Window(self.start, cut), Window(cut, self.end)
+
 
 @dataclass(frozen=True)
 class Reach:
     """How far a poll reaches back: `lookback` at a scope's first time, and `overlap` over the watermark at each time.
+
+    What is read again `settles_after` its crawl has settled: no article in it will come later.
 
     A long gap is polled in slices of `slice`: each one that is whole moves the watermark, so that a catch-up which is
     cut off keeps what it has, and only the slices that need the (five times dearer) archive use it.
@@ -43,6 +77,7 @@ class Reach:
     lookback: timedelta
     overlap: timedelta
     slice: timedelta
+    settles_after: timedelta = timedelta(0)
 
 
 def next_window(position: Position, reach: Reach, *, until: datetime) -> Window | None:

@@ -131,7 +131,7 @@ async def test_arguments_that_make_no_query_are_refused_before_any_request(chang
 async def test_a_page_counts_records_rejects_and_credits() -> None:
     page = await search(Recorder(news(article(), article(sentiment="bad"), None, usage={"credits": 5})))
     assert (page.fetched, len(page.records), len(page.rejects), page.credits) == (3, 1, 2, 5)
-    assert page.is_last
+    assert page.next_offset is not None
 
 
 @pytest.mark.parametrize("usage", [None, ..., {}, {"credits": None}, {"credits": "many"}, {"credits": True}, 7, []])
@@ -164,13 +164,13 @@ async def test_a_field_that_is_odd_in_every_record_is_warned_of(odd: int, warnin
 
 async def test_stories_come_with_the_next_offset() -> None:
     page = await list_stories(Recorder({"stories": [story()] * 10, "offset": 10}))
-    assert (page.fetched, len(page.records), page.next_offset, page.credits, page.is_last) == (10, 10, 10, None, False)
+    assert (page.fetched, len(page.records), page.next_offset, page.credits) == (10, 10, 10, None)
 
 
 @pytest.mark.parametrize("as_string", [None, ...])
 async def test_null_instead_of_a_list_is_an_empty_page(as_string: object) -> None:
     page = await search(Recorder(news(as_dicts=None, as_string=as_string)))
-    assert (page.fetched, page.is_last) == (0, True)
+    assert page.fetched == 0
 
 
 @pytest.mark.parametrize(
@@ -216,13 +216,6 @@ async def test_few_bad_records_and_those_beside_a_good_one_are_set_aside(article
     assert (page.fetched, len(page.rejects)) == (len(articles), articles.count(None))
 
 
-async def test_a_page_of_bad_records_tells_the_plans_cap_all_the_same() -> None:
-    async with client_of(Recorder(news(*[None] * 10))) as client:
-        with pytest.raises(UnexpectedResponse):
-            await client.search_news(names=["Claude"], start=START, end=END, page_size=50)
-        assert client.news_page_size(50) == 10
-
-
 @pytest.mark.parametrize(
     ("offset", "offered", "following"),
     [
@@ -250,47 +243,18 @@ async def test_the_next_page_begins_after_the_rows_fetched_and_never_beyond(
     offset: int | str, offered: object, following: int | str
 ) -> None:
     page = await search(Recorder(news(*[article()] * 10, offset=offered)), offset=offset)
-    assert (page.next_offset, page.is_last) == (following, False)
+    assert page.next_offset == following
 
 
 async def test_an_opaque_offset_ends_where_the_response_offers_none() -> None:
-    assert (await search(Recorder(news(*[article()] * 10, offset=None)), offset="c0ffee")).is_last
+    assert (await search(Recorder(news(*[article()] * 10, offset=None)), offset="c0ffee")).next_offset is None
 
 
 @pytest.mark.parametrize("offered", ["c0ffee", "", {}, "x" * 2_000])
-async def test_an_opaque_offset_that_leads_nowhere_is_an_error_but_on_the_last_page(offered: object) -> None:
+async def test_an_opaque_offset_that_leads_nowhere_is_an_error_but_on_an_empty_page(offered: object) -> None:
     with pytest.raises(UnexpectedResponse):
         await search(Recorder(news(*[article()] * 10, offset=offered)), offset="c0ffee")
-    assert (await search(Recorder(news(article(), offset=offered)), offset="c0ffee")).is_last
-
-
-@pytest.mark.parametrize(
-    ("sizes", "last", "learnt"),
-    [
-        ((50, 50, 3), (False, False, True), 50),
-        ((10, 10, 7), (False, False, True), 10),
-        ((10, 0), (False, True), 10),
-        ((25, 25, 10), (False, False, True), 25),
-        ((7,), (True,), 50),
-        ((5,), (True,), 50),
-        ((0,), (True,), 50),
-        ((50, 10), (False, True), 50),
-        ((10, 23), (False, True), 50),
-        ((10, 30, 10), (False, False, True), 30),
-    ],
-)
-async def test_a_page_cut_to_the_plans_cap_is_not_the_last_one(
-    sizes: tuple[int, ...], last: tuple[bool, ...], learnt: int
-) -> None:
-    async with client_of(pages_of(*sizes)) as client:
-        pages = [
-            await client.search_news(names=["Claude"], start=START, end=END, offset=offset, page_size=50)
-            for offset in range(len(sizes))
-        ]
-        assert tuple(page.is_last for page in pages) == last
-        assert client.news_page_size(50) == learnt
-        assert client.news_page_size(5) == 5
-        assert client.stories_page_size(50) == 50
+    assert (await search(Recorder(news(offset=offered)), offset="c0ffee")).next_offset is None
 
 
 async def test_each_page_is_logged_as_an_event_with_fields() -> None:
@@ -298,11 +262,10 @@ async def test_each_page_is_logged_as_an_event_with_fields() -> None:
         await search(Recorder(news(article(), None)), offset=10)
     (event,) = events
     assert event["event"] == "asknews_page_read"
-    assert {key: event[key] for key in ("path", "offset", "fetched", "rejected", "credits", "is_last")} == {
+    assert {key: event[key] for key in ("path", "offset", "fetched", "rejected", "credits")} == {
         "path": "/v1/news/search",
         "offset": 10,
         "fetched": 2,
         "rejected": 1,
         "credits": 1,
-        "is_last": True,
     }

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -17,7 +17,8 @@ from flows.database.base import Base
 from flows.database.engine import create_engine, reading
 from flows.database.migrate import alembic_config, migrate, newest_revision, revision_of
 from flows.monitoring.reconcile.watermark import read_watermark
-from flows.polling.storage.cursors import CursorRow, read_cursor, write_cursor
+from flows.polling.storage.cursors import CursorRow, read_cursor
+from flows.polling.storage.tables import Cursor
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -98,7 +99,7 @@ async def test_the_reconcilers_watermark_moves_to_its_own_table(empty_database_u
     engine = create_engine(empty_database_url)
     async with engine.begin() as connection:
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "0002"))
-        await write_cursor(connection, "pipeline_status", "reconcile", CursorRow(NOON))
+        await connection.execute(insert(Cursor).values(job_name="pipeline_status", scope="reconcile", watermark=NOON))
     await migrate(engine)
     async with reading(engine) as connection:
         assert await read_watermark(connection) == NOON

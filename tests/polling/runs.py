@@ -1,7 +1,7 @@
 """A polling run and a feed without Prefect and AskNews: the page loop on a real database."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
@@ -10,7 +10,6 @@ from prefect.client.schemas.objects import FlowRun
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.asknews import AskNewsClient, AskNewsError, CredentialsRefused, Page, Reject, ServiceFailed
-from flows.asknews.pages import PageCap
 from flows.database.engine import reading
 from flows.database.upserts import UpsertCounts
 from flows.monitoring.log.rows import LogRow, read_rows
@@ -19,7 +18,7 @@ from flows.polling.feeds import Feed, Stored
 from flows.polling.run import PollingRun
 from flows.polling.statistics import Statistics
 from flows.polling.storage.cursors import CursorRow, read_cursor
-from flows.polling.storage.deferred import DeferredPage, defer_page, deferred_pages
+from flows.polling.storage.deferred import DeferredStretch, defer_stretch, deferred_stretches
 from flows.polling.windows import Reach, Window
 
 # Long ago for any database: what is ahead of its clock is another matter.
@@ -38,7 +37,7 @@ def polling_run(engine: AsyncEngine, *, now: datetime = NOW, is_tight: bool = Fa
         {"flow_id": uuid4(), "run_count": 1, "expected_start_time": now, "start_time": now}
     )
     statistics = Statistics()
-    budget = CreditBudget(engine, 1_000, 1, 0.9, statistics)
+    budget = CreditBudget(engine, 1_000, 1, 0.9, statistics, JOB)
     client = cast(AskNewsClient, None)
     return PollingRun(flow_run, JOB, engine, client, budget, now, is_tight, statistics, fetch=fetch_once)
 
@@ -57,6 +56,8 @@ class FakeFeed:
     """
 
     name = "a fake"
+    endpoint = "fake"
+    page_size = ASKED
 
     def __init__(
         self,
@@ -79,11 +80,12 @@ class FakeFeed:
         self.stored_of: defaultdict[Window, list[int]] = defaultdict(list)
         self.before_fetch: Callable[[], Awaitable[None]] | None = None
         self.before_store: Callable[[int], None] = lambda _offset: None
-        self._learnt = PageCap()
 
-    @property
-    def page_size(self) -> int:
-        return self._learnt.size(ASKED)
+    def key(self, record: Any) -> object:
+        return record
+
+    def time(self, record: Any) -> datetime | None:  # noqa: ARG002
+        return None
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Any]:
         if self.before_fetch is not None:
@@ -97,8 +99,7 @@ class FakeFeed:
         if len(self.asked) == self.failing_request:
             raise FAILS
         records = list(range(offset, min(offset + min(ASKED, self.cap), self.rows)))
-        is_last = self._learnt.is_last(ASKED, len(records))
-        return Page(records, list[Reject](), offset + len(records), 1, len(records), is_last=is_last)
+        return Page(records, list[Reject](), offset + len(records), 1, len(records))
 
     async def store(self, connection: AsyncConnection, page: Page[Any]) -> Stored:  # noqa: ARG002
         self.before_store(page.records[0] if page.records else self.rows)
@@ -124,18 +125,18 @@ async def cursor_of(engine: AsyncEngine, scope: str = "") -> CursorRow | None:
         return await read_cursor(connection, JOB, scope)
 
 
-async def defer_pages(engine: AsyncEngine, *offsets: int, scope: str = "") -> None:
-    """Pages of ten rows that an earlier run stepped over, six hours ago."""
-    start = NOW - timedelta(hours=6)
-    for offset in offsets:
-        page = DeferredPage(JOB, scope, start, start + timedelta(minutes=15), page_offset=offset, page_size=10)
+async def defer(engine: AsyncEngine, *hours_ago: float, scope: str = "") -> None:
+    """Quarters of an hour that earlier runs did not read whole."""
+    for hours in hours_ago:
+        start = NOW - timedelta(hours=hours)
+        stretch = DeferredStretch(JOB, scope, start, start + timedelta(minutes=15))
         async with engine.begin() as connection:
-            await defer_page(connection, page, reason="an earlier failure")
+            await defer_stretch(connection, stretch, reason="an earlier failure")
 
 
-async def waiting_pages(engine: AsyncEngine, scope: str = "") -> Sequence[DeferredPage]:
+async def waiting(engine: AsyncEngine, scope: str = "") -> list[DeferredStretch]:
     async with reading(engine) as connection:
-        return await deferred_pages(connection, JOB, [scope])
+        return await deferred_stretches(connection, JOB, [scope])
 
 
 async def row_of(run: PollingRun) -> LogRow | None:

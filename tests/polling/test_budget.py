@@ -2,7 +2,8 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -13,19 +14,19 @@ from flows.database.engine import create_engine, reading
 from flows.monitoring.verdicts.budgets import budget_of
 from flows.polling.budget import BudgetExhausted, CreditBudget, period_start
 from flows.polling.statistics import Statistics
-from flows.polling.storage.credits import read_credits
+from flows.polling.storage.credits import note_spent, read_credits
 from tests.asknews.fakes import client_of
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def budget(engine: AsyncEngine, limit: int) -> CreditBudget:
-    return CreditBudget(engine, limit, 1, 0.9, Statistics())
+    return CreditBudget(engine, limit, 1, 0.9, Statistics(), "poll_news")
 
 
 async def used(credit_budget: CreditBudget) -> int:
     async with reading(credit_budget.engine) as connection:
-        return await read_credits(connection, period_start(datetime.now(UTC), credit_budget.billing_day))
+        return (await read_credits(connection, period_start(datetime.now(UTC), credit_budget.billing_day))).used
 
 
 async def test_a_call_is_settled_with_what_it_really_cost(database: AsyncEngine) -> None:
@@ -58,12 +59,42 @@ async def test_a_call_that_never_reached_asknews_costs_nothing(database: AsyncEn
     assert (credit_budget.statistics.requests, credit_budget.statistics.credits) == (1, 0)
 
 
-async def test_a_call_of_unknown_fate_keeps_its_credits(database: AsyncEngine) -> None:
+async def test_what_may_have_been_charged_is_booked_apart_and_bounded(database: AsyncEngine) -> None:
     credit_budget = budget(database, 100)
-    with pytest.raises(RequestTimedOut):
-        async with credit_budget.spend(10):
-            raise RequestTimedOut("no answer")
-    assert await used(credit_budget) == 10
+    for _ in range(4):
+        with pytest.raises(RequestTimedOut):
+            async with credit_budget.spend(10):
+                raise RequestTimedOut("no answer")
+    async with reading(database) as connection:
+        details = await credit_budget.as_details(connection)
+    assert (details["used"], details["uncertain"]) == (0, 40)
+    async with credit_budget.spend(95):
+        pass
+    with pytest.raises(BudgetExhausted):
+        async with credit_budget.spend(1):
+            pass
+
+
+async def test_the_dear_job_leaves_what_the_cheap_one_will_need(database: AsyncEngine) -> None:
+    dear = replace(budget(database, 100), job_name="poll_stories", keeps_for="poll_news")
+    for _ in range(5):
+        async with dear.spend(10):
+            pass
+    with pytest.raises(BudgetExhausted, match="but for the 50 that are kept for poll_news"):
+        async with dear.spend(10):
+            pass
+    async with budget(database, 100).spend(50):
+        pass
+
+
+async def test_the_budget_tells_when_it_will_be_spent(database: AsyncEngine) -> None:
+    today = datetime.now(UTC).date()
+    async with database.begin() as connection:
+        await note_spent(connection, today - timedelta(days=2), "poll_news", 60)
+        await note_spent(connection, today - timedelta(days=1), "poll_news", 60)
+    async with reading(database) as connection:
+        spent_by = [(await budget(database, limit).as_details(connection))["spent_by"] for limit in (30, 10_000)]
+    assert spent_by == [str(today), None]
 
 
 async def test_two_workers_at_the_limit_never_exceed_it_retries_included(database_url: str) -> None:

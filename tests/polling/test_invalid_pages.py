@@ -1,6 +1,6 @@
 """Pages of which no record is what the contract says, from the client's answer to the cursor."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -23,10 +23,17 @@ class ClientFeed:
     """Pages as a real client reads them; what is stored of the good records does not matter here."""
 
     name = "news"
+    endpoint = "news"
     page_size = PAGE_SIZE
 
     def __init__(self, client: AskNewsClient) -> None:
         self.client = client
+
+    def key(self, record: Article) -> object:
+        return id(record)
+
+    def time(self, record: Article) -> datetime | None:
+        return record.crawled_at
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Article]:
         return await self.client.search_news(

@@ -20,6 +20,9 @@ class Budget(BaseModel):
     limit: Annotated[int, Field(ge=0)]
     since: Annotated[date, Field(description="When the current period began.")]
     warn_from: Annotated[float, Field(description="Share of the limit from which to warn.", gt=0, le=1)] = 0.9
+    spent_by: Annotated[
+        date | None, Field(description="When the limit is reached at the present rate; null if not in this period.")
+    ] = None
 
     @property
     def ratio(self) -> float:

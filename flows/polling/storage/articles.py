@@ -1,9 +1,11 @@
 """Articles and the entities that they mention."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.upserts import UpsertCounts, upsert
@@ -31,3 +33,11 @@ async def store_articles(
     relinked = await write_links(connection, ArticleEntity, links, replace=True)
     updated = {key for (key,) in written.updated} | relinked
     return UpsertCounts.of(len(rows), inserted={key for (key,) in written.inserted}, touched=updated)
+
+
+async def crawl_times(connection: AsyncConnection, start: datetime, end: datetime) -> list[datetime]:
+    """Return when the stored articles from `start` to `end`, both included, were crawled, in order."""
+    rows = await connection.scalars(
+        select(Article.crawled_at).where(Article.crawled_at.between(start, end)).order_by(Article.crawled_at)
+    )
+    return [at for at in rows if at is not None]

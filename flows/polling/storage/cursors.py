@@ -4,28 +4,36 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flows.database.base import table_of
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
 from flows.polling.storage.tables import Cursor
 
+_TABLE = table_of(Cursor)
+
 
 @dataclass(frozen=True)
 class CursorRow:
-    """Everything before `watermark` was read (None: nothing yet); the rest is a window that was left unfinished."""
+    """Everything before `watermark` was read (None: nothing yet), then comes a window that was left unfinished.
+
+    Everything before `settled_until` was read once more after it had settled; `swept_at` is the time of the last sweep.
+    """
 
     watermark: datetime | None = None
     window_start: datetime | None = None
     window_end: datetime | None = None
     next_offset: str | None = None
+    settled_until: datetime | None = None
+    swept_at: datetime | None = None
 
 
 async def read_cursor(connection: AsyncConnection, job_name: str, scope: str = "") -> CursorRow | None:
     """The cursor of a job and scope, or None before its first page."""
     rows = await connection.execute(
-        select(Cursor.watermark, Cursor.window_start, Cursor.window_end, Cursor.next_offset).where(
+        select(*(_TABLE.c[name] for name in CursorRow.__dataclass_fields__)).where(
             Cursor.job_name == job_name, Cursor.scope == scope
         )
     )
@@ -41,6 +49,25 @@ async def write_cursor(connection: AsyncConnection, job_name: str, scope: str, c
         .values(job_name=job_name, scope=scope, **values)
         .on_conflict_do_update(index_elements=["job_name", "scope"], set_=values)
     )
+
+
+async def move_cursor(
+    connection: AsyncConnection, job_name: str, scope: str, *, known: CursorRow | None, cursor: CursorRow
+) -> bool:
+    """Set the cursor if it still is as `known` (None: there is none yet), and return whether it was.
+
+    So a run that was stopped for a while, and goes on, cannot set back what another run has reached since.
+    """
+    values = {**asdict(cursor), "updated_at": utc_now()}
+    if known is None:
+        statement = insert_into(connection, Cursor).values(job_name=job_name, scope=scope, **values)
+        result = await connection.execute(statement.on_conflict_do_nothing(index_elements=["job_name", "scope"]))
+    else:
+        is_known = (_TABLE.c[name].is_not_distinct_from(value) for name, value in asdict(known).items())
+        result = await connection.execute(
+            update(_TABLE).where(_TABLE.c.job_name == job_name, _TABLE.c.scope == scope, *is_known).values(**values)
+        )
+    return result.rowcount == 1
 
 
 async def touch_cursor(connection: AsyncConnection, job_name: str, scope: str) -> None:

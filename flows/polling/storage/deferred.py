@@ -1,11 +1,11 @@
-"""Pages that a poll stepped over because they could not be fetched, until a later run has them."""
+"""Stretches of time that a poll could not read whole, until a later run has read them."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
@@ -15,67 +15,77 @@ from flows.polling.storage import tables
 from flows.polling.storage.rejected import RejectedRow, store_rejected
 
 _TABLE = table_of(tables.DeferredPage)
+# For the release before, which asks by row numbers: a page at 0 that is longer than any window.
+_WHOLE = {"page_offset": 0, "page_size": 1_000_000}
 
 
 @dataclass(frozen=True)
-class DeferredPage:
-    """Which page: of which job and scope, in which window, at which row, and how many rows it covers."""
+class DeferredStretch:
+    """Which stretch of time, of which job and scope."""
 
     job_name: str
     scope: str
     window_start: datetime
     window_end: datetime
-    page_offset: int
-    page_size: int
 
 
-async def defer_page(connection: AsyncConnection, page: DeferredPage, *, reason: str) -> None:
-    """Note that `page` failed: for the first time, or once more if another run has noted it; the larger size counts."""
-    statement = insert_into(connection, tables.DeferredPage).values(**asdict(page), reason=reason, attempts=1)
-    known, noted = _TABLE.c.page_size, statement.excluded.page_size
-    again = {
-        "attempts": _TABLE.c.attempts + 1,
-        "page_size": case((known < noted, noted), else_=known),
-        "reason": reason,
-    }
-    await connection.execute(statement.on_conflict_do_update(index_elements=_TABLE.primary_key.columns, set_=again))
-
-
-async def deferred_pages(connection: AsyncConnection, job_name: str, scopes: Collection[str]) -> Sequence[DeferredPage]:
-    """The pages of `scopes` to ask for again, the least often tried first, then the oldest."""
-    columns = [_TABLE.c[name] for name in DeferredPage.__dataclass_fields__]
-    rows = await connection.execute(
-        select(*columns)
-        .where(_TABLE.c.job_name == job_name, _TABLE.c.scope.in_(scopes))
-        .order_by(_TABLE.c.attempts, _TABLE.c.first_failed_at, _TABLE.c.scope, _TABLE.c.page_offset)
+async def defer_stretch(connection: AsyncConnection, stretch: DeferredStretch, *, reason: str) -> None:
+    """Note that `stretch` was not read whole: for the first time, or once more if another run has noted it."""
+    await connection.execute(
+        insert_into(connection, tables.DeferredPage)
+        .values(**asdict(stretch), **_WHOLE, reason=reason, attempts=1)
+        .on_conflict_do_update(
+            index_elements=_TABLE.primary_key.columns, set_={"attempts": _TABLE.c.attempts + 1, "reason": reason}
+        )
     )
-    return [DeferredPage(**row) for row in rows.mappings()]
 
 
-async def drop_deferred_page(connection: AsyncConnection, page: DeferredPage) -> None:
-    """Forget `page`: it has been stored."""
-    await connection.execute(delete(_TABLE).where(_is(page)))
+async def deferred_stretches(
+    connection: AsyncConnection, job_name: str, scopes: Collection[str]
+) -> list[DeferredStretch]:
+    """Return the stretches of `scopes` to read again, the least often tried first, then the oldest."""
+    rows = await connection.execute(
+        select(*(_TABLE.c[name] for name in DeferredStretch.__dataclass_fields__))
+        .where(_TABLE.c.job_name == job_name, _TABLE.c.scope.in_(scopes))
+        .order_by(_TABLE.c.attempts, _TABLE.c.first_failed_at, _TABLE.c.scope, _TABLE.c.window_start)
+    )
+    # The release before may have left several pages of one stretch.
+    return list(dict.fromkeys(DeferredStretch(**row) for row in rows.mappings()))
 
 
-async def note_deferred_page_failed(
-    connection: AsyncConnection, page: DeferredPage, *, reason: str, give_up_after: timedelta
+async def drop_stretch(connection: AsyncConnection, stretch: DeferredStretch) -> None:
+    """Forget `stretch`: it was read whole, or is deferred in parts."""
+    await connection.execute(delete(_TABLE).where(_is(stretch)))
+
+
+async def split_stretch(
+    connection: AsyncConnection, stretch: DeferredStretch, parts: Iterable[DeferredStretch], *, reason: str
+) -> None:
+    """Put `parts` in the place of `stretch`. They have been waiting for as long as it has."""
+    since = await connection.scalar(select(_TABLE.c.first_failed_at).where(_is(stretch)))
+    await drop_stretch(connection, stretch)
+    waiting = {} if since is None else {"first_failed_at": since}
+    for part in parts:
+        await connection.execute(
+            insert_into(connection, tables.DeferredPage)
+            .values(**asdict(part), **_WHOLE, **waiting, reason=reason, attempts=1)
+            .on_conflict_do_nothing(index_elements=_TABLE.primary_key.columns)
+        )
+
+
+async def note_stretch_failed(
+    connection: AsyncConnection, stretch: DeferredStretch, *, reason: str, give_up_after: timedelta
 ) -> bool:
-    """Count another failure of `page`. Gives whether it was given up, and moved to the rejected records."""
-    await connection.execute(update(_TABLE).where(_is(page)).values(attempts=_TABLE.c.attempts + 1, reason=reason))
-    first_failed_at = await connection.scalar(select(_TABLE.c.first_failed_at).where(_is(page)))
+    """Count another failure of `stretch`. Return whether it was given up, and moved to the rejected records."""
+    await connection.execute(update(_TABLE).where(_is(stretch)).values(attempts=_TABLE.c.attempts + 1, reason=reason))
+    first_failed_at = await connection.scalar(select(_TABLE.c.first_failed_at).where(_is(stretch)))
     if first_failed_at is None or await database_now(connection) - first_failed_at < give_up_after:
         return False
-    where = json.dumps(asdict(page), default=str, sort_keys=True)
-    await store_rejected(connection, [RejectedRow(kind="page", external_id=where, reason=reason, raw=where)])
-    await drop_deferred_page(connection, page)
+    where = json.dumps(asdict(stretch), default=str, sort_keys=True)
+    await store_rejected(connection, [RejectedRow(kind="stretch", external_id=where, reason=reason, raw=where)])
+    await drop_stretch(connection, stretch)
     return True
 
 
-def _is(page: DeferredPage) -> ColumnElement[bool]:
-    return and_(
-        _TABLE.c.job_name == page.job_name,
-        _TABLE.c.scope == page.scope,
-        _TABLE.c.window_start == page.window_start,
-        _TABLE.c.window_end == page.window_end,
-        _TABLE.c.page_offset == page.page_offset,
-    )
+def _is(stretch: DeferredStretch) -> ColumnElement[bool]:
+    return and_(*(_TABLE.c[name] == value for name, value in asdict(stretch).items()))

@@ -152,7 +152,10 @@ class RejectedRecord(Base):
 
 
 class Cursor(Base):
-    """How far a job has read, on the whole (`scope` '') or for one entity, and the window that it has not finished."""
+    """How far a job has read, on the whole (`scope` '') or for one entity, and the window that it has not finished.
+
+    Everything before `settled_until` was read once more when it had settled; `swept_at` is the time of the last sweep.
+    """
 
     __tablename__ = "cursors"
 
@@ -162,20 +165,68 @@ class Cursor(Base):
     window_start: Mapped[datetime | None]
     window_end: Mapped[datetime | None]
     next_offset: Mapped[str | None]
+    settled_until: Mapped[datetime | None]
+    swept_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=utc_now())
 
 
 class CreditPeriod(Base):
-    """The AskNews credits that were spent or are reserved in a billing period."""
+    """The AskNews credits that were spent or are reserved in a billing period; `uncertain`: perhaps spent."""
 
     __tablename__ = "credit_periods"
 
     period_start: Mapped[date] = mapped_column(primary_key=True)
     used: Mapped[int]
+    uncertain: Mapped[int] = mapped_column(server_default="0")
+
+
+class CreditDay(Base):
+    """The AskNews credits that a job spent on one day (UTC)."""
+
+    __tablename__ = "credit_days"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    job_name: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int]
+
+
+class FullPage(Base):
+    """A length of page that others followed, where `asked` rows were asked for: it may be the plan's cap."""
+
+    __tablename__ = "full_pages"
+
+    endpoint: Mapped[str] = mapped_column(primary_key=True)
+    asked: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    fetched: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seen_at: Mapped[datetime]
+
+
+class LateArticles(Base):
+    """How many articles, found on one day (UTC), AskNews had indexed at least so many minutes after their crawl."""
+
+    __tablename__ = "late_articles"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    minutes: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    found: Mapped[int]
+
+
+class Outage(Base):
+    """How many attempts of a job's runs have failed in a row, and when AskNews wants to be asked again."""
+
+    __tablename__ = "outages"
+
+    job_name: Mapped[str] = mapped_column(primary_key=True)
+    failed_runs: Mapped[int]
+    retry_at: Mapped[datetime | None]
 
 
 class DeferredPage(Base):
-    """A page that a poll could not fetch and stepped over; a later run asks for it again."""
+    """A stretch of time that a poll could not read whole; a later run reads it again.
+
+    `page_offset` and `page_size` are those of the release before, which deferred pages and not time: it reads a stretch
+    that this release notes as one page at 0 that is longer than any window.
+    """
 
     __tablename__ = "deferred_pages"
 

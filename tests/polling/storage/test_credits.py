@@ -24,7 +24,7 @@ async def reserve(database: AsyncEngine, credits: int, limit: int) -> bool:
 
 async def used(database: AsyncEngine) -> int:
     async with reading(database) as connection:
-        return await read_credits(connection, SEPTEMBER)
+        return (await read_credits(connection, SEPTEMBER)).used
 
 
 async def test_credits_are_reserved_up_to_the_limit_and_not_beyond(database: AsyncEngine) -> None:

@@ -1,0 +1,33 @@
+"""The lengths of pages that were followed by another one: what is known of the plan's cap."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flows.database.upserts import insert_into
+from flows.polling.storage.tables import FullPage
+
+# A plan changes, and a page may have been cut short once: what was not seen for so long is forgotten.
+KEPT = timedelta(days=7)
+
+
+async def read_full_page(connection: AsyncConnection, endpoint: str, asked: int, now: datetime) -> int | None:
+    """Return the fewest rows of a page that was followed by another one; None if none is known.
+
+    A page with fewer rows is a window's last one.
+    """
+    return await connection.scalar(
+        select(func.min(FullPage.fetched)).where(
+            FullPage.endpoint == endpoint, FullPage.asked == asked, FullPage.seen_at > now - KEPT
+        )
+    )
+
+
+async def note_full_page(connection: AsyncConnection, endpoint: str, asked: int, fetched: int, now: datetime) -> None:
+    """Note that a page of `fetched` rows was followed by another one."""
+    await connection.execute(
+        insert_into(connection, FullPage)
+        .values(endpoint=endpoint, asked=asked, fetched=fetched, seen_at=now)
+        .on_conflict_do_update(index_elements=["endpoint", "asked", "fetched"], set_={"seen_at": now})
+    )

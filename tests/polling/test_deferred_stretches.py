@@ -1,0 +1,177 @@
+"""Deferred stretches: what was not read whole is read again as time, after what is new, and hides no failure."""
+
+from collections import defaultdict
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.asknews import CredentialsRefused, ResponseTooLarge, ServiceFailed
+from flows.database.engine import reading
+from flows.polling.budget import BudgetExhausted
+from flows.polling.pages import poll_scopes
+from flows.polling.windows import Window
+from tests.polling.runs import (
+    FAILS,
+    NOW,
+    REACH,
+    REFUSED,
+    FakeFeed,
+    crashing,
+    defer,
+    polling_run,
+    row_of,
+    waiting,
+)
+
+# By run, the number of the request that fails: any of the first run's, or its first and any of the second's.
+FAILING_REQUESTS = [*({0: request} for request in range(1, 8)), *({0: 1, 1: request} for request in range(1, 13))]
+TOO_LARGE = ResponseTooLarge("the response is larger than allowed", status=200)
+
+
+@pytest.mark.parametrize("cap", [10, 25, 50])
+@pytest.mark.parametrize("rows", [10, 37, 64])
+async def test_whichever_request_fails_every_row_of_every_window_is_stored(
+    database: AsyncEngine, rows: int, cap: int
+) -> None:
+    for failing in FAILING_REQUESTS:
+        scope = f"fails by run: {failing}"
+        stored: defaultdict[Window, list[int]] = defaultdict(list)
+        for number in range(4):
+            run = polling_run(database, now=NOW + number * timedelta(minutes=15))
+            feed = FakeFeed(run, rows, cap=cap, failing_request=failing.get(number))
+            await poll_scopes(run, {scope: feed}, REACH)
+            for window, records in feed.stored_of.items():
+                stored[window] += records
+        assert [sorted(set(records)) for records in stored.values()] == [list(range(rows))] * 4, scope
+        assert not await waiting(database, scope), scope
+
+
+async def test_the_whole_window_of_a_failed_page_is_asked_for_again(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    await poll_scopes(run, {"": FakeFeed(run, rows=37, fails={0: FAILS})}, REACH)
+
+    later = polling_run(database, now=NOW + timedelta(minutes=15))
+    healed = FakeFeed(later, rows=37)
+    await poll_scopes(later, {"": healed}, REACH)
+    assert healed.stored_of[Window(NOW - REACH.lookback, NOW)] == list(range(37))
+
+
+async def test_a_stretch_is_dropped_with_its_last_page_alone(database: AsyncEngine) -> None:
+    await defer(database, 6)
+    run = polling_run(database)
+    with pytest.raises(RuntimeError):
+        await poll_scopes(run, {"": crashing(FakeFeed(run, rows=15), at=15)}, REACH)
+    assert len(await waiting(database)) == 1
+
+
+async def test_a_page_that_is_never_had_is_closed_in_by_halves(database: AsyncEngine) -> None:
+    await defer(database, 6)
+    run = polling_run(database)
+    await poll_scopes(run, {"": FakeFeed(run, rows=25, fails={20: TOO_LARGE})}, REACH)
+    start = NOW - timedelta(hours=6)
+    (first, second, *_) = [each for each in await waiting(database) if each.window_end < NOW]
+    assert (first.window_start, second.window_end) == (start, start + timedelta(minutes=15))
+    assert first.window_end == second.window_start
+
+
+async def test_a_stretch_that_fails_again_makes_a_partial_failure_and_ends_the_reading(database: AsyncEngine) -> None:
+    await defer(database, 6, 5)
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=15, failing_request=4)
+    await poll_scopes(run, {"": feed}, REACH)
+    assert len(feed.asked) == 4
+    assert run.status() == "partial_failure"
+    assert run.statistics.failures == ["news, deferred since 05 January 06:00: 500: the service failed"]
+    assert await row_of(run) is None, "it is closed with this failure in it"
+
+    later = polling_run(database, now=NOW + timedelta(minutes=15))
+    feed = FakeFeed(later, rows=5)
+    await poll_scopes(later, {"": feed}, REACH)
+    asked = list(dict.fromkeys(window.start for window, _ in feed.asked))
+    assert asked[1:] == [NOW - timedelta(hours=5), NOW - timedelta(hours=6)], "the least often tried first"
+
+
+async def test_a_stretch_is_not_begun_once_the_runs_time_is_up(database: AsyncEngine) -> None:
+    await defer(database, 6, 5)
+    run = polling_run(database)
+    await poll_scopes(run, {"": FakeFeed(run, rows=5, slow={5})}, REACH)
+    assert (run.status(), run.statistics.caught_up) == ("success", False)
+    assert len(await waiting(database)) == 2
+
+
+async def test_deferred_stretches_do_not_hide_an_outage_and_are_not_tried_in_it(database: AsyncEngine) -> None:
+    await defer(database, 6)
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=5, fails=dict.fromkeys((0, 50), FAILS))
+    with pytest.raises(ServiceFailed):
+        await poll_scopes(run, {"": feed}, REACH)
+    assert [offset for _, offset in feed.asked] == [0, 50]
+    assert await row_of(run) is None
+
+
+async def test_a_run_that_only_had_stretches_to_read_and_read_none_is_a_failure(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    await poll_scopes(run, {"": FakeFeed(run, rows=5)}, REACH)
+    await defer(database, 6)
+    at_once = polling_run(database)
+    with pytest.raises(ServiceFailed):
+        await poll_scopes(at_once, {"": FakeFeed(at_once, rows=5, fails={0: FAILS})}, REACH)
+
+
+async def test_what_is_new_in_every_scope_comes_before_the_stretches_of_any(database: AsyncEngine) -> None:
+    await defer(database, 6, scope="Claude")
+    run = polling_run(database)
+    asked: list[str] = []
+    feeds = {scope: FakeFeed(run, rows=0) for scope in ("Claude", "Gemini")}
+    for scope, feed in feeds.items():
+
+        async def note_scope(scope: str = scope) -> None:
+            asked.append(scope)
+
+        feed.before_fetch = note_scope
+    await poll_scopes(run, feeds, REACH)
+    assert asked == ["Claude", "Gemini", "Claude"]
+
+
+@pytest.mark.parametrize("error", [REFUSED, BudgetExhausted("spent")])
+async def test_an_error_that_is_not_the_pages_own_does_not_count_against_a_stretch(
+    database: AsyncEngine, error: CredentialsRefused | BudgetExhausted
+) -> None:
+    await defer(database, 6)
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE deferred_pages SET first_failed_at = '2020-01-01 00:00:00'"))
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=5, fails={10: error})
+    feed.rows = 15
+    run.full_page = None
+    await poll_scopes(run, {"": feed}, REACH)
+    assert run.status() == "partial_failure"
+    assert len(await waiting(database)) == 1
+
+
+async def test_a_stretch_that_keeps_failing_is_given_up(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    await poll_scopes(run, {"": FakeFeed(run, rows=15)}, REACH)
+    await defer(database, 6)
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE deferred_pages SET first_failed_at = '2020-01-01 00:00:00'"))
+    later = polling_run(database)
+    with pytest.raises(ServiceFailed):
+        await poll_scopes(later, {"": FakeFeed(later, rows=15, fails={0: FAILS})}, REACH)
+    assert not await waiting(database)
+    async with reading(database) as connection:
+        rejected = (await connection.execute(text("SELECT kind, reason FROM rejected_records"))).all()
+    assert [tuple(row) for row in rejected] == [("stretch", "ServiceFailed: 500: the service failed")]
+
+
+async def test_near_the_budgets_end_no_stretch_is_read_again(database: AsyncEngine) -> None:
+    await defer(database, 6)
+    run = polling_run(database, is_tight=True)
+    feed = FakeFeed(run, rows=0)
+    await poll_scopes(run, {"": feed}, REACH)
+    assert len(feed.asked) == 1
+    row = await row_of(run)
+    assert row is not None
+    assert row.status == "success"
