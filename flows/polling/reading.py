@@ -80,8 +80,9 @@ async def read_window(
     1. Ask for the page at the offset.
     2. If it fails, and `steps_over`, ask for the one after it. The error is raised if no other request can succeed, if
        that one fails too, or has no record to disprove a change of the API.
-    3. A page of which every row came before, and that may be followed by more, repeats: the reading stops there. It
-       raises UnexpectedResponse if its rows are not even of the window.
+    3. A page of which every row came before, and that may be followed by more, repeats: the reading stops there, unless
+       it is the window's one page, and another window's held more. It raises UnexpectedResponse if its rows are not
+       even of the window.
     4. Decide whether the page is the last one: AskNews says so; or it has fewer rows than any page that was followed by
        another one (unless the end is to be proved: `is_proved`); or it is empty, and so is the one after it.
     5. In one transaction, store the page, count it, note how late its new records were (`late_after`, by their time),
@@ -112,11 +113,17 @@ async def read_window(
         if isinstance(failed, UnexpectedResponse) and not page.records:
             # Beyond the last row there is always an empty page: it is no sign that only the page before it is odd.
             raise failed
-        keys = {feed.key(record) for record in page.records} | {(each.external_id, each.raw) for each in page.rejects}
+        records = {feed.key(record) for record in page.records}
+        keys = records | {(each.external_id, each.raw) for each in page.rejects}
         may_be_full = page.fetched > 0 and (run.full_page is None or page.fetched >= run.full_page)
         if may_be_full and brought and keys <= brought:
             _check_window(feed, window, page)
-            reading.repeats = True
+            # The offset is ignored, but the one page had room for more: it was all of the window.
+            reading.has_ended = keys == brought and page.fetched == reading.rows < run.largest_page
+            reading.repeats = not reading.has_ended
+            if reading.has_ended:
+                async with run.engine.begin() as connection:
+                    await commit(connection, reading)
             return reading
         is_after_full = run.full_page is not None and before >= run.full_page
         if page.fetched == 0 and is_after_full and not is_probing and isinstance(asked_at, int):
@@ -125,7 +132,7 @@ async def read_window(
         reading.skipped_rows |= is_probing and page.fetched > 0
         is_probing = False
         reading.has_ended = page.next_offset is None or page.fetched == 0 or not (may_be_full or is_proved)
-        reading.repeated += len(keys & brought)
+        reading.repeated += len(records & brought)
         reading.rows += page.fetched
         if page.next_offset is not None:
             reading.offset = page.next_offset
@@ -140,6 +147,7 @@ async def read_window(
             run.full_page = min(before, run.full_page or before)
         logger.info("page_stored", feed=feed.name, offset=asked_at, fetched=page.fetched, is_last=reading.has_ended)
         brought |= keys
+        run.largest_page = max(run.largest_page, page.fetched)
         before, failed = page.fetched, None
         if reading.has_ended or run.leaves_the_rest():
             return reading

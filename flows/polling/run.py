@@ -76,6 +76,7 @@ class PollingRun:
     asks_once: bool = False
     """Whether the runs before failed, or AskNews wants to be left alone: then one failed request ends the run."""
     fetch: Fetch = fetch_page
+    largest_page: int = 0
     full_page: int | None = None
     """The fewest rows of a page that was followed by another one, as far as is known: a shorter one is the last."""
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)

@@ -1,0 +1,74 @@
+"""What the source may do, and what the polls make of it: the HTTP API is all that these tests share with the poller."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database.engine import reading
+from flows.entities import load_tracked
+from flows.polling.positions import PositionMoved, read_position, write_position
+from flows.polling.storage.entities import seed_entities
+from flows.polling.windows import Position
+from tests.polling.simulated import LAGS, Index, Poller, made_up
+
+ODDITIES: Mapping[str, Mapping[str, Any]] = {
+    "pages of 12": {"cap": 12},
+    "pages of 8": {"cap": 8},
+    "pages of 5": {"cap": 5},
+    "oldest first": {"order": "oldest"},
+    "another order at each request": {"order": "random"},
+    "offset ignored": {"ignores_offset": True},
+    "pages cut short": {"short_share": 0.05},
+}
+
+
+async def seeded(database: AsyncEngine) -> AsyncEngine:
+    async with database.begin() as connection:
+        await seed_entities(connection, [(entity.name, entity.category) for entity in load_tracked()])
+    return database
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+async def test_whatever_pages_are_like_all_is_stored(database: AsyncEngine, oddity: str) -> None:
+    poller = Poller(await seeded(database), Index(made_up(hours=8, a_day=150), **ODDITIES[oddity]))
+    await poller.poll_for(8)
+    assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=1))
+
+
+@pytest.mark.parametrize("lag", ["10 % by 10 to 40 min", "all by 0 to 90 min"])
+async def test_what_is_indexed_late_is_found(database: AsyncEngine, lag: str) -> None:
+    poller = Poller(await seeded(database), Index(made_up(hours=15, a_day=150, lag=LAGS[lag])))
+    await poller.poll_for(15)
+    assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=9))
+    assert sum(run.late for run in poller.runs)
+
+
+async def test_a_clock_that_is_ahead_of_asknews_loses_nothing(database: AsyncEngine) -> None:
+    poller = Poller(await seeded(database), Index(made_up(hours=8, a_day=150)), clock_ahead=timedelta(minutes=20))
+    await poller.poll_for(8)
+    assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=1))
+
+
+async def test_pages_that_are_always_the_same_end_the_poll_and_cost_little(database: AsyncEngine) -> None:
+    index = Index(made_up(hours=2, a_day=450), ignores_offset=True, ignores_window=True)
+    poller = Poller(await seeded(database), index)
+    await poller.poll_for(1)
+    assert all("repeats a page" in run.failures[0] for run in poller.runs)
+    assert max(run.requests for run in poller.runs) <= 3
+
+
+async def test_a_run_that_comes_back_does_not_set_the_position_back(database: AsyncEngine) -> None:
+    index = Index([])
+    async with reading(database) as connection:
+        _, known = await read_position(connection, "poll_news", "")
+    async with database.begin() as connection:
+        await write_position(connection, "poll_news", "", Position(index.now), known=known)
+    with pytest.raises(PositionMoved):
+        async with database.begin() as connection:
+            await write_position(connection, "poll_news", "", Position(index.now - timedelta(hours=1)), known=known)
+    async with reading(database) as connection:
+        position, _ = await read_position(connection, "poll_news", "")
+    assert position.watermark == index.now
