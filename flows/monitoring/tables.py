@@ -84,6 +84,8 @@ class MonitoredJob(Base):
     absent_work_pool: Mapped[str | None]
     worker_absent_since: Mapped[datetime | None]
     absence_noted_at: Mapped[datetime | None]
+    expectations: Mapped[dict[str, Any] | None]
+    ticks: Mapped[list[str] | None]
 
 
 class ScheduleHistory(Base):

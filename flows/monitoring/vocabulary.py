@@ -43,6 +43,7 @@ class Reason(StrEnum):
     STUCK = "stuck"
     FAILING = "failing"
     NO_WORKER = "no_worker"
+    NO_SUCCESS = "no_success"
     STALE = "stale"
     """The status flow's own: it was silent, so that nobody judged."""
 
@@ -53,3 +54,4 @@ class WarningCode(StrEnum):
     STALE_DATA = "stale_data"
     BUDGET = "budget"
     NO_PLANNED_RUNS = "no_planned_runs"
+    WRONG_TAG = "wrong_tag"

@@ -16,7 +16,7 @@ import flows.polling.storage.tables  # noqa: F401  # pyright: ignore[reportUnuse
 from flows.database.base import Base
 from flows.database.engine import create_engine, reading
 from flows.database.migrate import alembic_config, migrate, newest_revision, revision_of
-from flows.monitoring.reconcile.watermark import read_watermark
+from flows.monitoring.log.watermark import read_watermark
 from flows.polling.storage.cursors import CursorRow, read_cursor
 from flows.polling.storage.tables import Cursor
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from flows.monitoring.jobs.deployments import LiveJob
+from flows.monitoring.jobs.expectation_tags import Expectations
 
 
 def live_job(job_name: str, **changes: Any) -> LiveJob:
@@ -20,6 +21,7 @@ def live_job(job_name: str, **changes: Any) -> LiveJob:
         "planned_runs": 0,
         "work_pool": "vibecheck",
         "heartbeat_seconds": 30.0,
+        "expectations": Expectations(),
         "is_supervised": True,
     }
     return LiveJob(**values | changes)

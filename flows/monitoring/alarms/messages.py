@@ -22,6 +22,7 @@ WORDS: dict[str, str] = {
     Reason.FAILING: "is failing",
     Reason.STUCK: "is stuck",
     Reason.NO_WORKER: "has no worker",
+    Reason.NO_SUCCESS: "has not succeeded",
     Reason.STALE: "was silent",
 }
 

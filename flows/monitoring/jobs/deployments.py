@@ -26,6 +26,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, NoSchedule, RRuleSchedule
 
 from flows.database.types import canonical_json
+from flows.monitoring.jobs.expectation_tags import Expectations, parse_tags
 from flows.monitoring.jobs.schedules import ScheduleSpec
 from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.prefect_runs import PAGE, read_runs
@@ -56,6 +57,7 @@ class LiveJob:
     """Where its runs execute; None for a deployment that is served."""
     heartbeat_seconds: float
     """How often its runs say that they are alive."""
+    expectations: Expectations
     is_supervised: bool
     """Whether the monitoring may cancel its late runs and end its lost ones: by a tag of its own."""
 
@@ -105,6 +107,7 @@ def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datet
         planned_runs=len(planned),
         work_pool=deployment.work_pool_name,
         heartbeat_seconds=_heartbeat_seconds(deployment.job_variables),
+        expectations=parse_tags(deployment.tags),
         is_supervised=SUPERVISED_TAG in deployment.tags,
     )
 

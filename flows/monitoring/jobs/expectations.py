@@ -24,6 +24,8 @@ from flows.monitoring.jobs.registry import (
     write_job,
 )
 from flows.monitoring.jobs.schedules import InvalidSchedule, longest_gap_seconds
+from flows.monitoring.jobs.ticks import PLANNING_TIME, first_ticks
+from flows.monitoring.log.rows import LogRow, latest_run_of_each_job
 from flows.monitoring.prefect_runs import server_now
 
 _TICK_OF_A_CLOCK = timedelta(microseconds=1)
@@ -84,6 +86,7 @@ def last_entry(job: StoredJob, history: Sequence[ScheduleEntry], now: datetime) 
 async def _store(connection: AsyncConnection, live: Sequence[LiveJob], now: datetime) -> Synced:
     known = await read_jobs(connection)
     history = await schedule_history(connection)
+    newest = await latest_run_of_each_job(connection)
     appeared: list[str] = []
     rescheduled: list[str] = []
     for job in live:
@@ -97,7 +100,7 @@ async def _store(connection: AsyncConnection, live: Sequence[LiveJob], now: date
         elif entry is not None:
             rescheduled.append(job.job_name)
         since = now if stored is None or is_new else entry.valid_from if entry is not None else stored.since
-        await write_job(connection, _row(job, since, now))
+        await write_job(connection, _row(job, since, covered_until(newest.get(job.job_name), since), now))
     gone = [
         job for name, job in known.items() if job.retired_at is None and name not in {each.job_name for each in live}
     ]
@@ -112,12 +115,26 @@ async def _store(connection: AsyncConnection, live: Sequence[LiveJob], now: date
     )
 
 
-def _row(job: LiveJob, since: datetime, now: datetime) -> StoredJob:
+def covered_until(last_run: LogRow | None, since: datetime) -> datetime:
+    """Up to when no tick is outstanding: by the last run, or the beginning. What comes later than that is due."""
+    planned_from = since + PLANNING_TIME
+    if last_run is None:
+        return planned_from
+    # Clocks differ: a run may seem to have started before its tick.
+    return max(planned_from, last_run.started_at, last_run.scheduled_for or last_run.started_at)
+
+
+def _row(job: LiveJob, since: datetime, covered: datetime, now: datetime) -> StoredJob:
+    interval: float | None = None
+    ticks: list[str] | None = None
     try:
         interval = longest_gap_seconds(job.specs, now)
+        if _is_judged_by_ticks(job):
+            ticks = [tick.isoformat() for tick in first_ticks(job.specs, covered)]
     except InvalidSchedule as error:
         logger.warning("schedule_not_understood", job_name=job.job_name, error=str(error))
-        interval = None
+    if job.expectations.wrong:
+        logger.warning("tags_not_understood", job_name=job.job_name, wrong=list(job.expectations.wrong))
     return StoredJob(
         job_name=job.job_name,
         deployment_id=job.deployment_id,
@@ -128,7 +145,15 @@ def _row(job: LiveJob, since: datetime, now: datetime) -> StoredJob:
         retired_at=None,
         next_run_at=job.next_run_at,
         planned_runs=job.planned_runs,
+        expectations=job.expectations.as_json(),
+        ticks=ticks,
     )
+
+
+def _is_judged_by_ticks(job: LiveJob) -> bool:
+    """Whether it is late after a tick. Without `within`, a job of plain intervals is late after 2 intervals."""
+    has_intervals_alone = all(spec["interval"] is not None for spec in job.specs if spec["active"])
+    return job.expectations.within is not None or not has_intervals_alone
 
 
 def _is_same(entry: ScheduleEntry, schedule: list[dict[str, Any]], paused: bool) -> bool:

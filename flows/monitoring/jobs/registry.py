@@ -37,6 +37,11 @@ class StoredJob:
     retired_at: datetime | None
     next_run_at: datetime | None
     planned_runs: int
+    expectations: dict[str, Any] | None = None
+    """What its tags say, as `Expectations.as_json`."""
+    ticks: list[str] | None = None
+    """The first ticks after its last run, as that was known then, or since it is expected. None where the rule of
+    2 intervals holds."""
     updated_at: datetime | None = None
     """When it was last compared with the server: by the database's clock, which sets it."""
     absent_work_pool: str | None = None

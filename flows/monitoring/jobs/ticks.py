@@ -15,6 +15,10 @@ from flows.monitoring.vocabulary import Status
 # is not expected: `prefect deploy` takes away the planned runs, and the scheduler never plans the past.
 PLANNING_TIME = timedelta(seconds=15)
 NO_RUN = "no_run"
+# How many ticks ahead are kept for readers who cannot compute them: more than come between two status flows, but for
+# jobs of a few seconds, whose lateness is then told by the next status flow.
+TICKS_KEPT = 16
+_HORIZONS = tuple(timedelta(hours=hours) for hours in (1, 24, 8 * 24, 64 * 24, 512 * 24, 1_600 * 24))
 
 
 def expected_ticks(history: Sequence[ScheduleEntry], start: datetime, end: datetime) -> list[datetime]:
@@ -26,6 +30,19 @@ def expected_ticks(history: Sequence[ScheduleEntry], start: datetime, end: datet
     for valid_from, valid_until, schedule in _stretches(history, end):
         ticks.update(ticks_between(cast("list[ScheduleSpec]", schedule), max(start, valid_from), valid_until))
     return sorted(ticks)
+
+
+def first_ticks(specs: Sequence[ScheduleSpec], after: datetime) -> list[datetime]:
+    """The first few ticks later than `after`; fewer, or none, if no more are to come. Raises InvalidSchedule."""
+    found: list[datetime] = []
+    start = after + timedelta(microseconds=1)
+    for horizon in _HORIZONS:
+        end = after + horizon
+        found += ticks_between(specs, start, end)
+        if len(found) >= TICKS_KEPT:
+            break
+        start = end
+    return found[:TICKS_KEPT]
 
 
 def missed(job_name: str, tick: datetime) -> Fact:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import StateType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
@@ -17,14 +18,14 @@ from flows.monitoring.jobs.deployments import LiveJob
 from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, deployments_of, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import InvalidSchedule
 from flows.monitoring.jobs.ticks import expected_ticks, missed
-from flows.monitoring.log.facts import end_of
+from flows.monitoring.log.facts import end_of, fact_of
 from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
+from flows.monitoring.log.watermark import read_watermark, write_watermark
 from flows.monitoring.prefect_runs import JobRuns, server_now
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
 from flows.monitoring.reconcile.lost_runs import LOST, Patience, end_lost_runs
-from flows.monitoring.reconcile.watermark import read_watermark, write_watermark
 from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER, STATUS_FLOW, Status
 
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the
@@ -76,7 +77,8 @@ async def reconcile(
     1. Of the supervised jobs among `live`: cancel the scheduled runs that are too late to start. End those that cannot
        be alive any more, unless the server may have been away since the last time: then they had no chance to say that
        they live. Neither where its automation on the server is switched off.
-    2. Close the rows that are open although their run is over, or gone from the server.
+    2. Close the rows that are open although their run is over, or gone from the server; and open one for each run that
+       is going and has none, as its process writes none.
     3. From a margin before the watermark to now, slice by slice: record each run that ended where the row is missing,
        open or disagrees; and each tick older than a grace that has neither run nor row, as `missed`.
     4. Move the watermark after each slice, and stop after SLICES of them.
@@ -97,6 +99,7 @@ async def reconcile(
     if LOST_RUNS in allowed and watermark is not None and now - watermark <= _usual_gap(jobs):
         await work.end_lost(supervised, patience or Patience())
     await work.close_open_rows()
+    await work.open_rows()
     until = watermark or min((entries[0].valid_from for entries in history.values()), default=now)
     slices = 0
     while until < now and slices < SLICES:
@@ -135,6 +138,13 @@ class _Reconciliation:
         over = [fact for row in rows if (run := runs.get(row.execution_id)) and (fact := end_of(run, row.job_name))]
         self.repaired += await self._record(over)
         await self._record_lost([_gone(row, self.now) for row in rows if row.execution_id not in runs])
+
+    async def open_rows(self) -> None:
+        runs = await self.runs.in_states([StateType.RUNNING])
+        async with reading(self.engine) as connection:
+            rows = await read_rows(connection, [run.id for run in runs])
+        going = [fact_of(run, self.runs.job_of(run)) for run in runs if run.id not in rows]
+        self.repaired += await self._record(going)
 
     async def end_of_slice(self, start: datetime, until: datetime) -> datetime:
         """How far beyond `until` one slice may go, so that what ended in it since `start` is not too much at once."""

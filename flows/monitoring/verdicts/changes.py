@@ -128,7 +128,7 @@ async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: 
 def _recovered_at(stored: VerdictRow, job: JobReport) -> datetime | None:
     """When the job became healthy again, or None if the facts do not show it."""
     match stored.reason:
-        case Reason.OVERDUE | Reason.NOT_STARTED | Reason.FAILING | Reason.STUCK:
+        case Reason.OVERDUE | Reason.NOT_STARTED | Reason.FAILING | Reason.STUCK | Reason.NO_SUCCESS:
             return recovered_at(stored.reason, stored.status_since, job.facts)
         case _:
             return recovered_at(Reason.OVERDUE, stored.status_since, job.facts)

@@ -10,9 +10,11 @@ from typing import Any, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.clock import database_now
+from flows.monitoring.jobs.expectation_tags import from_json
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.log.rows import LogRow, latest_run_of_each_job, open_rows
+from flows.monitoring.log.watermark import read_watermark
 from flows.monitoring.verdicts.budgets import Budget, budget_of
 from flows.monitoring.verdicts.queries import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
 from flows.monitoring.verdicts.rules import (
@@ -88,9 +90,10 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
     expected = {name: job for name, job in (await read_jobs(connection)).items() if job.retired_at is None}
     newest = await latest_run_of_each_job(connection)
     running = _oldest_of_each_job(await open_rows(connection, now))
+    reconciled_until = await read_watermark(connection)
     limits = Limits(failing_after=settings.failing_after, stale_data_after=settings.stale_data_after)
     jobs = {
-        name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits)
+        name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits, reconciled_until)
         for name, job in expected.items()
     }
     stale, stale_since = _staleness(jobs.get(STATUS_FLOW), now)
@@ -136,11 +139,14 @@ async def _report_job(
     running_since: datetime | None,
     now: datetime,
     limits: Limits,
+    reconciled_until: datetime | None,
 ) -> JobReport:
-    outcomes = await latest_outcomes(connection, job.job_name, max(OUTCOMES, limits.failing_after))
+    tags = from_json(job.expectations)
+    failing_after = tags.failing_after or limits.failing_after
+    outcomes = await latest_outcomes(connection, job.job_name, max(OUTCOMES, failing_after))
     if outcomes and all(outcome.status == Status.FAILURE for outcome in outcomes):
         # It fails for longer than that: the beginning tells since when.
-        outcomes += await first_failures(connection, job.job_name, limits.failing_after)
+        outcomes += await first_failures(connection, job.job_name, failing_after)
     successes = await latest_successes(connection, job.job_name, limits.stale_data_after)
     budget = budget_of(successes[0].details) if successes else None
     expected = ExpectedJob(
@@ -150,9 +156,13 @@ async def _report_job(
         paused=job.paused,
         next_run_at=job.next_run_at,
         planned_runs=job.planned_runs,
+        ticks=None if job.ticks is None else [datetime.fromisoformat(tick) for tick in job.ticks],
+        tags=tags,
     )
     facts = JobFacts(
         last_run=last_run and last_run.started_at,
+        last_run_due=last_run and last_run.scheduled_for,
+        known_until=reconciled_until if _is_known_from_prefect_alone(last_run) else None,
         last_success=successes[0].completed_at if successes else None,
         running_since=running_since,
         outcomes=[
@@ -170,6 +180,11 @@ async def _report_job(
         last_failure=outcomes[0] if outcomes and outcomes[0].status != Status.SUCCESS else None,
         next_tick=_next_tick(job, facts.last_run, now),
     )
+
+
+def _is_known_from_prefect_alone(last_run: LogRow | None) -> bool:
+    """Whether no process of the job writes rows, as far as is known: then they come with the status flow."""
+    return last_run is None or last_run.closed_by == "reconciler"
 
 
 def _oldest_of_each_job(rows: Sequence[LogRow]) -> dict[str, datetime]:

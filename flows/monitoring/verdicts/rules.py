@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Literal
 
+from flows.monitoring.jobs.expectation_tags import NO_TAGS, Expectations
 from flows.monitoring.vocabulary import Reason, Status, Verdict, WarningCode
 
 # A job is overdue after this many of its intervals, and the status flow has gone quiet after that many of its own.
 OVERDUE_INTERVALS = 2
 STALE_INTERVALS = 3
+SHORTEST_GRACE, LONGEST_GRACE = timedelta(minutes=10), timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,10 @@ class ExpectedJob:
     """When the scheduler will start it next, as far as it has planned."""
     planned_runs: int
     """How many runs the scheduler has planned."""
+    ticks: Sequence[datetime] | None = None
+    """Its first ticks after what was once its last run, oldest first; None where the rule of 2 intervals holds."""
+    tags: Expectations = NO_TAGS
+    """What its tags say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,10 @@ class JobFacts:
 
     last_run: datetime | None = None
     """When the last run started, be it over or not."""
+    last_run_due: datetime | None = None
+    """The tick that the last run was for."""
+    known_until: datetime | None = None
+    """Up to when runs are known, where they are known from Prefect alone, every few minutes; None: up to now."""
     last_success: datetime | None = None
     """When the last successful run completed. For the reader of a report: no rule asks for it."""
     running_since: datetime | None = None
@@ -88,6 +98,8 @@ class Judgement:
     age_seconds: float | None
     """Since the last run started; None if it never ran."""
     warnings: tuple[WarningCode, ...] = ()
+    is_calm: bool = False
+    """Whether it has not started because its first tick is yet to come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,20 +118,54 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
     """The verdict on `job` at `now`. The first that holds, in this order:
 
     1. paused: the deployment is paused. Neither healthy nor alarming, whatever else is wrong.
-    2. unhealthy, stuck: a run has been going for longer than the interval.
-    3. unhealthy, overdue: the last run started more than 2 intervals ago. Exactly 2 is healthy. Time before `since`
-       does not count, so that a job that was resumed is not late at once.
-    4. unhealthy, not_started: it never ran, and more than 2 intervals have passed since `since`.
+    2. unhealthy, stuck: a run has been going for longer than its `duration`, or the interval.
+    3. unhealthy, overdue: late, as `late_from` tells. Exactly at that moment it is healthy.
+    4. unhealthy, not_started: late, and it never ran.
     5. unhealthy, failing: the last N outcomes are failures. A partial failure is none: it stored something.
-    6. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
-    7. not_started: it never ran, and need not have.
-    8. healthy.
+    6. unhealthy, no_success: the last success is longer ago than `stale_after`.
+    7. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
+    8. not_started: it never ran, and need not have.
+    9. healthy.
     """
     age = None if facts.last_run is None else max(0.0, (now - facts.last_run).total_seconds())
     verdict, reason, since = _judge(job, facts, now, limits)
     return Judgement(
-        verdict=verdict, reason=reason, since=since, age_seconds=age, warnings=tuple(_warnings(job, facts, limits))
+        verdict=verdict,
+        reason=reason,
+        since=since,
+        age_seconds=age,
+        warnings=tuple(_warnings(job, facts, limits)),
+        is_calm=verdict == Verdict.NOT_STARTED and _is_before_first_tick(job, now),
     )
+
+
+def late_from(job: ExpectedJob, facts: JobFacts) -> datetime | None:
+    """The moment after which the job is late unless a run starts; None if nothing is due, or it is not known what.
+
+    By its known ticks: `within`, or a grace, after the first tick that no run has covered. A run covers the ticks up to
+    its start. Without: 2 intervals after the last run started. Time before `since` does not count, so that a job that
+    was resumed is not late at once.
+    """
+    if job.ticks is None:
+        if job.longest_interval_seconds is None:
+            return None
+        interval = timedelta(seconds=job.longest_interval_seconds)
+        return max(job.since, facts.last_run or job.since) + OVERDUE_INTERVALS * interval
+    covered = max(filter(None, (job.since, facts.last_run, facts.last_run_due)))
+    due = next((tick for tick in job.ticks if tick > covered), None)
+    return None if due is None else due + grace(job)
+
+
+def grace(job: ExpectedJob) -> timedelta:
+    """How long after a tick a run may start: `within`, or a tenth of the gap between ticks, from 10 minutes to 1 hour.
+
+    10 minutes, because runs that only Prefect knows of are seen every 5; an hour, because who has a nightly job wants
+    to hear of it before the day begins.
+    """
+    if job.tags.within is not None:
+        return timedelta(seconds=job.tags.within)
+    tenth = timedelta(seconds=job.longest_interval_seconds or 0) / 10
+    return min(max(tenth, SHORTEST_GRACE), LONGEST_GRACE)
 
 
 def judge_all(
@@ -131,11 +177,13 @@ def judge_all(
 ) -> Overall:
     """The verdict on all jobs together, from the `judgements` on each, by name.
 
-    Unhealthy if a job is, if a job has not started (unless `not_started_is_healthy`), if no job is expected at all, and
-    if it is stale, as `judge_staleness` tells.
+    Unhealthy if a job is, if a job whose first tick has come has not started (unless `not_started_is_healthy`), if no
+    job is expected at all, and if it is stale, as `judge_staleness` tells.
     """
     alarming = {Verdict.UNHEALTHY} if not_started_is_healthy else {Verdict.UNHEALTHY, Verdict.NOT_STARTED}
-    unhealthy_jobs = tuple(sorted(name for name, each in judgements.items() if each.verdict in alarming))
+    unhealthy_jobs = tuple(
+        sorted(name for name, each in judgements.items() if each.verdict in alarming and not each.is_calm)
+    )
     return Overall(
         verdict=Verdict.UNHEALTHY if unhealthy_jobs or stale or not judgements else Verdict.HEALTHY,
         stale=stale,
@@ -168,7 +216,8 @@ def recovered_at(reason: Reason, since: datetime, facts: JobFacts) -> datetime |
     """When a job that was unhealthy for `reason` since `since`, and no longer is, became healthy again.
 
     That is the start of the first run after `since` for a job that did not run, and else the end of the first run that
-    ended after it: any for a stuck one, one that did not fail for a failing one. None if the facts do not show it.
+    ended after it: any for a stuck one, a success for one that had none, one that did not fail for a failing one. None
+    if the facts do not show it.
     """
     if reason in (Reason.NOT_STARTED, Reason.OVERDUE):
         starts = [outcome.started_at for outcome in facts.outcomes] + [facts.running_since, facts.last_run]
@@ -176,9 +225,20 @@ def recovered_at(reason: Reason, since: datetime, facts: JobFacts) -> datetime |
     ends = (
         outcome.completed_at
         for outcome in _telling(facts.outcomes)
-        if outcome.completed_at > since and (reason == Reason.STUCK or outcome.status != Status.FAILURE)
+        if outcome.completed_at > since and _ends(reason, outcome.status)
     )
     return min(ends, default=None)
+
+
+def _ends(reason: Reason, status: str) -> bool:
+    """Whether a run that ended with `status` ends an outage for `reason`."""
+    match reason:
+        case Reason.STUCK:
+            return True
+        case Reason.NO_SUCCESS:
+            return status == Status.SUCCESS
+        case _:
+            return status != Status.FAILURE
 
 
 def _judge(
@@ -186,21 +246,33 @@ def _judge(
 ) -> tuple[Verdict, Reason | None, datetime | None]:
     if job.paused:
         return Verdict.PAUSED, None, None
-    if job.longest_interval_seconds is not None:
-        interval = timedelta(seconds=job.longest_interval_seconds)
-        if facts.running_since is not None and now > facts.running_since + interval:
-            return Verdict.UNHEALTHY, Reason.STUCK, facts.running_since + interval
-        bound = max(job.since, facts.last_run or job.since) + OVERDUE_INTERVALS * interval
-        if now > bound:
-            return Verdict.UNHEALTHY, Reason.NOT_STARTED if facts.last_run is None else Reason.OVERDUE, bound
+    seen_until = min(now, facts.known_until or now)
+    longest_run = job.tags.duration or job.longest_interval_seconds
+    if facts.running_since is not None and longest_run is not None:
+        stuck_from = facts.running_since + timedelta(seconds=longest_run)
+        if now > stuck_from:
+            return Verdict.UNHEALTHY, Reason.STUCK, stuck_from
+    bound = late_from(job, facts)
+    if bound is not None and seen_until > bound:
+        return Verdict.UNHEALTHY, Reason.NOT_STARTED if facts.last_run is None else Reason.OVERDUE, bound
+    failing_after = job.tags.failing_after or limits.failing_after
     failures = list(takewhile(lambda outcome: outcome.status == Status.FAILURE, _telling(facts.outcomes)))
-    if len(failures) >= limits.failing_after:
-        return Verdict.UNHEALTHY, Reason.FAILING, failures[-limits.failing_after].completed_at
+    if len(failures) >= failing_after:
+        return Verdict.UNHEALTHY, Reason.FAILING, failures[-failing_after].completed_at
+    if job.tags.stale_after is not None:
+        stale_from = max(job.since, facts.last_success or job.since) + timedelta(seconds=job.tags.stale_after)
+        if seen_until > stale_from:
+            return Verdict.UNHEALTHY, Reason.NO_SUCCESS, stale_from
     if facts.worker_absent_since is not None:
         return Verdict.UNHEALTHY, Reason.NO_WORKER, max(facts.worker_absent_since, job.since)
     if facts.last_run is None:
         return Verdict.NOT_STARTED, None, job.since
     return Verdict.HEALTHY, None, None
+
+
+def _is_before_first_tick(job: ExpectedJob, now: datetime) -> bool:
+    first = job.next_run_at if job.ticks is None else next(iter(job.ticks), None)
+    return first is not None and now <= first
 
 
 def _telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
@@ -214,6 +286,8 @@ def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[War
     latest = facts.new_rows[: limits.stale_data_after]
     if len(latest) == limits.stale_data_after and not any(latest):
         yield WarningCode.STALE_DATA
+    if job.tags.wrong:
+        yield WarningCode.WRONG_TAG
     if facts.is_budget_tight:
         yield WarningCode.BUDGET
     if not job.paused and (job.planned_runs == 0 or job.next_run_at is None):

@@ -1,11 +1,11 @@
 """The verdicts in words, the same wherever they are read: in the JSON, on the status page, in the terminal."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.report import JobReport, Report
-from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS
+from flows.monitoring.verdicts.rules import late_from
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Status, Verdict, WarningCode
 
 _WHY_NOT = {
@@ -56,16 +56,27 @@ def explain_job(job: JobReport, now: datetime) -> str:
         case Verdict.NOT_STARTED, _ if expected.longest_interval_seconds is None:
             return "Has not run yet, and nothing schedules it."
         case Verdict.NOT_STARTED, _:
-            bound = expected.since + OVERDUE_INTERVALS * timedelta(seconds=expected.longest_interval_seconds or 0)
-            return f"Has not run yet. It is expected {due}, and by {clock(bound, now)} at the latest."
+            bound = late_from(expected, job.facts)
+            by = "" if bound is None else f", and by {clock(bound, now)} at the latest"
+            return f"Has not run yet. It is expected {due}{by}."
+        case _, Reason.NOT_STARTED if expected.ticks is not None:
+            return f"Has never run, though a run was due by {_when(judgement.since, now)}."
         case _, Reason.NOT_STARTED:
             return f"Has never run, though expected {due} since {clock(expected.since, now)}."
         case _, Reason.OVERDUE:
             why = _BUDGET_IS_WHY if WarningCode.BUDGET in judgement.warnings else ""
-            return f"Overdue: the last run started {age} ago, and one is expected {due}.{why}"
+            wanted = (
+                f"one is expected {due}" if expected.ticks is None else f"one was due by {_when(judgement.since, now)}"
+            )
+            return f"Overdue: the last run started {age} ago, and {wanted}.{why}"
+        case _, Reason.NO_SUCCESS:
+            wanted = duration(expected.tags.stale_after or 0)
+            return f"No success for longer than {wanted}: " + _last_success(job, now)
         case _, Reason.STUCK:
             going = "" if job.facts.running_since is None else duration((now - job.facts.running_since).total_seconds())
-            return f"Stuck: a run has been going for {going}, though one is expected {due}."
+            limit = expected.tags.duration
+            wanted = f"one is expected {due}" if limit is None else f"one may take {duration(limit)}"
+            return f"Stuck: a run has been going for {going}, though {wanted}."
         case _, Reason.NO_WORKER:
             return f"No worker has polled its work pool since {_when(judgement.since, now)}: nothing can start it."
         case _, Reason.FAILING:
@@ -95,6 +106,8 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
         case WarningCode.BUDGET:
             budget = job.budget
             return "" if budget is None else f"{budget.used:,} of the {budget.limit:,} {budget.name} are used."
+        case WarningCode.WRONG_TAG:
+            return f"A tag of its deployment cannot be read: {'; '.join(job.expected.tags.wrong)}."
         case WarningCode.NO_PLANNED_RUNS:
             return "Prefect's scheduler has planned no run of it: is its scheduler service running?"
 

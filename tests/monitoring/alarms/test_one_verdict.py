@@ -61,6 +61,11 @@ async def failing(engine: AsyncEngine, now: datetime) -> None:
     await seed(engine, [expected(NEWS, now)], ran_every(NEWS, now, 15, 4, status="failure"))
 
 
+async def without_success(engine: AsyncEngine, now: datetime) -> None:
+    job = expected(NEWS, now, expectations={"stale_after": 1_800.0})
+    await seed(engine, [job], [ran(NEWS, now - 40 * MINUTE), ran(NEWS, now - 5 * MINUTE, "partial_failure")])
+
+
 async def healthy(engine: AsyncEngine, now: datetime) -> None:
     await seed(engine, [expected(NEWS, now)], ran_every(NEWS, now, 15, 4))
 
@@ -72,6 +77,7 @@ SITUATIONS: dict[Reason, Seeding] = {
     Reason.STUCK: stuck,
     Reason.FAILING: failing,
     Reason.NO_WORKER: healthy,
+    Reason.NO_SUCCESS: without_success,
     Reason.STALE: healthy,
 }
 

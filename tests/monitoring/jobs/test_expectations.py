@@ -14,6 +14,7 @@ from flows.monitoring.jobs.expectations import Synced, sync_expectations
 from flows.monitoring.jobs.registry import StoredJob, read_jobs, schedule_history
 from flows.monitoring.jobs.ticks import PLANNING_TIME, expected_ticks
 from flows.monitoring.tables import MonitoredJob
+from tests.monitoring.verdicts.seeding import ran, seed
 from tests.support.fake_prefect import START, FakePrefect
 
 QUARTER = timedelta(minutes=15)
@@ -247,3 +248,31 @@ async def test_nothing_is_expected_before_the_scheduler_has_had_time_to_plan(dat
     prefect.deploy("poll")
     await sync(prefect, database)
     assert await expected(database, START, START + 3 * QUARTER) == [START + 2 * QUARTER]
+
+
+async def test_a_job_of_cron_or_with_a_tag_knows_its_first_ticks_after_its_last_run(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    nightly = prefect.schedule(QUARTER) | {"schedule": {"cron": "0 2 * * *", "timezone": "UTC", "day_or": True}}
+    prefect.deploy("nightly", schedules=[nightly], tags=["monitored", "within=30m", "stale_after=soon"])
+    prefect.deploy("tagged", tags=["monitored", "within=1m"])
+    prefect.deploy("plain")
+    await sync(prefect, database)
+    first = START + timedelta(hours=14)
+    job = await job_of(database, "nightly")
+    assert job.expectations == {
+        "within": 1_800,
+        "wrong": ["stale_after=soon: not a length of time, such as 90s, 30m, 2h or 1d"],
+    }
+    assert job.ticks is not None
+    assert job.ticks[:2] == [first.isoformat(), (first + timedelta(days=1)).isoformat()]
+    tagged = await job_of(database, "tagged")
+    assert tagged.ticks is not None
+    assert tagged.ticks[0] == (START + QUARTER).isoformat()
+    assert (await job_of(database, "plain")).ticks is None
+
+    await seed(database, rows=[ran("nightly", first, "success")])
+    prefect.now = first + timedelta(minutes=5)
+    await sync(prefect, database)
+    job = await job_of(database, "nightly")
+    assert job.ticks is not None
+    assert job.ticks[0] == (first + timedelta(days=1)).isoformat()

@@ -13,9 +13,9 @@ from flows.monitoring.jobs.ticks import missed_id
 from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, read_rows, rows_between
+from flows.monitoring.log.watermark import read_watermark
 from flows.monitoring.reconcile import reconciler as reconciling
 from flows.monitoring.reconcile.reconciler import Reconciled
-from flows.monitoring.reconcile.watermark import read_watermark
 from tests.monitoring.reconcile.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
@@ -165,6 +165,21 @@ async def test_a_run_that_goes_on_keeps_its_open_row(prefect: FakePrefect, datab
     prefect.now = due + timedelta(minutes=2)
     assert (await round_of(prefect, database)).repaired == 0
     assert (await row_of(database, run)).status == "running"
+
+
+async def test_a_run_that_is_going_and_writes_no_row_gets_an_open_one(
+    prefect: FakePrefect, database: AsyncEngine
+) -> None:
+    due = START + QUARTER
+    run = prefect.run(JOB, due, "RUNNING")
+    prefect.now = due + timedelta(minutes=2)
+    assert (await round_of(prefect, database)).repaired == 1
+    row = await row_of(database, run)
+    assert (row.status, row.started_at, row.closed_by) == ("running", due, None)
+    assert (await round_of(prefect, database)).repaired == 0
+    prefect.set_state(run, "COMPLETED")
+    await round_of(prefect, database)
+    assert (await row_of(database, run)).status == "success"
 
 
 async def test_an_open_row_whose_run_ended_long_before_the_watermark_is_closed(

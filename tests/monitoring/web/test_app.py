@@ -72,15 +72,22 @@ async def test_503_names_the_overdue_job_and_keeps_the_others_healthy(database: 
     assert document["jobs"]["poll_news"]["status"] == "healthy"
 
 
-async def test_a_new_job_is_503_until_it_runs_unless_a_setting_says_200(
+async def test_a_job_that_was_due_is_503_until_it_runs_unless_a_setting_says_200(
     database: AsyncEngine, database_url: str
 ) -> None:
     now = await seed_healthy(database)
-    await seed(database, [expected("new", now, since=now)])
+    await seed(database, [expected("new", now, since=now - 2 * MINUTE, next_run_at=now - MINUTE)])
     status_code, document = await verdict_of(database_url)
     assert (status_code, document["jobs"]["new"]["status"]) == (503, "not_started")
     assert document["jobs"]["new"]["last_run"] is document["jobs"]["new"]["age_seconds"] is None
     status_code, document = await verdict_of(database_url, not_started_is_healthy=True)
+    assert (status_code, document["jobs"]["new"]["status"]) == (200, "not_started")
+
+
+async def test_a_new_job_is_200_before_its_first_tick(database: AsyncEngine, database_url: str) -> None:
+    now = await seed_healthy(database)
+    await seed(database, [expected("new", now, since=now)])
+    status_code, document = await verdict_of(database_url)
     assert (status_code, document["jobs"]["new"]["status"]) == (200, "not_started")
 
 
