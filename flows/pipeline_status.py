@@ -3,8 +3,6 @@
 It runs on a work pool of its own, apart from the workers that it watches.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,9 +12,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run as runtime_flow_run
 from prefect.states import Completed
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import engine_from_settings
+from flows.database.engine import opened_engine
 from flows.logs import bind_run, configure_logging
 from flows.monitoring import misfire, monitored, run_name
 from flows.monitoring.alarms.publish import publish, watched_from_outside
@@ -28,7 +25,7 @@ from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.wording import explain_all
 from flows.monitoring.vocabulary import STATUS_FLOW
-from flows.settings import MonitoringSettings, load_settings
+from flows.settings import load_settings
 
 logger = structlog.stdlib.get_logger()
 
@@ -58,7 +55,7 @@ async def pipeline_status(
         bind_run(UUID(run_id), STATUS_FLOW)
     async with (
         watched_from_outside(settings, UUID(run_id) if run_id else None) as watch,
-        _engine(settings) as engine,
+        opened_engine(settings) as engine,
         get_client() as client,
     ):
         synced = await sync_expectations(client, engine)
@@ -84,12 +81,3 @@ async def pipeline_status(
 def state_of(report: Report, details: dict[str, Any]) -> State[Any]:
     """The run's final state: its name is the verdict on the whole, so that a list of runs is enough to see it."""
     return Completed(name=report.overall.verdict.capitalize(), message=explain_all(report), data=details)
-
-
-@asynccontextmanager
-async def _engine(settings: MonitoringSettings) -> AsyncGenerator[AsyncEngine]:
-    engine = await engine_from_settings(settings)
-    try:
-        yield engine
-    finally:
-        await engine.dispose()

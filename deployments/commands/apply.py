@@ -24,7 +24,7 @@ from rich.table import Table
 
 from deployments.server.automations import apply_automations
 from deployments.server.work_pools import PREFECT_FILE, make_work_pools
-from flows.database.engine import DatabaseUnavailable, engine_from_settings
+from flows.database.engine import DatabaseUnavailable, opened_engine
 from flows.database.migrate import migrate
 from flows.entities import load_tracked
 from flows.logs import configure_logging
@@ -58,7 +58,9 @@ async def apply(settings: Settings) -> Sequence[LiveJob]:
             await make_work_pools(client)
             await deploy()
             await apply_automations(client, settings)
-            await expect_deployed_jobs(settings, client)
+            # From now on, so that one that never runs is noticed; and those that are gone no more.
+            async with opened_engine(settings) as engine:
+                await sync_expectations(client, engine)
             return await verify_deployments(client)
     except (httpx.HTTPError, PrefectException) as error:
         raise ApplyFailed(
@@ -68,13 +70,10 @@ async def apply(settings: Settings) -> Sequence[LiveJob]:
 
 async def prepare_database(settings: Settings) -> None:
     """Migrate the pipeline's database to the newest revision, and seed the tracked entities."""
-    engine = await engine_from_settings(settings)
-    try:
+    async with opened_engine(settings) as engine:
         await migrate(engine)
         async with engine.begin() as connection:
             await seed_entities(connection, [(entity.name, entity.category) for entity in load_tracked()])
-    finally:
-        await engine.dispose()
 
 
 async def deploy() -> None:
@@ -91,15 +90,6 @@ async def deploy() -> None:
     output, _ = await process.communicate()
     if process.returncode != 0:
         raise ApplyFailed(f"`prefect deploy --all` failed:\n{output.decode(errors='replace')}")
-
-
-async def expect_deployed_jobs(settings: Settings, client: PrefectClient) -> None:
-    """Expect the deployed jobs from now on, so that one that never runs is noticed; and those that are gone no more."""
-    engine = await engine_from_settings(settings)
-    try:
-        await sync_expectations(client, engine)
-    finally:
-        await engine.dispose()
 
 
 async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:

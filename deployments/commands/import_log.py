@@ -12,7 +12,7 @@ from rich.markup import escape
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.engine import DatabaseUnavailable, create_engine, engine_from_settings, reading
+from flows.database.engine import DatabaseUnavailable, create_engine, opened_engine, reading
 from flows.logs import configure_logging
 from flows.monitoring.jobs.registry import read_jobs
 from flows.monitoring.log.merge import STATUSES
@@ -42,15 +42,12 @@ async def run_import(settings: Settings, *, source_url: str) -> int:
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     try:
-        engine = await engine_from_settings(settings)
-        try:
+        async with opened_engine(settings) as engine:
             source = create_engine(source_url)
             try:
                 counts = await import_log(source, engine, now=datetime.now(UTC))
             finally:
                 await source.dispose()
-        finally:
-            await engine.dispose()
     except (DatabaseUnavailable, OldLogUnreadable) as error:
         console.print(f"[red]{escape(str(error))}")
         return 1

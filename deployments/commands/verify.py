@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deployments.server.settings import NoServer, require_server
-from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings
+from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine
 from flows.database.migrate import revision_of
 from flows.logs import configure_logging
 from flows.monitoring.verify.accounts import Account, JobAccount
@@ -66,30 +66,26 @@ async def _verify(settings: Settings, since: str, until: str | None, grace_secon
         raise CouldNotTell(str(error)) from None
     now = datetime.now(UTC)
     begin, end = moment(since, now), None if until is None else moment(until, now)
-    engine = None
     try:
-        engine = await engine_from_settings(settings)
-        if await revision_of(engine) is None:
-            raise CouldNotTell(
-                f"the database {database_shown(settings)} has no tables. Is it the right one (VIBECHECK_DATABASE_URL)? "
-                "`vibecheck apply` makes them."
-            )
-        async with get_client() as client:
-            verification = await verify(
-                client,
-                engine,
-                since=begin,
-                until=end,
-                grace=timedelta(seconds=grace_seconds),
-                retention_days=settings.retention_days,
-            )
+        async with opened_engine(settings) as engine:
+            if await revision_of(engine) is None:
+                raise CouldNotTell(
+                    f"the database {database_shown(settings)} has no tables. Is it the right one "
+                    "(VIBECHECK_DATABASE_URL)? `vibecheck apply` makes them."
+                )
+            async with get_client() as client:
+                verification = await verify(
+                    client,
+                    engine,
+                    since=begin,
+                    until=end,
+                    grace=timedelta(seconds=grace_seconds),
+                    retention_days=settings.retention_days,
+                )
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         raise CouldNotTell(f"the Prefect server could not be asked: {type(error).__name__}: {error}") from None
     except DatabaseUnavailable as error:
         raise CouldNotTell(str(error)) from None
-    finally:
-        if engine is not None:
-            await engine.dispose()
     if not verification.jobs:
         raise CouldNotTell("no deployment is tagged `monitored`, and none was: `vibecheck apply` deploys the jobs.")
     return verification

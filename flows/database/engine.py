@@ -60,6 +60,16 @@ async def engine_from_settings(settings: MonitoringSettings) -> AsyncEngine:
     return create_engine(settings.effective_database_url())
 
 
+@asynccontextmanager
+async def opened_engine(settings: MonitoringSettings) -> AsyncGenerator[AsyncEngine]:
+    """The engine of `engine_from_settings`, disposed of at the end. Raises DatabaseUnavailable as that does."""
+    engine = await engine_from_settings(settings)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
 def database_shown(settings: MonitoringSettings) -> str:
     """Which database the settings name, for people to read: never with its password."""
     if settings.database_block is not None:

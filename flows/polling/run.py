@@ -26,7 +26,7 @@ from flows.asknews import (
     client_from_settings,
 )
 from flows.database.clock import database_now
-from flows.database.engine import engine_from_settings, reading
+from flows.database.engine import opened_engine, reading
 from flows.logs import bind_run, configure_logging, register_secret
 from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.monitoring.log.record import Closing, Fact, record
@@ -179,12 +179,8 @@ async def polling_run(job_name: str, *, keeps_credits_for: str | None = None) ->
     logger.info("poll_started", attempt=flow_run.run_count, scheduled_for=str(flow_run.expected_start_time))
     try:
         client = client_from_settings(settings, api_key=await _api_key_from_block(settings))
-        engine = await engine_from_settings(settings)
-        try:
-            async with _outage_counted(engine, flow_run, job_name), client:
-                yield await _opened(flow_run, job_name, settings, engine, client, keeps_credits_for)
-        finally:
-            await engine.dispose()
+        async with opened_engine(settings) as engine, _outage_counted(engine, flow_run, job_name), client:
+            yield await _opened(flow_run, job_name, settings, engine, client, keeps_credits_for)
     except PermanentError:
         await withdraw_retries(flow_run)
         raise

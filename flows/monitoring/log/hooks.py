@@ -19,7 +19,7 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import engine_from_settings, reading
+from flows.database.engine import opened_engine, reading
 from flows.logs import bind_run, configure_logging
 from flows.monitoring.log.facts import fact_of
 from flows.monitoring.log.naming import job_name_of
@@ -90,15 +90,11 @@ async def _write(fact: Fact, flow_run: FlowRun) -> str:
     configure_logging(settings)
     bind_run(fact.execution_id, fact.job_name)
     try:
-        async with asyncio.timeout(HOOK_SECONDS):
-            engine = await engine_from_settings(settings)
-            try:
-                fact = replace(fact, job_name=await _job_name(engine, fact.job_name, flow_run.deployment_id))
-                bind_run(fact.execution_id, fact.job_name)
-                async with engine.begin() as connection:
-                    await record(connection, fact)
-            finally:
-                await engine.dispose()
+        async with asyncio.timeout(HOOK_SECONDS), opened_engine(settings) as engine:
+            fact = replace(fact, job_name=await _job_name(engine, fact.job_name, flow_run.deployment_id))
+            bind_run(fact.execution_id, fact.job_name)
+            async with engine.begin() as connection:
+                await record(connection, fact)
     except Exception as error:  # noqa: BLE001  # a hook must never disturb its flow; the reconciler writes the row
         logger.warning("execution_log_write_failed", error_type=type(error).__name__, error=str(error))
     return fact.job_name
