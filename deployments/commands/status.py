@@ -11,7 +11,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import DatabaseUnavailable, database_shown, engine_from_settings, reading
+from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
 from flows.logs import configure_logging, redact
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.wording import clock, duration, explain_all, explain_job, explain_warning
@@ -21,6 +21,8 @@ from flows.settings import Settings
 
 HEALTHY, UNHEALTHY, CANNOT_TELL = 0, 1, 2
 WATCH_SECONDS = 2.0
+# A driver waits longer, and Ctrl-C would wait with it.
+LOOK_SECONDS = 10.0
 LONGEST_ERROR = 300
 
 _COLOURS = {
@@ -45,18 +47,14 @@ async def run_status(settings: Settings, *, as_json: bool, watch: bool) -> int:
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     try:
-        engine = await engine_from_settings(settings)
+        async with opened_engine(settings) as engine:
+            if watch:
+                return await _watch(engine, settings, console, as_json=as_json)
+            seen = await look(engine, settings)
     except DatabaseUnavailable as error:
-        _print(console, CannotTell(str(error)), as_json=as_json, indent=2)
-        return CANNOT_TELL
-    try:
-        if watch:
-            return await _watch(engine, settings, console, as_json=as_json)
-        seen = await _look(engine, settings)
-        _print(console, seen, as_json=as_json, indent=2)
-        return _exit_code(seen)
-    finally:
-        await engine.dispose()
+        seen = CannotTell(str(error))
+    _print(console, seen, as_json=as_json, indent=2)
+    return _exit_code(seen)
 
 
 async def _watch(engine: AsyncEngine, settings: Settings, console: Console, *, as_json: bool) -> int:
@@ -67,7 +65,7 @@ async def _watch(engine: AsyncEngine, settings: Settings, console: Console, *, a
     in_place = console.is_terminal and not as_json
     with Live(console=console, auto_refresh=False) if in_place else nullcontext() as live:
         while True:
-            seen = await _look(engine, settings)
+            seen = await look(engine, settings)
             if live is None:
                 _print(console, seen, as_json=as_json, indent=None)
             else:
@@ -78,10 +76,13 @@ async def _watch(engine: AsyncEngine, settings: Settings, console: Console, *, a
                 return _exit_code(seen)
 
 
-async def _look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
+async def look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
+    """Read the report, within 10 seconds; or return why it cannot be told."""
     try:
-        async with reading(engine) as connection:
+        async with asyncio.timeout(LOOK_SECONDS), reading(engine) as connection:
             return await read_report(connection, settings)
+    except TimeoutError:
+        return CannotTell(f"The database {database_shown(settings)} has not answered for {LOOK_SECONDS:g} s.")
     except DatabaseUnavailable as error:
         return CannotTell(str(error))
     except SQLAlchemyError as error:
@@ -112,6 +113,7 @@ def render(seen: Report | CannotTell) -> RenderableType:
     parts: list[RenderableType] = [_headline(seen)]
     if seen.jobs:
         parts.append(_table(seen))
+    parts += [_why(name, job, seen) for name, job in seen.jobs.items()]
     parts += filter(None, (_error(job, seen) for job in seen.jobs.values()))
     parts += [
         Text(f"{budget.name}: {budget.used:,} of {budget.limit:,} since {budget.since}", style="bright_black")
@@ -129,20 +131,24 @@ def _headline(report: Report) -> Text:
 
 
 def _table(report: Report) -> Table:
-    table = Table("job", "verdict", "last run", "next run", "why")
+    table = Table("job", "verdict", "last run", "next run")
     for name, job in report.jobs.items():
         status = job.judgement.verdict
-        why = Text(explain_job(job, report.at))
-        for warning in job.judgement.warnings:
-            why.append(f"\nWarning: {explain_warning(warning, job)}", style="yellow")
         table.add_row(
             Text(name),
             Text(f"{_MARKS[status]} {status.replace('_', ' ')}", style=_COLOURS[status]),
             _last_run(job, report),
             _next_run(job, report),
-            why,
         )
     return table
+
+
+def _why(name: str, job: JobReport, report: Report) -> Text:
+    """A paragraph below the table, which so has room for whole names at 80 columns."""
+    why = Text.assemble((name, "bold"), f": {explain_job(job, report.at)}")
+    for warning in job.judgement.warnings:
+        why.append(f" Warning: {explain_warning(warning, job)}", style="yellow")
+    return why
 
 
 def _last_run(job: JobReport, report: Report) -> Text:

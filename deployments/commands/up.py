@@ -243,9 +243,7 @@ def _print_addresses(console: Console, settings: Settings, ui: str, health_url: 
     ):
         console.print(f"{name:<12} {address}", soft_wrap=True, highlight=False)
     if settings.notification is None:
-        console.print(
-            "Nobody is told of problems: set VIBECHECK_NOTIFICATION, see docs/monitoring.md.", highlight=False
-        )
+        console.print("Nobody is told of problems: set VIBECHECK_NOTIFICATION, see docs/monitoring.md.")
 
 
 async def sweep_due_runs(client: "PrefectClient") -> None:

@@ -35,7 +35,8 @@ def start(database_url: str, *options: str) -> subprocess.Popen[str]:
         cwd=PROJECT_ROOT,
         env={**os.environ, "VIBECHECK_DATABASE_URL": database_url, "COLUMNS": "160", "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        # That others can read somebody's own .env is said there.
+        stderr=subprocess.DEVNULL,
         text=True,
     )
 
@@ -54,9 +55,9 @@ async def shown(engine: AsyncEngine) -> str:
     return text_of(report)
 
 
-def text_of(seen: Report | CannotTell) -> str:
+def text_of(seen: Report | CannotTell, *, width: int = 160) -> str:
     """What the terminal shows, without colours."""
-    console = Console(width=160)
+    console = Console(width=width)
     with console.capture() as capture:
         console.print(render(seen))
     return capture.get()
@@ -68,6 +69,17 @@ async def test_exit_code_0_when_all_is_healthy(database: AsyncEngine, database_u
     assert exit_code == 0, output
     assert "All 3 jobs are healthy." in output
     assert "Ran 1 min" in output
+
+
+async def test_a_long_name_is_whole_at_80_columns(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    name = "warehouse_nightly_reconcile/eu"
+    await seed(engine, [expected(name, now)], [ran(name, now - MINUTE)])
+    async with reading(engine) as connection:
+        lines = text_of(await read_report(connection, Settings()), width=80).splitlines()
+    (row,) = [line for line in lines if line.startswith(f"│ {name} │")]
+    assert "healthy" in row
+    assert max(map(len, lines)) <= 80
 
 
 async def test_exit_code_1_when_a_job_is_overdue(database: AsyncEngine, database_url: str) -> None:
