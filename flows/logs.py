@@ -52,7 +52,7 @@ def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 
 class _FlowRunOfEvent(logging.Filter):
-    """Gives Prefect's handler the run of an event: hooks have no run context, and their events would be dropped."""
+    """Tell Prefect's handler the run of an event: hooks have no run context, and their events would be dropped."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         execution_id: object = record.msg.get("execution_id") if isinstance(record.msg, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # structlog puts its event there

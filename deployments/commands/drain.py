@@ -17,7 +17,7 @@ CHECK_SECONDS = 1.0
 
 
 async def run_drain(settings: Settings, *, timeout_seconds: float) -> int:
-    """Pause the work pools and wait for their runs. Gives the exit code: 0 once none is going.
+    """Pause the work pools and wait for their runs. Return the exit code: 0 once none is going.
 
     After `timeout_seconds` it is 1. The pools stay paused in either case, until `resume`.
     """
@@ -44,7 +44,7 @@ async def run_drain(settings: Settings, *, timeout_seconds: float) -> int:
 
 
 async def run_resume(settings: Settings) -> int:
-    """Let the work pools start runs again. Gives the exit code."""
+    """Let the work pools start runs again. Return the exit code."""
     configure_logging(settings, to_prefect=False)
     console = Console()
     try:

@@ -35,7 +35,7 @@ class OldLogUnreadable(Exception):
 
 
 async def run_import(settings: Settings, *, source_url: str) -> int:
-    """Import the old log at `source_url`, and print what became of its rows. Gives the exit code.
+    """Import the old log at `source_url`, and print what became of its rows. Return the exit code.
 
     It is 1 when a database cannot be used, or when a row was left out for what cannot be understood in it.
     """
@@ -63,7 +63,7 @@ async def run_import(settings: Settings, *, source_url: str) -> int:
 
 
 async def import_log(source: AsyncEngine, engine: AsyncEngine, *, now: datetime) -> Counter[str]:
-    """Import the rows of `source` into `engine`'s log, in transactions of 500. Gives how many rows became what.
+    """Import the rows of `source` into `engine`'s log, in transactions of 500. Return how many rows became what.
 
     Raises OldLogUnreadable, DatabaseUnavailable, or sqlalchemy.exc.DBAPIError if `engine`'s tables are not there.
     """
@@ -90,7 +90,7 @@ async def _read(source: AsyncEngine, after_id: int) -> list[OldRow]:
 
 
 async def _import(connection: AsyncConnection, row: OldRow, taken_over_at: datetime | None, now: datetime) -> str:
-    """Record `row`, unless there is a reason not to. Gives what became of it."""
+    """Record `row`, unless there is a reason not to. Return what became of it."""
     if row.started_at is None:
         return UNKNOWN_TIME
     if taken_over_at is not None and row.started_at >= taken_over_at:

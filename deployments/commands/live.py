@@ -50,7 +50,7 @@ def _print_changes(console: Console, report: Report, said: set[object]) -> None:
         if row is not None and (change := (row.execution_id, row.status)) not in said:
             said.add(change)
             what = row.error_message or _counts(row.details)
-            # Whoever wrote the message, it is no markup.
+            # Whoever wrote the message, it is not markup.
             line = f"{row.started_at:%H:%M:%S} UTC  {escape(name)}  {row.status}  {escape(what)}"
             console.print(line.rstrip(), highlight=False, soft_wrap=True)
 

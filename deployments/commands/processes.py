@@ -125,7 +125,7 @@ def free_port(preferred: int | None = None) -> int:
 
 @contextmanager
 def data_directory_lock(directory: Path) -> Generator[int]:
-    """Hold `directory`'s lock, and give its descriptor for the child processes to inherit.
+    """Hold `directory`'s lock, and return its descriptor for the child processes to inherit.
 
     The lock lasts as long as any process holds the descriptor: children that outlived a killed `up` are noticed, not
     joined by a second server on the same files. Raises AlreadyRunning.

@@ -39,7 +39,7 @@ class CannotTell(Exception):
 
 
 async def run_status(settings: Settings, *, as_json: bool, watch: bool) -> int:
-    """Print the verdicts, with `watch` again and again until Ctrl-C. Gives the exit code for the last ones.
+    """Print the verdicts, with `watch` again and again until Ctrl-C. Return the exit code for the last ones.
 
     0: all is healthy, 1: it is not, 2: that cannot be told. The JSON is that of `GET /health/scheduler`; with `watch`
     it is one line for each look.

@@ -54,7 +54,7 @@ STOP_SECONDS = 10.0
 
 
 async def run_up(settings: Settings, *, port: int) -> int:
-    """Run until Ctrl-C or SIGTERM. Gives the command's exit code: 0 after a stop that was asked for, else 1."""
+    """Run until Ctrl-C or SIGTERM. Return the command's exit code: 0 after a stop that was asked for, else 1."""
     console = Console()
     stop_requested = asyncio.Event()
     home = settings.data_directory
@@ -102,7 +102,7 @@ async def drained_at_the_end(children: Children, console: Console) -> AsyncGener
 
 
 async def _start(settings: Settings, port: int, children: Children, console: Console) -> Settings:
-    """Start everything, and give the settings that the started processes use."""
+    """Start everything, and return the settings that the started processes use."""
     api_port = free_port(port)
     if api_port != port:
         console.print(f"[yellow]Port {port} is taken: the Prefect server uses {api_port}.")
@@ -152,7 +152,7 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
 
 
 async def _start_pipeline(settings: Settings, children: Children, console: Console, environment: dict[str, str]) -> str:
-    """Apply to the server that has been started, and start what runs on it. Gives the health app's address."""
+    """Apply to the server that has been started, and start what runs on it. Return the health app's address."""
     from prefect import get_client
 
     from deployments.commands.apply import apply

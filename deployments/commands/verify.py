@@ -40,7 +40,7 @@ class CouldNotTell(Exception):
 
 
 async def run_verify(settings: Settings, *, since: str, until: str | None, grace_seconds: float, as_json: bool) -> int:
-    """Verify and print. Gives the exit code: 0 if the log is complete, 1 if it is not, 2 if that could not be told."""
+    """Verify and print. Return the exit code: 0 if the log is complete, 1 if it is not, 2 if that could not be told."""
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     try:
@@ -103,7 +103,7 @@ def moment(text: str, now: datetime) -> datetime:
         given = datetime.fromisoformat(text)
         return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
     except ValueError:
-        raise CouldNotTell(f"{text!r} is no time: give a duration such as 24h, or 2026-11-23T12:00.") from None
+        raise CouldNotTell(f"{text!r} is not a time: give a duration such as 24h, or 2026-11-23T12:00.") from None
     except OverflowError:
         raise CouldNotTell(f"{text!r} is further away than the calendar goes.") from None
 

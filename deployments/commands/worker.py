@@ -114,7 +114,7 @@ class Limiter(Protocol):
 
 
 async def run_worker(settings: Settings, *, pool: str, limit: int, name: str | None, polled_file: Path | None) -> int:
-    """Execute the runs of `pool`, at most `limit` at a time, until SIGTERM or SIGINT. Gives the exit code.
+    """Execute the runs of `pool`, at most `limit` at a time, until SIGTERM or SIGINT. Return the exit code.
 
     `polled_file` is touched at each poll that the server has answered, for `container_health polled`. The exit code is
     1 when the worker ended for another reason than a signal; its runs were waited for then, too.

@@ -66,7 +66,7 @@ def check_services(redis_url: str, *, host: str, within: float, now: float) -> N
 
 
 def main(arguments: list[str]) -> int:
-    """Run the check that `arguments` name. Gives the exit code."""
+    """Run the check that `arguments` name. Return the exit code."""
     parser = argparse.ArgumentParser(prog="container_health")
     commands = parser.add_subparsers(dest="check", required=True)
     commands.add_parser("url").add_argument("url")

@@ -166,7 +166,7 @@ def flow_modules(prefect_file: Path, work_pool: str) -> list[str]:
 
 @asynccontextmanager
 async def warm_starts(work_pool: str) -> AsyncGenerator[Starter | None]:
-    """Let the worker's runs be forked while the block lasts. Gives None where that cannot be done, and logs why."""
+    """Let the worker's runs be forked while the block lasts. Return None where that cannot be done, and logs why."""
     if (reason := why_unsupported()) is not None:
         logger.warning("all_runs_start_cold", reason=reason)
         yield None

@@ -218,7 +218,9 @@ class AskNewsClient:
             outcome, self._authentication.redact, self._api, credentials=self._authentication.variables
         )
         if not isinstance(body, dict):
-            raise UnexpectedResponse(f"{path} answered with JSON that is no object: has the API changed?", status=200)
+            raise UnexpectedResponse(
+                f"{path} answered with JSON that is not an object: has the API changed?", status=200
+            )
         return cast(dict[str, object], body)
 
     async def _bound(self, response: httpx.Response) -> None:

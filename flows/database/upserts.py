@@ -117,7 +117,7 @@ async def _write_postgresql(
     rows: Sequence[Row],
 ) -> list[tuple[Key, bool]]:
     # One array for each column: a statement of constant text, however many rows, so that it is prepared only once.
-    # One dimension, said aloud: a JSON value may be a list itself.
+    # One dimension, said here: a JSON value may be a list itself.
     arrays = [bindparam(name, type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
     columns = [column(name, table.c[name].type) for name in names]
     source = func.unnest(*arrays).table_valued(*columns).render_derived()

@@ -47,7 +47,7 @@ class Around:
 
 
 class Voids:
-    """Phrases within which a name is no mention: "Claude" in "Claude Monet"."""
+    """Phrases within which a name is not a mention: "Claude" in "Claude Monet"."""
 
     def __init__(self, hits: Iterable[Hit], longest: int) -> None:
         self._by_first: defaultdict[int, list[Hit]] = defaultdict(list)

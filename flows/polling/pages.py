@@ -157,7 +157,7 @@ class _WindowPoll:
                 late_after=self._late_after,
             )
         except UnexpectedResponse:
-            # The next run begins the window anew, with all that is new since: its records decide.
+            # The next run begins the window again, with all that is new since: its records decide.
             async with self._run.engine.begin() as connection:
                 await self._move(connection, replace(self._position, window=None, next_offset=0))
             raise

@@ -141,7 +141,7 @@ class PollingRun:
         return Completed(name="FeatureOff", message=f"Feature off: {error}", data=details)
 
     async def finish(self) -> State[Any]:
-        """Close the row, unless the last page has, and give the state for the flow to return."""
+        """Close the row, unless the last page has, and return the state for the flow to return."""
         if not self._closed:
             async with self.engine.begin() as connection:
                 await self.close(connection, status=self.status())
@@ -153,7 +153,7 @@ class PollingRun:
         return Completed(message=summary, data=details)
 
     async def skip(self, *, reason: str, message: str) -> State[Any]:
-        """Close the row as skipped, with the reason, and give the state for the flow to return."""
+        """Close the row as skipped, with the reason, and return the state for the flow to return."""
         async with self.engine.begin() as connection:
             await self.close(connection, status=Status.SKIPPED, details={"reason": reason})
         logger.warning("poll_skipped", reason=reason, explanation=message)

@@ -9,7 +9,7 @@ __all__ = ["Closing", "Fact", "record"]
 
 
 async def record(connection: AsyncConnection, fact: Fact) -> bool:
-    """Merge `fact` into its execution's row, within the caller's transaction. Gives whether the log changed.
+    """Merge `fact` into its execution's row, within the caller's transaction. Return whether the log changed.
 
     1. Insert the row if there is none; a row that another transaction is just inserting is waited for.
     2. Otherwise lock the row, merge what it says with the fact, and write it if that says more.

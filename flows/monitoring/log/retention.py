@@ -14,7 +14,7 @@ BATCHES = 20
 
 
 async def delete_old_rows(engine: AsyncEngine, retention_days: int) -> int:
-    """Delete rows that started more than `retention_days` ago, by the database's clock. Gives how many.
+    """Delete rows that started more than `retention_days` ago, by the database's clock. Return how many.
 
     Small batches, each a transaction of its own, so that nobody who writes waits for long. Never an open row, never a
     job's newest row or newest success. Raises DatabaseUnavailable.

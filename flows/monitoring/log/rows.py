@@ -42,7 +42,7 @@ _NEWEST_FIRST = (ExecutionLog.started_at.desc(), ExecutionLog.id.desc())
 
 
 async def insert_row(connection: AsyncConnection, row: LogRow) -> bool:
-    """Insert `row` and give True, or give False if its execution has a row already (after waiting for its writer)."""
+    """Insert `row`; return False if its execution has a row already (after waiting for its writer)."""
     statement = insert_into(connection, ExecutionLog).values(_values(row))
     result = await connection.execute(statement.on_conflict_do_nothing(index_elements=["execution_id"]))
     return result.rowcount == 1
@@ -129,7 +129,7 @@ async def rows_between(connection: AsyncConnection, job_name: str, start: dateti
 
 
 async def delete_older_than(connection: AsyncConnection, before: datetime, *, limit: int = 500) -> int:
-    """Delete at most `limit` rows that started before `before`, the oldest first, and give how many it were.
+    """Delete at most `limit` rows that started before `before`, the oldest first, and return how many there were.
 
     Never a row that is still open, and never a job's newest row or newest success. Repeat it, each time in a
     transaction of its own, until it gives 0.

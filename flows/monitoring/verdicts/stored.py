@@ -63,7 +63,7 @@ async def read_verdicts(connection: AsyncConnection) -> dict[str, VerdictRow]:
 async def change_verdict(connection: AsyncConnection, transition: Transition, *, from_reason: str | None) -> bool:
     """Change a job's verdict from what `transition` says it was, and put the change among the unsent notices.
 
-    Gives False, and changes nothing, if the verdict is another one by now: of several that notice a change, one makes
+    Return False, and changes nothing, if the verdict is another one by now: of several that notice a change, one makes
     it. `from_reason` belongs to `from_status`.
     """
     changed = await connection.execute(
@@ -91,7 +91,7 @@ async def unsent_transitions(connection: AsyncConnection, limit: int) -> list[Tr
 
 
 async def mark_sent(connection: AsyncConnection, transition_id: int) -> bool:
-    """Note that a transition's event was emitted, now. Gives False if somebody else has noted it."""
+    """Note that a transition's event was emitted, now. Return False if somebody else has noted it."""
     sent = await connection.execute(
         update(_TRANSITIONS).where(_TRANSITIONS.c.id == transition_id, text(UNSENT)).values(event_emitted_at=utc_now())
     )

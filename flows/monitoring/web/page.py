@@ -67,7 +67,7 @@ def render_page(snapshot: Snapshot | None) -> str:
 
 @lru_cache(maxsize=1)
 def content_security_policy() -> str:
-    """What the page may do: show itself, run its own script, and fetch itself anew."""
+    """What the page may do: show itself, run its own script, and fetch itself again."""
     digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src 'self'; "

@@ -22,7 +22,7 @@ logger = structlog.stdlib.get_logger()
 
 
 def serve(settings: MonitoringSettings, *, host: str, port: int) -> int:
-    """Serve until SIGINT or SIGTERM; `port` 0 takes a free one, and the log says which. Gives the exit code."""
+    """Serve until SIGINT or SIGTERM; `port` 0 takes a free one, and the log says which. Return the exit code."""
     configure_logging(settings, to_prefect=False)
     try:
         listener = socket.create_server((host, port), family=_family(host), backlog=1_024)

@@ -12,7 +12,7 @@ from flows.polling.storage.tables import TrackedEntity
 
 
 async def seed_entities(connection: AsyncConnection, entities: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Insert the (name, category) pairs, or correct their category, and give the id of every known entity by name.
+    """Insert the (name, category) pairs, or correct their category, and return the id of every known entity by name.
 
     Entities that are no longer tracked stay, with what is linked to them.
     """
@@ -34,7 +34,7 @@ async def write_links(
     *,
     replace: bool,
 ) -> frozenset[UUID]:
-    """Link each record to the named entities, and give the records whose links changed.
+    """Link each record to the named entities, and return the records whose links changed.
 
     `model` is the table of links; its first column is the record's id. With `replace`, links to entities that are not
     named go. The caller holds locks on the records' own rows, so that nobody else changes the same links.

@@ -37,7 +37,7 @@ class RejectedRow:
 
 
 async def store_rejected(connection: AsyncConnection, records: Iterable[Rejected]) -> int:
-    """Store `records`, or count them again with their newest reason. Gives how many were never seen before.
+    """Store `records`, or count them again with their newest reason. Return how many were never seen before.
 
     Two records are one if they have the same kind and external id, or, without an id, the same raw text.
     """
