@@ -3,7 +3,7 @@
 1. Make a session, so that signals for the run's process group reach it, its children and nothing else.
 2. Say which process this is, and wait for the run. A worker that has changed its mind has closed the socket.
 3. Become what a new interpreter would be: the run's environment whole, the settings and the logging that follow from
-   it, random numbers of its own.
+   it, random numbers of its own. Its own children can be ended at any time (`own_fork`).
 4. Run Prefect's engine as the main module.
 5. End as an interpreter ends, without taking its modules apart: that takes 0.4 s, and nobody sees it.
 """
@@ -23,6 +23,8 @@ import time
 import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
+
+from deployments.forking import own_fork
 
 INTERNAL_ERROR = 70
 ENGINE = "prefect.engine"
@@ -58,6 +60,7 @@ def become(environment: dict[str, str], *, is_silent: bool) -> None:
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    os.fork = own_fork.fork
     importlib.invalidate_caches()
     random.seed()
     if (numpy := sys.modules.get("numpy")) is not None:

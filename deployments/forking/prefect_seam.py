@@ -27,6 +27,7 @@ _NEEDED = {
     "prefect.runner._workspace_runtime_bootstrap": (),
     "prefect.runner._workspace_starter": ("workspace_environment",),
     _SUPERVISOR: (),
+    "prefect.utilities.engine": ("_prefect_sigterm_handler",),
 }  # fmt: skip
 _CONFIGURATION = {"flow_run_id", "workspace_root", "manifest_path", "command"}
 _MANIFEST = {"working_directory", "project_root", "runtime_entrypoint", "hook_command", "environment"}

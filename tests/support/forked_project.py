@@ -72,8 +72,8 @@ def busy():
 
     threading.Thread(target=late).start()
     numbers = {}
-    for method in ("spawn", "forkserver"):
-        with multiprocessing.get_context(method).Pool(2) as pool:
+    for method, processes in (("fork", 8), ("spawn", 2), ("forkserver", 2)):
+        with multiprocessing.get_context(method).Pool(processes) as pool:
             numbers[method] = pool.map(abs, [-1, -2])
     echoed = subprocess.run(["echo", "hello"], capture_output=True, text=True).stdout
     looped = asyncio.run(asyncio.sleep(0, "looped"))
