@@ -16,7 +16,8 @@ from pydantic import Field
 from flows.database.engine import opened_engine
 from flows.logs import bind_run, configure_logging
 from flows.monitoring import misfire, monitored, run_name
-from flows.monitoring.alarms.publish import publish, watched_from_outside
+from flows.monitoring.alarms.ping import watched_from_outside
+from flows.monitoring.alarms.publish import publish
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.workers import absent_workers
 from flows.monitoring.log.retention import delete_old_rows

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from prefect import get_client
@@ -15,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MOD
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
-from flows.monitoring.alarms.publish import Published, publish, watched_from_outside
+from flows.monitoring.alarms.publish import Published, publish
 from flows.monitoring.alarms.receivers import block_of_address
 from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.jobs.workers import AbsentWorker, absent_workers
@@ -238,42 +237,6 @@ async def test_the_receivers_address_is_never_logged(
     assert receiver.refused == 1
     assert "notification_not_delivered" in output
     assert "sentinel" not in output
-
-
-async def test_a_watcher_outside_is_pinged_at_the_start_and_at_the_end(receiver: Receiver) -> None:
-    pinged = Settings.model_validate({"ping_url": receiver.http_url})
-    run_id = uuid4()
-    async with watched_from_outside(pinged, run_id) as watch:
-        watch.summary = "Jobs: 3 healthy."
-    assert [(each.path, each.body) for each in receiver.accepted] == [
-        (f"/ping/secret-uuid/start?rid={run_id}", ""),
-        (f"/ping/secret-uuid?rid={run_id}", "Jobs: 3 healthy."),
-    ]
-
-
-async def test_a_watcher_outside_hears_of_failures_and_of_trouble_that_nobody_else_could_be_told_of(
-    receiver: Receiver,
-) -> None:
-    pinged = Settings.model_validate({"ping_url": receiver.http_url})
-    with pytest.raises(RuntimeError):
-        async with watched_from_outside(pinged):
-            raise RuntimeError("secret")
-    async with watched_from_outside(pinged) as watch:
-        watch.summary, watch.is_trouble = "poll_news is overdue", True
-    failures = [each.body for each in receiver.accepted if each.path.endswith("/fail")]
-    assert failures == ["The status flow failed: RuntimeError", "poll_news is overdue"]
-
-
-async def test_a_ping_that_does_not_arrive_disturbs_nothing_and_names_no_address(
-    receiver: Receiver, capfd: pytest.CaptureFixture[str]
-) -> None:
-    receiver.status = 500
-    for address in (receiver.http_url, "http://127.0.0.1:9/secret-uuid"):
-        async with watched_from_outside(Settings.model_validate({"ping_url": address})):
-            pass
-    output = "".join(capfd.readouterr())
-    assert output.count("ping_refused") == output.count("ping_failed") == 2
-    assert "secret-uuid" not in output
 
 
 async def test_a_job_has_no_worker_when_nobody_polls_its_work_pool(client: PrefectClient) -> None:
