@@ -7,7 +7,7 @@ structlog's context variables, which tasks inherit. Known secrets are replaced i
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -132,11 +132,15 @@ def _quoted(value: object) -> str:
     return f'"{text}"' if " " in text else text
 
 
+def _secrets_in(value: object) -> list[str]:
+    values = cast("Mapping[str, object]", value).values() if isinstance(value, Mapping) else [value]
+    return [each.get_secret_value() for each in values if isinstance(each, SecretStr)]
+
+
 def _register_settings_secrets(settings: MonitoringSettings) -> None:
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            secret = value.get_secret_value()
+        for secret in _secrets_in(value):
             register_secret(secret)
             # An address is logged piecemeal by some libraries: its password is a secret by itself, in both spellings.
             password = urlsplit(secret).password if "://" in secret else None

@@ -3,6 +3,7 @@
 It runs on a work pool of its own, apart from the workers that it watches.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from flows.logs import bind_run, configure_logging
 from flows.monitoring import misfire, monitored, run_name
 from flows.monitoring.alarms.ping import watched_from_outside
 from flows.monitoring.alarms.publish import publish
+from flows.monitoring.alarms.refusals import Refusal, explain_refusals
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.workers import absent_workers
 from flows.monitoring.log.retention import delete_old_rows
@@ -65,7 +67,7 @@ async def pipeline_status(
         absent = await absent_workers(client, synced.jobs)
         report = await judge(engine, settings, absent)
         published = await publish(client, engine, settings, report)
-        watch.summary = explain_all(report)
+        watch.summary = _summary(report, published.refusals)
         watch.is_trouble = not published.is_told
     details = {
         "status": report.overall.verdict,
@@ -76,9 +78,16 @@ async def pipeline_status(
         "deleted": deleted,
     }
     logger.info("status_finished", summary=watch.summary, **details)
-    return state_of(report, details)
+    return state_of(report, details, published.refusals)
 
 
-def state_of(report: Report, details: dict[str, Any]) -> State[Any]:
-    """The run's final state: its name is the verdict on the whole, so that a list of runs is enough to see it."""
-    return Completed(name=report.overall.verdict.capitalize(), message=explain_all(report), data=details)
+def state_of(report: Report, details: dict[str, Any], refusals: Sequence[Refusal] = ()) -> State[Any]:
+    """The run's final state: its name is the verdict on the whole, so that a list of runs is enough to see it.
+
+    Its message also says who could not be told.
+    """
+    return Completed(name=report.overall.verdict.capitalize(), message=_summary(report, refusals), data=details)
+
+
+def _summary(report: Report, refusals: Sequence[Refusal]) -> str:
+    return " ".join(filter(None, [explain_all(report), explain_refusals(refusals, report.at)]))

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from socket import gethostname
 from typing import Annotated, Literal
 
 import httpx
@@ -41,6 +42,7 @@ class MonitoringSettings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="VIBECHECK_",
+        env_nested_delimiter="__",
         env_file=PROJECT_ROOT / ".env",
         env_ignore_empty=True,
         extra="ignore",
@@ -86,6 +88,22 @@ class MonitoringSettings(BaseSettings):
         description="Where alarms go: an Apprise address (Slack, Teams, Discord, mailto://, json://, …), or an "
         "existing notification block of Prefect's as `type-slug/name`, for example `slack-webhook/alarms`.",
     )
+    notification_by_owner: dict[str, SecretStr] = Field(
+        default={},
+        description="Where the alarms of an owner's jobs go instead (tag `owner=…`): "
+        "`VIBECHECK_NOTIFICATION_BY_OWNER__DATA` for the owner `data`, or all in one as a JSON object.",
+    )
+    notification_by_severity: dict[str, SecretStr] = Field(
+        default={},
+        description="Where the alarms of jobs of a severity go instead (tag `severity=…`): "
+        "`VIBECHECK_NOTIFICATION_BY_SEVERITY__LOW` for `low`, or all as a JSON object. Where both match, both get it.",
+    )
+    installation: str | None = Field(
+        default=None, description="What messages call this installation. Default: the host's name."
+    )
+    status_page_url: Annotated[str | None, IS_WEB_ADDRESS] = Field(
+        default=None, description="Address of the status page as people reach it; messages link to it."
+    )
 
     # Logging
     log_format: Literal["auto", "json", "console"] = Field(
@@ -94,6 +112,10 @@ class MonitoringSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Lowest level that is logged."
     )
+
+    def installation_name(self) -> str:
+        """What messages call this installation: the configured name, or the host's."""
+        return self.installation or gethostname()
 
     def effective_database_url(self) -> str:
         """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""

@@ -119,6 +119,31 @@ class JobTransition(Base):
     event_emitted_at: Mapped[datetime | None]
 
 
+class AlarmReceiver(Base):
+    """A receiver of alarms, and whether it took the last message. `failing_since` is null if it did."""
+
+    __tablename__ = "alarm_receivers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    failing_since: Mapped[datetime | None]
+    error: Mapped[str | None]
+    last_delivered_at: Mapped[datetime | None]
+
+
+class Silence(Base):
+    """That people are not told of a job: until `until`, or, where that is null, until the job is healthy again."""
+
+    __tablename__ = "silences"
+    __table_args__ = (Index(None, "job_name"),)
+
+    id: Mapped[int] = _surrogate_key()
+    job_name: Mapped[str]
+    reason: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=utc_now())
+    until: Mapped[datetime | None]
+    lifted_at: Mapped[datetime | None]
+
+
 class ReconcilerWatermark(Base):
     """How far the log has been reconciled with the server. One row."""
 

@@ -1,16 +1,16 @@
 """docs/monitoring.md explains every message and every automation that there is."""
 
 from deployments.server.automations import load
-from flows.monitoring.alarms.messages import WORDS
+from flows.monitoring.alarms.notices import IS
 from tests.support.prefect_server import PROJECT_ROOT
 
 TEXT = (PROJECT_ROOT / "docs" / "monitoring.md").read_text()
 
 
 def test_every_message_is_explained() -> None:
-    missing = [words for words in WORDS.values() if f"… {words}" not in TEXT and f"pipeline_status {words}" not in TEXT]
-    assert missing == []
-    assert "has recovered" in TEXT
+    assert [words for words in IS.values() if f"… {words}" not in TEXT] == []
+    assert "… recovered" in TEXT
+    assert "pipeline_status was silent" in TEXT
 
 
 def test_every_automation_that_acts_by_itself_is_named() -> None:

@@ -142,7 +142,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, Path):
         # The same text on every machine.
         return f"`{value.relative_to(PROJECT_ROOT)}` in the project's folder"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value or "")
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -151,6 +151,8 @@ def _allowed(field: FieldInfo) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
     if kind is bool:
         return "`true`, `false`"
+    if get_origin(kind) is dict:
+        return "JSON object of secret texts"
     if IS_WEB_ADDRESS in field.metadata:
         return f"{_KINDS[kind]}, a web address"
     bounds = [

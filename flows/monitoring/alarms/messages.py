@@ -1,110 +1,116 @@
-"""What people are told: one message for everything that there is to say at a time. Pure.
+"""What people are told: one message for everything that there is to say to a receiver at a time. Pure.
 
-Subjects begin with the same word, whoever sends them, and name the job; the body says since when, what was expected,
-the last error and where to look.
+A subject begins with the same words, whoever sends it, and names the installation and the cause; the body says for each
+cause since when, what was expected, the last error, what to do and where to look. It is as long as the receiver takes:
+the worst first, the rest counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
 
-from flows.monitoring.verdicts.report import Report
-from flows.monitoring.verdicts.stored import TransitionRow, VerdictRow
-from flows.monitoring.verdicts.wording import clock, duration, explain_all
-from flows.monitoring.vocabulary import Reason, Verdict
-
-LONGEST_ERROR = 500
-
-WORDS: dict[str, str] = {
-    Reason.OVERDUE: "is overdue",
-    Reason.NOT_STARTED: "has never run",
-    Reason.FAILING: "is failing",
-    Reason.STUCK: "is stuck",
-    Reason.NO_WORKER: "has no worker",
-    Reason.NO_SUCCESS: "has not succeeded",
-    Reason.STALE: "was silent",
-}
+LONGEST_SUBJECT = 200
+# Enough for a count of the rest, with some names.
+_REST = 200
+_LIST_OF_NAMES = 300
 
 
-@dataclass(frozen=True)
+class Kind(StrEnum):
+    """What a message is to its receiver, the worst first."""
+
+    ALARM = "alarm"
+    REMINDER = "reminder"
+    WARNING = "warning"
+    RECOVERY = "recovery"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
-    """What there is to say about one job: a headline, and what is known."""
+    """What there is to say about one job."""
 
     job_name: str
+    kind: Kind
     headline: str
     text: str
+    incident: str | None
+    """What identifies the outage, from its alarm to its recovery; None if only the Prefect server could tell of it."""
+    since: datetime
+    link: str | None = None
+    pool: str | None = None
+    """The work pool whose missing worker is the cause."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    """What is said at once of one cause, and of how many jobs."""
+
+    kind: Kind
+    headline: str
+    text: str
+    job_names: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Message:
-    """What is delivered."""
+    """What one receiver is told. `closing` is the state of the whole, and where to look."""
 
-    subject: str
-    body: str
+    prefix: str
+    paragraphs: Sequence[Paragraph]
+    closing: str
+    notices: Sequence[Notice]
 
+    @property
+    def kind(self) -> Kind:
+        """The kind of the worst that it tells."""
+        return min((paragraph.kind for paragraph in self.paragraphs), key=list(Kind).index)
 
-def notice_of(rows: Sequence[TransitionRow], now: datetime) -> Notice | None:
-    """What one job's untold changes, oldest first, come to; None if there is nothing to tell.
+    @property
+    def subject(self) -> str:
+        """The subject, for a receiver that takes a long one."""
+        return self.fitted_subject(LONGEST_SUBJECT)
 
-    An outage that nobody was told of and that is over: one notice tells both. One of a job that was paused: none.
-    """
-    name, last = rows[0].job_name, rows[-1]
-    alarm = next(
-        (row for row in rows if row.to_status == Verdict.UNHEALTHY and row.from_status != Verdict.UNHEALTHY), None
-    )
-    if last.to_status == Verdict.UNHEALTHY and alarm is not None:
-        what = WORDS.get(alarm.reason or "", "is unhealthy")
-        return Notice(name, f"{name} {what}", _alarm_text(name, what, alarm, now))
-    if last.to_status == Verdict.HEALTHY and last.from_status == Verdict.UNHEALTHY:
-        began = datetime.fromisoformat(last.details["outage_began"])
-        lasted = duration((last.at - began).total_seconds())
-        what = WORDS.get(last.details["outage_reason"] or "", "is unhealthy")
-        if last.details["outage_reason"] == Reason.STALE:
-            text = (
-                f"{name} was silent for {lasted}, from {clock(began, now)} to {clock(last.at, now)}: nobody watched "
-                "the jobs. It is working again. What happened meanwhile: "
-                f"vibecheck verify --since {began:%Y-%m-%dT%H:%MZ}"
-            )
-            return Notice(name, f"{name} was silent for {lasted}", text)
-        text = (
-            f"{name} recovered at {clock(last.at, now)}, after {lasted} (since {clock(began, now)}). Before, it "
-            f"{what.replace('is ', 'was ').replace('has ', 'had ')}."
-        )
-        return Notice(name, f"{name} has recovered after {lasted}", text)
-    return None
+    def fitted_subject(self, limit: int) -> str:
+        """The headlines that fit into so many characters, the worst first, and how many more there are."""
+        headlines = [paragraph.headline for paragraph in self.paragraphs]
+        prefix = f"{self.prefix}: "
+        if len(headlines) > 1:
+            prefix += f"{sum(len(paragraph.job_names) for paragraph in self.paragraphs)} jobs: "
+        for count in range(len(headlines), 0, -1):
+            rest = len(headlines) - count
+            subject = prefix + "; ".join(headlines[:count]) + (f"; and {rest} more" if rest else "")
+            if len(subject) <= limit:
+                return subject
+        return cut(prefix + headlines[0], limit)
 
-
-def reminder_of(verdict: VerdictRow, began: datetime, explanation: str, now: datetime) -> Notice:
-    """That a job is still unhealthy."""
-    lasting = duration((now - began).total_seconds())
-    what = WORDS.get(verdict.reason or "", "is unhealthy")
-    name = verdict.job_name
-    text = f"{name} has been unhealthy for {lasting}, since {clock(began, now)}: it {what}.\n{explanation}"
-    return Notice(name, f"{name}: after {lasting}, it still {what}", text)
+    def fitted_body(self, limit: int) -> str:
+        """The paragraphs that fit into so many characters, the worst first; the rest is counted; then the closing."""
+        closing = cut(self.closing, max(limit // 3, 100))
+        texts = [paragraph.text for paragraph in self.paragraphs]
+        for count in range(len(texts), 0, -1):
+            rest = [name for paragraph in self.paragraphs[count:] for name in paragraph.job_names]
+            body = "\n\n".join([*texts[:count], *([_counted(rest)] if rest else []), closing])
+            if len(body) <= limit:
+                return body
+        rest = [name for paragraph in self.paragraphs[1:] for name in paragraph.job_names]
+        tail = "\n\n".join([*([cut(_counted(rest), limit // 4)] if rest else []), closing])
+        return cut(texts[0], max(limit - len(tail) - 2, 1)) + "\n\n" + tail
 
 
-def message_of(notices: Sequence[Notice], report: Report, links: Mapping[str, str]) -> Message:
-    """One message for all notices, with `links` to look at each job, and the state of the whole."""
-    headlines = [notice.headline for notice in notices]
-    subject = headlines[0] if len(headlines) == 1 else f"{len(headlines)} jobs: {'; '.join(headlines)}"
-    parts = [
-        notice.text + (f"\nLook: {links[notice.job_name]}" if notice.job_name in links else "") for notice in notices
-    ]
-    parts.append(f"{explain_all(report)}\nMore: `vibecheck status`, `vibecheck verify`.")
-    return Message(f"VibeCheck: {subject}", "\n\n".join(parts))
+def cut(text: str, limit: int) -> str:
+    """`text`, or as much of it as fits into so many characters with an ellipsis."""
+    return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip() + "…"
 
 
-def _alarm_text(name: str, what: str, alarm: TransitionRow, now: datetime) -> str:
-    lines = [f"{name} {what} (unhealthy since {clock(alarm.at, now)})."]
-    if explanation := _text(alarm.details.get("explanation")):
-        lines.append(explanation)
-    if work_pool := _text(alarm.details.get("work_pool_without_worker")):
-        lines.append(f"Start a worker of the work pool {work_pool}.")
-    if error := _text(alarm.details.get("last_error")):
-        lines.append(f"Last error: {error if len(error) <= LONGEST_ERROR else error[:LONGEST_ERROR] + ' …'}")
-    return "\n".join(lines)
+def listed(names: Sequence[str], limit: int = _LIST_OF_NAMES) -> str:
+    """The names that fit into so many characters, and how many more there are."""
+    for count in range(len(names), 0, -1):
+        rest = len(names) - count
+        text = ", ".join(names[:count]) + (f" and {rest} more" if rest else "")
+        if len(text) <= limit or count == 1:
+            return text
+    return ""
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _counted(names: Sequence[str]) -> str:
+    return f"And {len(names)} more: {listed(names, _REST)}."

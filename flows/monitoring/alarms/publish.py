@@ -1,27 +1,27 @@
-"""What the status flow tells the world: events, one message, and a table in Prefect's UI."""
+"""What the status flow tells the world: events, messages to the receivers, and a table in Prefect's UI."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from datetime import timedelta
 
-import httpx
 import structlog
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import ArtifactCreate
-from prefect.context import FlowRunContext
-from prefect.events.schemas.events import Event
 from prefect.settings import PREFECT_UI_URL
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
-from flows.monitoring.alarms.messages import Message, Notice, message_of, notice_of, reminder_of
-from flows.monitoring.alarms.receivers import InvalidReceiver, NotDelivered, send
-from flows.monitoring.jobs.registry import read_jobs
-from flows.monitoring.verdicts.outages import outage_began
-from flows.monitoring.verdicts.report import JobReport, Report
+from flows.monitoring.alarms.artifact import show
+from flows.monitoring.alarms.events import emit, event_of, judged
+from flows.monitoring.alarms.messages import Kind, Message, Notice
+from flows.monitoring.alarms.notices import Links, notice_of, paragraphs_of, reminder_of
+from flows.monitoring.alarms.receivers import names_for, receivers_of
+from flows.monitoring.alarms.refusals import Refusal, note_deliveries, read_refusals
+from flows.monitoring.alarms.silences import active_silences, end_acknowledgements, names_silenced
+from flows.monitoring.alarms.tell import Told, tell
+from flows.monitoring.jobs.registry import StoredJob, read_jobs
+from flows.monitoring.verdicts.changes import circumstances_of
+from flows.monitoring.verdicts.outages import Outage, last_outage
+from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
@@ -30,11 +30,10 @@ from flows.monitoring.verdicts.stored import (
     read_verdicts,
     unsent_transitions,
 )
-from flows.monitoring.verdicts.wording import clock, explain_all, explain_job
-from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
+from flows.monitoring.verdicts.wording import explain_all
+from flows.monitoring.vocabulary import STATUS_FLOW, Verdict
 from flows.settings import MonitoringSettings
 
-ARTIFACT_KEY = "pipeline-status"
 # More changes than that at once are told in the next message.
 MOST_CHANGES = 200
 
@@ -43,10 +42,26 @@ logger = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True)
 class Published:
-    """The message, if there was one to send. `is_told` is False if there is trouble that nobody could be told of."""
+    """What was to be told, without what is silenced, and which receivers refuse.
 
-    message: Message | None
+    `is_told` is False if there is trouble that nobody could be told of.
+    """
+
+    notices: Sequence[Notice]
+    refusals: Sequence[Refusal]
     is_told: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What there is to tell, before anybody is told."""
+
+    changes: Sequence[TransitionRow]
+    verdicts: Mapping[str, VerdictRow]
+    jobs: Mapping[str, StoredJob]
+    notices: Mapping[str, Notice]
+    silenced: set[str]
+    links: Links
 
 
 async def publish(
@@ -54,164 +69,131 @@ async def publish(
 ) -> Published:
     """Tell what `judge` has changed, and what is due for a reminder. Safe to repeat.
 
-    1. Read the untold changes of verdict, and the jobs whose last message is a reminder's interval ago.
+    1. Read the untold changes of verdict, and the jobs whose last message is a reminder's interval ago or of which
+       nobody was told, because they were silenced.
     2. Emit an event for each change. Its id is the change's own, so that a repeated one is one.
-    3. Send one message for all. Only when the receiver has taken it are the changes told; else the next status flow
-       tries again. Without a receiver there is nobody to tell.
+    3. Leave out what is silenced, and send each receiver one message for the rest. Only what a receiver has taken is
+       told; the next status flow tries the rest again. Without a receiver there is nobody to tell.
     4. Say that each job has been judged: unless there was something to tell and it could not be delivered, in which
        case the server's own second path goes off.
     5. Put the report into Prefect's UI.
 
-    Raises DatabaseUnavailable; what concerns the receiver or Prefect is logged and tried again by the next run.
+    Raises DatabaseUnavailable; what concerns the receivers or Prefect is logged and tried again by the next run.
     """
-    changes, verdicts, notices, links = await _read(engine, settings, report)
+    known = await _read(engine, settings, report)
     # Of a job that was retired meanwhile nobody wants to hear.
-    current = [change for change in changes if change.job_name in verdicts]
-    await _emit(client, [_event_of(change, notices.get(change.job_name)) for change in current])
-    message = message_of(list(notices.values()), report, links) if notices else None
-    delivered = message is None or await _deliver(settings, message)
-    if delivered:
-        async with engine.begin() as connection:
-            for change in changes:
-                await mark_sent(connection, change.id)
-            for job_name in notices:
-                await note_notified(connection, job_name)
-    untold = set[str]() if delivered else {*notices, STATUS_FLOW}
-    await _emit(client, [_judged(name, job, report) for name, job in report.jobs.items() if name not in untold])
-    await _show(client, report)
-    is_unhealthy = any(verdict.status == Verdict.UNHEALTHY for verdict in verdicts.values())
-    return Published(message, is_told=delivered and not (is_unhealthy and settings.notification is None))
+    current = [change for change in known.changes if change.job_name in known.verdicts]
+    await emit(client, [event_of(change, known.notices.get(change.job_name)) for change in current])
+    notices = [notice for name, notice in known.notices.items() if name not in known.silenced]
+    told = await _tell(settings, report, known, notices)
+    untold = {notice.job_name for notice in notices} - told.job_names
+    refusals = await _note(engine, settings, known, told, untold)
+    held_back = {*untold, STATUS_FLOW} if untold else set[str]()
+    await emit(client, [judged(name, job, report) for name, job in report.jobs.items() if name not in held_back])
+    await show(client, report)
+    is_trouble = any(
+        verdict.status == Verdict.UNHEALTHY and name not in known.silenced for name, verdict in known.verdicts.items()
+    )
+    return Published(notices, refusals, is_told=not untold and not (is_trouble and not receivers_of(settings)))
 
 
-async def _read(
-    engine: AsyncEngine, settings: MonitoringSettings, report: Report
-) -> tuple[Sequence[TransitionRow], Mapping[str, VerdictRow], dict[str, Notice], dict[str, str]]:
+async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Report) -> _Known:
+    async with engine.begin() as connection:
+        await end_acknowledgements(connection)
     async with reading(engine) as connection:
         changes = await unsent_transitions(connection, MOST_CHANGES)
         verdicts = await read_verdicts(connection)
-        ui_url = (PREFECT_UI_URL.value() or "").rstrip("/")
-        links = {
-            name: f"{ui_url}/deployments/deployment/{job.deployment_id}"
-            for name, job in (await read_jobs(connection)).items()
-            if job.deployment_id is not None and ui_url
-        }
+        jobs = await read_jobs(connection)
+        silenced = names_silenced(await active_silences(connection))
+        links = Links(
+            ui_url=(PREFECT_UI_URL.value() or "").rstrip("/"),
+            deployments={name: str(job.deployment_id) for name, job in jobs.items() if job.deployment_id is not None},
+        )
         notices: dict[str, Notice] = {}
         for name, verdict in verdicts.items():
             own = [change for change in changes if change.job_name == name]
-            notice = notice_of(own, report.at) if own else None
-            if notice is None and _is_reminder_due(verdict, settings, report.at) and name in report.jobs:
-                began = await outage_began(connection, name) or verdict.status_since
-                notice = reminder_of(verdict, began, explain_job(report.jobs[name], report.at), report.at)
+            notice = await _notice(connection, verdict, own, report, settings, links, _text(jobs.get(name), "severity"))
             if notice is not None:
                 notices[name] = notice
-    return changes, verdicts, notices, links
+    # People hear of the end of what they were told of, so that no incident stays open.
+    for name, notice in notices.items():
+        if notice.kind is Kind.RECOVERY and _was_told(verdicts[name], notice):
+            silenced.discard(name)
+    return _Known(changes=changes, verdicts=verdicts, jobs=jobs, notices=notices, silenced=silenced, links=links)
 
 
-def _is_reminder_due(verdict: VerdictRow, settings: MonitoringSettings, now: datetime) -> bool:
-    return (
-        verdict.status == Verdict.UNHEALTHY
-        and verdict.last_notified_at is not None
-        and now >= verdict.last_notified_at + timedelta(seconds=settings.reminder_seconds)
+async def _notice(
+    connection: AsyncConnection,
+    verdict: VerdictRow,
+    own: Sequence[TransitionRow],
+    report: Report,
+    settings: MonitoringSettings,
+    links: Links,
+    severity: str | None,
+) -> Notice | None:
+    """What there is to say about a job: its untold changes, or that it is still unhealthy."""
+    job = report.jobs.get(verdict.job_name)
+    if own:
+        looks_healthy = job is not None and job.judgement.verdict != Verdict.UNHEALTHY
+        if (notice := notice_of(own, report.at, links, severity, looks_healthy=looks_healthy)) is not None:
+            return notice
+    if verdict.status != Verdict.UNHEALTHY or job is None or job.judgement.verdict != Verdict.UNHEALTHY:
+        return None
+    outage = await last_outage(connection, verdict.job_name) or Outage(verdict.status_since, {})
+    told_at = verdict.last_notified_at
+    is_first = told_at is None or told_at < outage.began
+    due = report.at if told_at is None or is_first else told_at + timedelta(seconds=settings.reminder_seconds)
+    if report.at < due:
+        return None
+    details = circumstances_of(job, report.at)
+    return reminder_of(
+        verdict.job_name, verdict.reason, outage.began, details, report.at, links, severity, is_first=is_first
     )
 
 
-async def _deliver(settings: MonitoringSettings, message: Message) -> bool:
-    if settings.notification is None:
-        logger.warning("nobody_to_notify", subject=message.subject, explanation="VIBECHECK_NOTIFICATION is not set.")
-        return True
-    try:
-        await send(settings, subject=message.subject, body=message.body)
-    except (NotDelivered, InvalidReceiver) as error:
-        logger.error(  # noqa: TRY400  # the traceback would show the receiver's address
-            "notification_not_delivered", subject=message.subject, error=str(error), explanation="It is tried again."
+def _was_told(verdict: VerdictRow, notice: Notice) -> bool:
+    return verdict.last_notified_at is not None and verdict.last_notified_at >= notice.since
+
+
+async def _tell(settings: MonitoringSettings, report: Report, known: _Known, notices: Sequence[Notice]) -> Told:
+    prefix = f"VibeCheck {settings.installation_name()}"
+
+    def compose(mine: Sequence[Notice], closing: str) -> Message:
+        page = f"Status page: {settings.status_page_url}" if settings.status_page_url else "More: vibecheck status"
+        return Message(
+            prefix=prefix,
+            paragraphs=paragraphs_of(mine, report.at, known.links),
+            closing="\n".join(filter(None, [closing, explain_all(report), page])),
+            notices=mine,
         )
-        return False
-    logger.info("notification_delivered", subject=message.subject)
-    return True
 
-
-def _event_of(change: TransitionRow, notice: Notice | None) -> Event:
-    """The event of one change of verdict."""
-    if change.to_status == Verdict.UNHEALTHY:
-        kind = change.reason if change.reason in (Reason.FAILING, Reason.STUCK) else Reason.OVERDUE
-    else:
-        kind = (
-            "recovered"
-            if change.from_status == Verdict.UNHEALTHY and change.to_status == Verdict.HEALTHY
-            else change.to_status
-        )
-    return Event(
-        id=uuid5(NAMESPACE_URL, f"vibecheck:transition:{change.id}:{change.noticed_at.isoformat()}"),
-        occurred=change.noticed_at,  # pyright: ignore[reportArgumentType]  # any datetime will do
-        event=f"vibecheck.job.{kind}",
-        resource=_resource(change.job_name, change.to_status),  # pyright: ignore[reportArgumentType]
-        payload={
-            "at": change.at.isoformat(),
-            "from_status": change.from_status,
-            "to_status": change.to_status,
-            "reason": change.reason,
-            "subject": f"VibeCheck: {notice.headline}" if notice else None,
-            "body": notice.text if notice else None,
-            **change.details,
-        },
-    )
-
-
-def _judged(job_name: str, job: JobReport, report: Report) -> Event:
-    return Event(
-        id=uuid5(NAMESPACE_URL, f"vibecheck:judged:{job_name}:{report.at.isoformat()}"),
-        event="vibecheck.job.judged",
-        resource=_resource(job_name, job.judgement.verdict),  # pyright: ignore[reportArgumentType]
-        payload={"status": job.judgement.verdict, "reason": job.judgement.reason},
-    )
-
-
-def _resource(job_name: str, status: str) -> dict[str, str]:
-    return {
-        "prefect.resource.id": f"vibecheck.job.{job_name}",
-        "prefect.resource.name": job_name,
-        "vibecheck.status": status,
+    receivers = receivers_of(settings)
+    routes = {
+        name: names_for(receivers, _text(known.jobs.get(name), "owner"), _text(known.jobs.get(name), "severity"))
+        for name in known.notices
     }
+    unheard = frozenset(notice.job_name for notice in notices if not routes[notice.job_name])
+    if unheard:
+        logger.warning("nobody_to_notify", jobs=sorted(unheard), explanation="VIBECHECK_NOTIFICATION is not set.")
+    heard = [notice for notice in notices if notice.job_name not in unheard]
+    told = await tell(receivers, routes, heard, compose, source=settings.installation_name())
+    return Told(told.job_names | unheard, told.outcomes)
 
 
-async def _emit(client: PrefectClient, events: Sequence[Event]) -> None:
-    """Hand events to the server, and know that it has them: `emit_event` would only put them into a queue."""
-    if not events:
-        return
-    try:
-        await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
-    except httpx.HTTPError as error:
-        logger.warning("events_not_emitted", count=len(events), error_type=type(error).__name__)
+async def _note(
+    engine: AsyncEngine, settings: MonitoringSettings, known: _Known, told: Told, untold: set[str]
+) -> list[Refusal]:
+    async with engine.begin() as connection:
+        for change in known.changes:
+            if change.job_name not in untold:
+                await mark_sent(connection, change.id)
+        for job_name in told.job_names:
+            await note_notified(connection, job_name)
+        await note_deliveries(connection, told.outcomes, list(receivers_of(settings)))
+        return await read_refusals(connection)
 
 
-async def _show(client: PrefectClient, report: Report) -> None:
-    """Put the report into Prefect's UI as a table, under a headline that is its summary."""
-    rows: list[dict[str, Any]] = [
-        {
-            "job": name,
-            "verdict": _in_short(job),
-            "last run": "" if job.facts.last_run is None else clock(job.facts.last_run, report.at),
-            "last success": "" if job.facts.last_success is None else clock(job.facts.last_success, report.at),
-            "next run": "" if job.next_tick is None else clock(job.next_tick, report.at),
-            # The widest column, and the UI cuts at the right.
-            "explanation": explain_job(job, report.at),
-        }
-        for name, job in report.jobs.items()
-    ]
-    context = FlowRunContext.get()
-    artifact = ArtifactCreate(
-        key=ARTIFACT_KEY,
-        type="table",
-        data=json.dumps(rows),
-        description=explain_all(report),
-        flow_run_id=context.flow_run.id if context is not None and context.flow_run is not None else None,
-    )
-    try:
-        await client.create_artifact(artifact)
-    except httpx.HTTPError as error:
-        logger.warning("artifact_not_created", error_type=type(error).__name__)
-
-
-def _in_short(job: JobReport) -> str:
-    verdict = job.judgement.reason or job.judgement.verdict
-    return ", ".join((verdict, *job.judgement.warnings)).replace("_", " ")
+def _text(job: StoredJob | None, name: str) -> str | None:
+    """What the job's tags say of its `owner` or `severity`."""
+    value = (job.expectations or {}).get(name) if job is not None else None
+    return value if isinstance(value, str) else None

@@ -1,98 +1,86 @@
-"""Where alarms go: through one of Prefect's notification blocks, delivered or known not to be."""
+"""Where alarms go: the receivers that the settings name, and what kind of address each has."""
 
-import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import httpx
+from pydantic import SecretStr
 
-from flows.logs import redact
 from flows.settings import MonitoringSettings
 
-if TYPE_CHECKING:
-    from prefect.blocks.abstract import NotificationBlock
-    from prefect.blocks.notifications import SlackWebhook
-
-DELIVERY_SECONDS = 20.0
+DEFAULT = "default"
 
 
 class InvalidReceiver(Exception):
-    """VIBECHECK_NOTIFICATION cannot be used; the text says why and never holds the address."""
+    """A receiver's setting cannot be used; the text names it, says why, and never holds the address."""
 
 
-class NotDelivered(Exception):
-    """A message did not reach its receiver; the text says why, without secrets."""
+@dataclass(frozen=True)
+class Receiver:
+    """Where messages go. `name` is what people call it (`default`, `owner data`), `setting` the variable's name."""
+
+    name: str
+    setting: str
+    address: SecretStr
 
 
-def block_address(receiver: str) -> tuple[str, str] | None:
-    """The type's slug and the name of an existing block, or None if `receiver` is an Apprise address.
+def receivers_of(settings: MonitoringSettings) -> dict[str, Receiver]:
+    """Every receiver that is set, by its name; the default, where there is one, comes first."""
+    found = list[Receiver]()
+    if settings.notification is not None:
+        found.append(Receiver(DEFAULT, "VIBECHECK_NOTIFICATION", settings.notification))
+    for what, by_value in (("owner", settings.notification_by_owner), ("severity", settings.notification_by_severity)):
+        found += [
+            Receiver(f"{what} {value.lower()}", f"VIBECHECK_NOTIFICATION_BY_{what.upper()}__{value.upper()}", address)
+            for value, address in by_value.items()
+        ]
+    return {receiver.name: receiver for receiver in found}
+
+
+def names_for(known: Mapping[str, Receiver], owner: str | None, severity: str | None) -> list[str]:
+    """The receivers of a job: its owner's and its severity's, both where both are set, else the default.
+
+    Empty if none is set.
+    """
+    own = [f"owner {(owner or '').lower()}", f"severity {(severity or '').lower()}"]
+    return [name for name in own if name in known] or [name for name in (DEFAULT,) if name in known]
+
+
+def block_address(receiver: Receiver) -> tuple[str, str] | None:
+    """The type's slug and the name of an existing block, or None if the address is Apprise's.
 
     Raises InvalidReceiver if it is neither.
     """
-    if "://" in receiver:
+    address = receiver.address.get_secret_value()
+    if "://" in address:
         return None
-    slug, slash, name = receiver.partition("/")
+    slug, slash, name = address.partition("/")
     if not (slug and slash and name) or "/" in name:
         raise InvalidReceiver(
-            "VIBECHECK_NOTIFICATION must be an Apprise address, such as slack://… or mailto://…, or the name of a "
+            f"{receiver.setting} must be an Apprise address, such as slack://… or mailto://…, or the name of a "
             "notification block as `type-slug/name`."
         )
     return slug, name
 
 
-def block_of_address(address: str) -> "SlackWebhook":
-    """A block, not saved, that delivers to an Apprise address of any kind. Raises InvalidReceiver for a wrong one."""
-    # Here, because Prefect and Apprise take seconds to import.
-    from apprise import Apprise
-    from prefect.blocks.notifications import SlackWebhook
+def plugins_of_address(receiver: Receiver) -> list[Any]:
+    """Apprise's plugins for the address, nearly always one. Raises InvalidReceiver for a wrong one."""
+    # Here, because Apprise takes long to import.
+    from apprise import Apprise, AppriseAsset
 
-    # A block takes a wrong address without complaint, and then fails at each message.
-    if not Apprise().add(address):  # pyright: ignore[reportUnknownMemberType]  # Apprise has no types
+    # Redirects are not followed: a POST would become a GET that succeeds, and says nothing to anybody.
+    asset = AppriseAsset(app_id="VibeCheck", app_desc="VibeCheck", app_url="", http_redirects=False)
+    client = Apprise(asset=asset)
+    if not client.add(receiver.address.get_secret_value()) or not len(client):  # pyright: ignore[reportUnknownMemberType]  # Apprise has no types
         raise InvalidReceiver(
-            "VIBECHECK_NOTIFICATION is an address that Apprise does not understand. For a webhook of your own, use "
+            f"{receiver.setting} is an address that Apprise does not understand. For a webhook of your own, use "
             "json://host/path (or jsons:// for https)."
         )
-    # Prefect's Slack block hands whatever is no address of Slack's to Apprise as it is: it is the general one.
-    return SlackWebhook(url=cast("Any", address))
+    return list(client)
 
 
-async def send(settings: MonitoringSettings, *, subject: str, body: str) -> None:
-    """Deliver one message to the configured receiver, within 20 seconds.
-
-    Raises InvalidReceiver when none is configured or it cannot be used, and NotDelivered when it refuses or is away.
-    """
-    from prefect.blocks.abstract import NotificationError
-
-    try:
-        async with asyncio.timeout(DELIVERY_SECONDS):
-            block = await _load(settings)
-            with block.raise_on_failure():
-                await cast("Any", block).anotify(subject=subject, body=body)
-    except InvalidReceiver:
-        raise
-    except NotificationError as error:
-        raise NotDelivered(_explain(error.log)) from None
-    except httpx.HTTPStatusError as error:
-        raise NotDelivered(f"The receiver answered {error.response.status_code}.") from None
-    except Exception as error:  # noqa: BLE001  # each block fails in its own way; any failure is one to try again
-        # Its text may quote the address.
-        raise NotDelivered(f"The message could not be delivered: {type(error).__name__}.") from None
-
-
-async def _load(settings: MonitoringSettings) -> "NotificationBlock":
-    if settings.notification is None:
-        raise InvalidReceiver("VIBECHECK_NOTIFICATION is not set.")
-    receiver = settings.notification.get_secret_value()
-    if block_address(receiver) is None:
-        return block_of_address(receiver)
-    import prefect.blocks.notifications  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers the types
-    from prefect.blocks.core import Block
-
-    try:
-        return cast("NotificationBlock", await Block.aload(receiver))
-    except ValueError as error:
-        raise InvalidReceiver(f"VIBECHECK_NOTIFICATION: {_explain(str(error))}") from None
-
-
-def _explain(text: str) -> str:
-    lines = [line.strip().removeprefix("[WARNING]: ") for line in str(redact(text)).splitlines() if line.strip()]
-    return "; ".join(lines[-3:])[:500] or "The receiver did not accept the message, and gave no reason."
+def check_receivers(receivers: Iterable[Receiver]) -> None:
+    """Raise InvalidReceiver for the first address that cannot be used, as far as that is known without the server."""
+    for receiver in receivers:
+        if block_address(receiver) is None:
+            plugins_of_address(receiver)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
-from flows.monitoring.verdicts.outages import outage_began
+from flows.monitoring.verdicts.outages import last_outage
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.rules import recovered_at
 from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
@@ -75,7 +75,7 @@ async def _compare(
     if is_bad:
         if not was_bad and streak < CONFIRMATIONS:
             return
-        details = _circumstances(job, report)
+        details = circumstances_of(job, report.at)
     elif was_bad and seen.verdict == Verdict.HEALTHY:
         recovered = _recovered_at(stored, job)
         if (
@@ -85,8 +85,13 @@ async def _compare(
         ):
             return
         at = recovered or report.at
-        began = await outage_began(connection, stored.job_name) or stored.status_since
-        details = {"outage_began": began.isoformat(), "outage_reason": stored.reason}
+        outage = await last_outage(connection, stored.job_name)
+        began = stored.status_since if outage is None else outage.began
+        details = {
+            "outage_began": began.isoformat(),
+            "outage_reason": stored.reason,
+            "work_pool_without_worker": outage and outage.details.get("work_pool_without_worker"),
+        }
     await change_verdict(
         connection,
         Transition(
@@ -139,11 +144,12 @@ def _between_judgements(report: Report) -> timedelta:
     return timedelta(seconds=(status_flow and status_flow.expected.longest_interval_seconds) or 0)
 
 
-def _circumstances(job: JobReport, report: Report) -> dict[str, Any]:
-    """What the message will say, noted now: it may be delivered much later."""
+def circumstances_of(job: JobReport, now: datetime) -> dict[str, Any]:
+    """What a message says of an unhealthy job, noted when it is found: it may be delivered much later."""
     last_failure = job.last_failure
     return {
-        "explanation": explain_job(job, report.at),
+        "explanation": explain_job(job, now),
         "last_error": last_failure and last_failure.error_message,
+        "failed_run": last_failure and str(last_failure.execution_id),
         "work_pool_without_worker": job.facts.absent_work_pool,
     }

@@ -7,6 +7,7 @@ walks an index over the time that it is about (a window, or the time since the j
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Float, Select, func, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,6 +35,7 @@ class OutcomeRow:
     started_at: datetime
     completed_at: datetime
     error_message: str | None
+    execution_id: UUID
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,13 @@ async def long_pauses(
 
 
 def _ended(job_name: str) -> Select[*tuple[Any, ...]]:
-    return select(ExecutionLog.status, ExecutionLog.started_at, _COMPLETED_AT, ExecutionLog.error_message).where(
-        ExecutionLog.job_name == job_name, text(RAN), ExecutionLog.status != Status.RUNNING
-    )
+    return select(
+        ExecutionLog.status,
+        ExecutionLog.started_at,
+        _COMPLETED_AT,
+        ExecutionLog.error_message,
+        ExecutionLog.execution_id,
+    ).where(ExecutionLog.job_name == job_name, text(RAN), ExecutionLog.status != Status.RUNNING)
 
 
 def _delivered(job_name: str) -> Select[*tuple[Any, ...]]:

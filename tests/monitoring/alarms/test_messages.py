@@ -1,15 +1,18 @@
-"""The words that people get, from changes that were stored."""
+"""The words that people get, from changes that were stored; and how they fit into what a receiver takes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows.monitoring.alarms.messages import Notice, message_of, notice_of
-from flows.monitoring.verdicts.report import Report
-from flows.monitoring.verdicts.rules import Overall
+import pytest
+
+from flows.monitoring.alarms.messages import Kind, Message, Notice
+from flows.monitoring.alarms.notices import Links, error_text, notice_of, paragraphs_of, reminder_of
 from flows.monitoring.verdicts.stored import TransitionRow
-from flows.monitoring.vocabulary import Verdict
+from flows.monitoring.vocabulary import Reason
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
+BEGAN = NOW - timedelta(minutes=10)
+LINKS = Links(ui_url="http://prefect", deployments={"poll_news": "news-id", "poll_stories": "stories-id"})
 
 
 def change(
@@ -18,7 +21,7 @@ def change(
     at = NOW - timedelta(minutes=minutes_ago)
     return TransitionRow(
         id=1,
-        job_name="poll_news",
+        job_name=details.pop("job_name", "poll_news"),
         from_status=from_status,
         to_status=to_status,
         reason=reason,
@@ -33,54 +36,102 @@ def alarm(reason: str = "overdue", **details: Any) -> TransitionRow:
     return change("healthy", "unhealthy", reason, **details)
 
 
-def recovery(reason: str = "overdue", *, minutes_ago: float = 0) -> TransitionRow:
-    began = (NOW - timedelta(minutes=10)).isoformat()
-    return change("unhealthy", "healthy", minutes_ago=minutes_ago, outage_began=began, outage_reason=reason)
+def recovery(reason: str = "overdue", *, minutes_ago: float = 0, **details: Any) -> TransitionRow:
+    details |= {"outage_began": BEGAN.isoformat(), "outage_reason": reason}
+    return change("unhealthy", "healthy", minutes_ago=minutes_ago, **details)
+
+
+def notice(*rows: TransitionRow, severity: str | None = None, looks_healthy: bool = False) -> Notice:
+    found = notice_of(rows, NOW, LINKS, severity, looks_healthy=looks_healthy)
+    assert found is not None
+    return found
 
 
 def headline(*rows: TransitionRow) -> str | None:
-    notice = notice_of(rows, NOW)
-    return notice and notice.headline
+    found = notice_of(rows, NOW, LINKS)
+    return found and found.headline
+
+
+def message(*notices: Notice) -> Message:
+    return Message(
+        prefix="VibeCheck staging",
+        paragraphs=paragraphs_of(notices, NOW, LINKS),
+        closing="1 of 3 jobs is not healthy.\nStatus page: http://status",
+        notices=notices,
+    )
 
 
 def test_each_reason_has_its_own_words() -> None:
-    assert {
-        reason: headline(alarm(reason)) for reason in ("overdue", "failing", "stuck", "not_started", "no_worker")
-    } == {
-        "overdue": "poll_news is overdue",
-        "failing": "poll_news is failing",
-        "stuck": "poll_news is stuck",
-        "not_started": "poll_news has never run",
-        "no_worker": "poll_news has no worker",
+    assert {reason: headline(alarm(reason)) for reason in Reason if reason != Reason.STALE} == {
+        "overdue": "poll_news is overdue since 11:50 UTC",
+        "failing": "poll_news is failing since 11:50 UTC",
+        "stuck": "poll_news is stuck since 11:50 UTC",
+        "not_started": "poll_news has never run, due since 11:50 UTC",
+        "no_worker": "poll_news has no worker since 11:50 UTC",
+        "no_success": "poll_news has not succeeded since 11:50 UTC",
     }
 
 
-def test_an_alarm_says_since_when_what_was_expected_the_last_error_and_the_likely_cause() -> None:
-    row = alarm(
-        explanation="One is expected every 15 min.", last_error="Refused.", work_pool_without_worker="vibecheck"
-    )
-    notice = notice_of([row], NOW)
-    assert notice is not None
-    assert notice.text.splitlines() == [
-        "poll_news is overdue (unhealthy since 11:50 UTC).",
-        "One is expected every 15 min.",
-        "Start a worker of the work pool vibecheck.",
-        "Last error: Refused.",
+def test_an_alarm_says_all_that_somebody_who_is_woken_needs() -> None:
+    error = "Flow run encountered an exception: CredentialsRefused: the key was refused."
+    text = notice(alarm("failing", explanation="Failing since 11:50 UTC.", last_error=error, failed_run="run-id")).text
+    assert text.splitlines() == [
+        "poll_news is failing.",
+        "Since: 11:50 UTC, for 10 min.",
+        "Failing since 11:50 UTC.",
+        "Last error: CredentialsRefused: the key was refused.",
+        "To do: open the failed run, whose log says where it broke; once that is mended, run it now: "
+        "prefect deployment run 'poll_news/scheduled'",
+        "Look: http://prefect/runs/flow-run/run-id",
     ]
 
 
+def test_an_alarm_for_want_of_a_worker_names_the_pool() -> None:
+    found = notice(alarm("no_worker", work_pool_without_worker="platform"))
+    assert found.headline == "no worker on pool platform since 11:50 UTC, poll_news stands still"
+    assert "vibecheck worker --pool platform" in found.text
+    assert "http://prefect/work-pools/work-pool/platform" in found.text
+
+
+def test_one_cause_that_stops_five_jobs_is_one_paragraph() -> None:
+    jobs = [notice(alarm("no_worker", job_name=f"job_{n}", work_pool_without_worker="platform")) for n in range(5)]
+    told = message(*jobs)
+    assert told.subject == "VibeCheck staging: no worker on pool platform since 11:50 UTC, 5 jobs stand still"
+    assert told.fitted_body(5_000).split("\n\n")[0].splitlines() == [
+        "No worker polls the pool platform: 5 jobs stand still.",
+        "Since: 11:50 UTC, for 10 min.",
+        "Jobs: job_0, job_1, job_2, job_3, job_4.",
+        "To do: start a worker: vibecheck worker --pool platform",
+        "Look: http://prefect/work-pools/work-pool/platform",
+    ]
+
+
+def test_a_worker_that_is_back_is_one_paragraph_as_well() -> None:
+    jobs = [notice(recovery("no_worker", job_name=f"job_{n}", work_pool_without_worker="platform")) for n in range(5)]
+    assert message(*jobs).subject == "VibeCheck staging: pool platform has a worker again, 5 jobs recovered"
+
+
 def test_a_long_error_is_cut() -> None:
-    notice = notice_of([alarm(last_error="x" * 10_000)], NOW)
-    assert notice is not None
-    assert len(notice.text) < 700
+    assert len(notice(alarm(last_error="x" * 10_000)).text) < 1_000
+
+
+def test_prefects_own_words_are_taken_off_an_error() -> None:
+    assert error_text("Flow run encountered an exception: ValueError: x") == "ValueError: x"
 
 
 def test_an_outage_that_is_over_is_one_notice_with_its_length() -> None:
-    assert headline(alarm(), recovery()) == "poll_news has recovered after 10 min"
+    assert headline(alarm(), recovery()) == "poll_news recovered at 12:00 UTC after 10 min"
+
+
+def test_a_recovery_says_what_it_was() -> None:
+    assert notice(recovery("no_worker")).text == (
+        "poll_news recovered at 12:00 UTC, after 10 min: it had no worker since 11:50 UTC."
+    )
 
 
 def test_a_recovery_that_did_not_last_is_an_alarm() -> None:
-    assert headline(recovery(minutes_ago=5), alarm("failing", minutes_ago=1)) == "poll_news is failing"
+    last = alarm("failing", minutes_ago=1)
+    assert headline(recovery(minutes_ago=5), last) == "poll_news is failing since 11:59 UTC"
 
 
 def test_a_job_that_was_paused_before_anybody_was_told_is_no_news() -> None:
@@ -95,19 +146,43 @@ def test_a_first_run_is_no_news() -> None:
     assert headline(change("not_started", "healthy")) is None
 
 
-def test_a_silence_of_the_status_flow_is_told_with_its_length_and_how_to_look_at_it() -> None:
-    notice = notice_of([alarm("stale"), recovery("stale")], NOW)
-    assert notice is not None
-    assert notice.headline == "poll_news was silent for 10 min"
-    assert "vibecheck verify --since 2026-09-07T11:50Z" in notice.text
+def test_a_silence_of_the_status_flow_says_how_to_look_at_it() -> None:
+    found = notice(alarm("stale"), recovery("stale"))
+    assert found.headline == "poll_news was silent for 10 min"
+    assert "vibecheck verify --since 2026-09-07T11:50Z" in found.text
 
 
-def test_one_message_holds_every_notice_and_ends_with_the_state_of_the_whole() -> None:
-    overall = Overall(verdict=Verdict.UNHEALTHY, stale=False, stale_since=None, unhealthy_jobs=("a", "b"))
-    report = Report(at=NOW, overall=overall, jobs={})
-    message = message_of(
-        [Notice("a", "a is overdue", "A."), Notice("b", "b has recovered", "B.")], report, {"a": "http://there/a"}
+def test_an_alarm_that_looks_over_says_so() -> None:
+    assert "The last look found it healthy" in notice(alarm(), looks_healthy=True).text
+
+
+@pytest.mark.parametrize("severity", ["low", "Low", "warning", "info"])
+def test_nobody_is_woken_by_a_job_of_low_severity(severity: str) -> None:
+    assert notice(alarm(), severity=severity).kind is Kind.WARNING
+
+
+def test_an_incident_keeps_its_key_from_alarm_to_recovery() -> None:
+    reminder = reminder_of("poll_news", "overdue", BEGAN, {}, NOW, LINKS)
+    assert notice(alarm()).incident == reminder.incident == notice(recovery()).incident
+
+
+def test_a_message_tells_the_worst_first_and_is_as_bad_as_it() -> None:
+    told = message(notice(recovery(job_name="b")), notice(alarm(job_name="a")))
+    assert told.kind is Kind.ALARM
+    assert told.subject == (
+        "VibeCheck staging: 2 jobs: a is overdue since 11:50 UTC; b recovered at 12:00 UTC after 10 min"
     )
-    assert message.subject == "VibeCheck: 2 jobs: a is overdue; b has recovered"
-    assert message.body.startswith("A.\nLook: http://there/a\n\nB.\n\n")
-    assert "`vibecheck status`" in message.body
+    assert told.fitted_body(5_000).endswith("1 of 3 jobs is not healthy.\nStatus page: http://status")
+
+
+@pytest.mark.parametrize("limit", [300, 400, 1_000, 2_000, 4_096, 15_000])
+def test_whatever_the_receiver_takes_fits_and_the_rest_is_counted(limit: int) -> None:
+    jobs = [notice(alarm(job_name=f"a_job_with_a_long_name_{n}", explanation="x" * 300)) for n in range(47)]
+    told = message(*jobs)
+    body = told.fitted_body(limit)
+    assert len(body) <= limit
+    assert "a_job_with_a_long_name_0 is overdue" in body
+    assert " more" in body
+    assert "status" in body
+    assert len(told.fitted_subject(200)) <= 200
+    assert "more" in told.fitted_subject(200)

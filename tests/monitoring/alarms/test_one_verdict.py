@@ -20,7 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.status import render
 from flows.database.engine import create_engine, reading
-from flows.monitoring.alarms.publish import ARTIFACT_KEY, publish, watched_from_outside
+from flows.monitoring.alarms.artifact import ARTIFACT_KEY
+from flows.monitoring.alarms.ping import watched_from_outside
+from flows.monitoring.alarms.publish import publish
 from flows.monitoring.jobs.registry import AbsentWorker
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.history import read_history

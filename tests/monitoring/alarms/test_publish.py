@@ -1,6 +1,7 @@
 """What is told, to a real Prefect server and a real receiver: once, and again until it is delivered."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +14,10 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, PREFECT_UI_URL, temporary_settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deployments.server.notifications import apprise_block
 from flows.database.engine import create_engine
 from flows.monitoring.alarms.publish import Published, publish
-from flows.monitoring.alarms.receivers import block_of_address
+from flows.monitoring.alarms.silences import lift, silence
 from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.jobs.workers import AbsentWorker, absent_workers
 from flows.monitoring.verdicts.changes import judge
@@ -68,7 +70,9 @@ async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine, None]:
 
 
 def settings(receiver: Receiver | None, **changes: Any) -> Settings:
-    return Settings.model_validate({"notification": receiver and receiver.apprise_url, **changes})
+    return Settings.model_validate(
+        {"installation": "staging", "notification": receiver and receiver.apprise_url, **changes}
+    )
 
 
 async def overdue(engine: AsyncEngine, *names: str) -> datetime:
@@ -85,6 +89,12 @@ async def work(
 ) -> list[Published]:
     """What the status flow does, so many times."""
     return [await publish(client, engine, with_settings, await judge(engine, with_settings)) for _ in range(times)]
+
+
+def told(receiver: Receiver) -> list[str]:
+    """The subjects that arrived, without the installation and the time of day."""
+    subjects = [subject.removeprefix("VibeCheck staging: ") for subject in receiver.subjects]
+    return [re.sub(r" (since|at) (\d+ \w+ )?\d\d:\d\d UTC", "", subject) for subject in subjects]
 
 
 def events(prefect: PrefectServer, name: str, since: datetime, *, count: int) -> list[dict[str, Any]]:
@@ -104,17 +114,17 @@ async def test_a_change_is_told_once_with_all_that_an_operator_needs(
 ) -> None:
     now = await overdue(engine, NEWS)
     first, second, third = await work(client, engine, settings(receiver), times=3)
-    assert first.message is None
-    assert third.message is None
+    assert first.notices == []
+    assert third.notices == []
     assert second.is_told
-    assert receiver.subjects == ["VibeCheck: poll_news is overdue"]
+    assert told(receiver) == ["poll_news is overdue"]
     (body,) = receiver.bodies
     there = prefect.api_url.removesuffix("/api")
-    for part in ("poll_news is overdue (unhealthy since", "every 15 min", "Last error: It broke.", there):
+    for part in ("poll_news is overdue.", "every 15 min", "Last error: It broke.", there):
         assert part in body
     (event,) = events(prefect, "vibecheck.job.overdue", now, count=1)
     assert event["resource"]["prefect.resource.id"] == "vibecheck.job.poll_news"
-    assert event["payload"]["subject"] == receiver.subjects[0]
+    assert event["payload"]["subject"] in receiver.subjects[0].replace("VibeCheck staging", "VibeCheck")
     judged = [each["resource"]["prefect.resource.id"] for each in events(prefect, "vibecheck.job.judged", now, count=6)]
     assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 3 + ["vibecheck.job.poll_news"] * 3
 
@@ -124,7 +134,7 @@ async def test_jobs_that_go_down_together_are_one_message(
 ) -> None:
     await overdue(engine, NEWS, "poll_stories")
     await work(client, engine, settings(receiver), times=3)
-    assert receiver.subjects == ["VibeCheck: 2 jobs: poll_news is overdue; poll_stories is overdue"]
+    assert told(receiver) == ["2 jobs: poll_news is overdue; poll_stories is overdue"]
 
 
 async def test_recovery_is_told_with_the_length_of_the_outage(
@@ -134,7 +144,7 @@ async def test_recovery_is_told_with_the_length_of_the_outage(
     await work(client, engine, settings(receiver), times=2)
     await seed(engine, rows=[ran(NEWS, now - 6 * MINUTE)])
     await work(client, engine, settings(receiver), times=3)
-    assert receiver.subjects[1:] == ["VibeCheck: poll_news has recovered after 4 min"]
+    assert told(receiver)[1:] == ["poll_news recovered after 4 min"]
     assert "All 2 jobs are healthy." in receiver.bodies[1]
 
 
@@ -148,7 +158,7 @@ async def test_a_receiver_that_is_away_gets_the_message_once_when_it_is_back(
     assert receiver.refused == 3
     receiver.status = 200
     await work(client, engine, settings(receiver), times=3)
-    assert receiver.subjects == ["VibeCheck: poll_news is overdue"]
+    assert told(receiver) == ["poll_news is overdue"]
     # The first judgement had nothing to tell; the next three could not tell it, so the server was not reassured.
     judged = [each["resource"]["prefect.resource.id"] for each in events(prefect, "vibecheck.job.judged", now, count=8)]
     assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 4 + ["vibecheck.job.poll_news"] * 4
@@ -163,7 +173,7 @@ async def test_an_outage_that_is_over_before_anybody_could_be_told_is_one_messag
     await seed(engine, rows=[ran(NEWS, now - 6 * MINUTE)])
     receiver.status = 200
     await work(client, engine, settings(receiver), times=3)
-    assert receiver.subjects == ["VibeCheck: poll_news has recovered after 4 min"]
+    assert told(receiver) == ["poll_news recovered after 4 min"]
 
 
 async def test_a_job_that_stays_unhealthy_is_remembered_at_the_interval(
@@ -172,7 +182,36 @@ async def test_a_job_that_stays_unhealthy_is_remembered_at_the_interval(
     await overdue(engine, NEWS)
     await work(client, engine, settings(receiver), times=3)
     await work(client, engine, settings(receiver, reminder_seconds=0.001))
-    assert receiver.subjects[1:] == ["VibeCheck: poll_news: after 10 min, it still is overdue"]
+    assert told(receiver)[1:] == ["poll_news still is overdue after 10 min"]
+
+
+async def test_a_silenced_job_is_told_of_when_the_silence_is_over_and_it_is_still_unhealthy(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    now = await overdue(engine, NEWS)
+    async with engine.begin() as connection:
+        await silence(connection, [NEWS], until=now + 60 * MINUTE, reason="moving house")
+    outcomes = await work(client, engine, settings(receiver), times=3)
+    assert told(receiver) == []
+    assert all(outcome.is_told for outcome in outcomes)
+    async with engine.begin() as connection:
+        assert await lift(connection, [NEWS]) == [NEWS]
+    await work(client, engine, settings(receiver), times=2)
+    assert told(receiver) == ["poll_news is overdue"]
+
+
+async def test_the_end_of_what_was_told_is_told_in_a_silence_as_well(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    now = await overdue(engine, NEWS)
+    await work(client, engine, settings(receiver), times=2)
+    async with engine.begin() as connection:
+        await silence(connection, [NEWS], until=None, reason="on it")
+    await work(client, engine, settings(receiver, reminder_seconds=0.001))
+    assert len(told(receiver)) == 1
+    await seed(engine, rows=[ran(NEWS, now - 6 * MINUTE)])
+    await work(client, engine, settings(receiver), times=3)
+    assert told(receiver)[1:] == ["poll_news recovered after 4 min"]
 
 
 async def test_without_a_receiver_everything_else_works_and_nothing_piles_up(
@@ -180,10 +219,10 @@ async def test_without_a_receiver_everything_else_works_and_nothing_piles_up(
 ) -> None:
     await overdue(engine, NEWS)
     outcomes = await work(client, engine, settings(None), times=3)
-    assert outcomes[1].message is not None
+    assert outcomes[1].notices
     assert not outcomes[2].is_told
     await work(client, engine, settings(receiver), times=2)
-    assert receiver.subjects == []
+    assert told(receiver) == []
 
 
 async def test_a_job_that_was_retired_before_anybody_could_be_told_is_not_told_of(
@@ -195,7 +234,7 @@ async def test_a_job_that_was_retired_before_anybody_could_be_told_is_not_told_o
     await seed(engine, [expected(NEWS, now, retired_at=now)])
     receiver.status = 200
     await work(client, engine, settings(receiver), times=3)
-    assert receiver.subjects == []
+    assert told(receiver) == []
 
 
 async def test_the_table_in_prefects_ui_has_a_line_for_each_job_and_the_summary_as_its_headline(
@@ -212,10 +251,10 @@ async def test_the_table_in_prefects_ui_has_a_line_for_each_job_and_the_summary_
 async def test_a_block_that_exists_is_notified_through_by_its_name(
     client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
-    await block_of_address(receiver.apprise_url).asave("alarms", overwrite=True)
+    await apprise_block(receiver.apprise_url).asave("alarms", overwrite=True)
     await overdue(engine, NEWS)
-    await work(client, engine, Settings.model_validate({"notification": "slack-webhook/alarms"}), times=2)
-    assert receiver.subjects == ["VibeCheck: poll_news is overdue"]
+    await work(client, engine, settings(None, notification="slack-webhook/alarms"), times=2)
+    assert told(receiver) == ["poll_news is overdue"]
 
 
 async def test_a_block_that_does_not_exist_is_trouble_that_nobody_can_be_told_of(

@@ -1,0 +1,170 @@
+"""A message, delivered to one receiver, or known not to be: delivered means that the receiver was asked and took it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+
+from flows.logs import redact
+from flows.monitoring.alarms.incidents import Call, Incident, Service, server_incident_key, service_of
+from flows.monitoring.alarms.messages import Kind, Message
+from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver, block_address, plugins_of_address
+
+if TYPE_CHECKING:
+    from prefect.blocks.abstract import NotificationBlock
+
+DELIVERY_SECONDS = 20.0
+# Incidents that are reported at a time.
+PARALLEL_CALLS = 5
+# What a receiver takes that does not say it; and no more of anything, as nobody reads it.
+LONGEST_BODY = 15_000
+# A receiver may put the subject into the body, with some characters of its own.
+_DECORATION = 50
+
+# In Apprise's words. What a plugin does depends on it: with "info", which is the default, some send nothing at all.
+_TYPES = {Kind.ALARM: "failure", Kind.REMINDER: "failure", Kind.WARNING: "warning", Kind.RECOVERY: "success"}
+
+
+class NotDelivered(Exception):
+    """A message did not reach its receiver; the text says why, without secrets."""
+
+
+@dataclass(frozen=True)
+class Sender:
+    """How to reach a receiver: Apprise plugins, the services that keep incidents, or one of Prefect's other blocks."""
+
+    plugins: Sequence[Any] = ()
+    services: Sequence[Service] = ()
+    block: "NotificationBlock | None" = None
+
+
+async def deliver(receiver: Receiver, message: Message, *, source: str) -> None:
+    """Deliver a message to a receiver, within 20 seconds, in its own terms. `source` is the installation.
+
+    Raises InvalidReceiver when its address cannot be used, and NotDelivered when it refuses, is away, redirects, or
+    was not asked at all.
+    """
+    try:
+        async with asyncio.timeout(DELIVERY_SECONDS):
+            sender = await sender_of(receiver)
+            if sender.services:
+                await _report(sender.services, message, source)
+            if sender.block is not None:
+                await cast("Any", sender.block).anotify(subject=message.subject, body=message.fitted_body(LONGEST_BODY))
+            if sender.plugins:
+                await _notify(sender.plugins, message)
+    except (InvalidReceiver, NotDelivered):
+        raise
+    except TimeoutError:
+        raise NotDelivered(f"The receiver did not answer within {DELIVERY_SECONDS:g} s.") from None
+    except httpx.HTTPStatusError as error:
+        raise NotDelivered(f"The receiver answered {error.response.status_code}.") from None
+    except Exception as error:  # noqa: BLE001  # each receiver fails in its own way; any failure is one to try again
+        # Its text may quote the address.
+        raise NotDelivered(f"The message could not be delivered: {type(error).__name__}.") from None
+
+
+async def sender_of(receiver: Receiver) -> Sender:
+    """How to reach `receiver`. Raises InvalidReceiver."""
+    if block_address(receiver) is None:
+        plugins = plugins_of_address(receiver)
+    else:
+        block = await _load(receiver)
+        # Prefect's blocks but for the custom webhook are Apprise's plugins, under a name.
+        client = getattr(block, "_apprise_client", None)
+        if client is None:
+            return Sender(block=block)
+        plugins = list(client)
+    services = [service_of(plugin) for plugin in plugins]
+    return Sender(
+        plugins=[plugin for plugin, service in zip(plugins, services, strict=True) if service is None],
+        services=[service for service in services if service is not None],
+    )
+
+
+async def _load(receiver: Receiver) -> "NotificationBlock":
+    import prefect.blocks.notifications  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers the types
+    from prefect.blocks.core import Block
+
+    try:
+        return cast("NotificationBlock", await Block.aload(receiver.address.get_secret_value()))
+    except ValueError as error:
+        raise InvalidReceiver(f"{receiver.setting}: {_in_short(str(error))}") from None
+
+
+async def _report(services: Sequence[Service], message: Message, source: str) -> None:
+    """Open, update or close an incident for each job of the message."""
+    calls = [
+        service(
+            Incident(
+                key=notice.incident or server_incident_key(source),
+                kind=notice.kind,
+                job_name=notice.job_name,
+                subject=f"{message.prefix}: {notice.headline}",
+                body=f"{notice.text}\n\n{message.closing}",
+                source=source,
+                url=notice.link,
+            )
+        )
+        for service in services
+        for notice in message.notices
+    ]
+    limit = asyncio.Semaphore(PARALLEL_CALLS)
+    # Redirects are not followed: a POST would become a GET that succeeds, and says nothing to anybody.
+    async with httpx.AsyncClient(timeout=DELIVERY_SECONDS, follow_redirects=False) as client:
+
+        async def make(call: Call) -> None:
+            async with limit:
+                response = await client.post(call.url, json=call.json, headers=call.headers)
+            _check(call, response)
+
+        outcomes = await asyncio.gather(*(make(call) for call in calls), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _check(call: Call, response: httpx.Response) -> None:
+    if not response.is_success:
+        raise NotDelivered(f"The receiver answered {response.status_code}: {_in_short(response.text[:300])}")
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    said = cast("dict[str, Any]", answer) if isinstance(answer, dict) else dict[str, Any]()
+    if any(said.get(name) != value for name, value in call.answer.items()):
+        raise NotDelivered(
+            f"The receiver answered {response.status_code}, but not as one that has taken it: "
+            f"{_in_short(response.text[:300])}"
+        )
+
+
+async def _notify(plugins: Sequence[Any], message: Message) -> None:
+    """Send one message through Apprise."""
+    import apprise
+
+    client = apprise.Apprise(list(plugins))
+    subject = message.fitted_subject(min(plugin.title_maxlen or 250 for plugin in plugins))
+    body_limit = min(LONGEST_BODY, *(plugin.body_maxlen for plugin in plugins)) - len(subject) - _DECORATION
+    is_delivered, said = None, ""
+    with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as log:
+        is_delivered = await client.async_notify(  # pyright: ignore[reportUnknownMemberType]  # Apprise has no types
+            title=subject,
+            body=message.fitted_body(body_limit),
+            notify_type=_TYPES[message.kind],
+            body_format=apprise.NotifyFormat.TEXT,
+        )
+        said = cast("StringIO", log).getvalue()
+    if not is_delivered:
+        raise NotDelivered(_in_short(said) or "The receiver did not accept the message, and gave no reason.")
+    # Each plugin notes when it last asked its receiver. One that has not, and is content, has reached nobody.
+    if any(getattr(plugin, "_last_io_datetime", None) is None for plugin in plugins):
+        raise NotDelivered("The receiver's plugin reported success, and sent nothing.")
+
+
+def _in_short(text: str) -> str:
+    lines = [line.strip().removeprefix("[WARNING]: ") for line in str(redact(text)).splitlines() if line.strip()]
+    return "; ".join(lines[-3:])[:500]

@@ -1,0 +1,70 @@
+"""Events on the Prefect server: for automations, the server's own second path among them."""
+
+from collections.abc import Sequence
+from uuid import NAMESPACE_URL, uuid5
+
+import httpx
+import structlog
+from prefect.client.orchestration import PrefectClient
+from prefect.events.schemas.events import Event
+
+from flows.monitoring.alarms.messages import Notice
+from flows.monitoring.verdicts.report import JobReport, Report
+from flows.monitoring.verdicts.stored import TransitionRow
+from flows.monitoring.vocabulary import Reason, Verdict
+
+logger = structlog.stdlib.get_logger()
+
+
+def event_of(change: TransitionRow, notice: Notice | None) -> Event:
+    """The event of one change of verdict."""
+    if change.to_status == Verdict.UNHEALTHY:
+        kind = change.reason if change.reason in (Reason.FAILING, Reason.STUCK) else Reason.OVERDUE
+    else:
+        kind = (
+            "recovered"
+            if change.from_status == Verdict.UNHEALTHY and change.to_status == Verdict.HEALTHY
+            else change.to_status
+        )
+    return Event(
+        id=uuid5(NAMESPACE_URL, f"vibecheck:transition:{change.id}:{change.noticed_at.isoformat()}"),
+        occurred=change.noticed_at,  # pyright: ignore[reportArgumentType]  # any datetime will do
+        event=f"vibecheck.job.{kind}",
+        resource=_resource(change.job_name, change.to_status),  # pyright: ignore[reportArgumentType]
+        payload={
+            "at": change.at.isoformat(),
+            "from_status": change.from_status,
+            "to_status": change.to_status,
+            "reason": change.reason,
+            "subject": f"VibeCheck: {notice.headline}" if notice else None,
+            "body": notice.text if notice else None,
+            **change.details,
+        },
+    )
+
+
+def judged(job_name: str, job: JobReport, report: Report) -> Event:
+    return Event(
+        id=uuid5(NAMESPACE_URL, f"vibecheck:judged:{job_name}:{report.at.isoformat()}"),
+        event="vibecheck.job.judged",
+        resource=_resource(job_name, job.judgement.verdict),  # pyright: ignore[reportArgumentType]
+        payload={"status": job.judgement.verdict, "reason": job.judgement.reason},
+    )
+
+
+def _resource(job_name: str, status: str) -> dict[str, str]:
+    return {
+        "prefect.resource.id": f"vibecheck.job.{job_name}",
+        "prefect.resource.name": job_name,
+        "vibecheck.status": status,
+    }
+
+
+async def emit(client: PrefectClient, events: Sequence[Event]) -> None:
+    """Hand events to the server, and know that it has them: `emit_event` would only put them into a queue."""
+    if not events:
+        return
+    try:
+        await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
+    except httpx.HTTPError as error:
+        logger.warning("events_not_emitted", count=len(events), error_type=type(error).__name__)

@@ -1,0 +1,78 @@
+"""Who is told what: each receiver gets one message for all that concerns it, and the default what another refused."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from flows.monitoring.alarms.delivery import NotDelivered, deliver
+from flows.monitoring.alarms.messages import Message, Notice
+from flows.monitoring.alarms.receivers import DEFAULT, InvalidReceiver, Receiver
+
+logger = structlog.stdlib.get_logger()
+
+# Makes the message of some notices, with a word for its end.
+Compose = Callable[[Sequence[Notice], str], Message]
+
+
+@dataclass(frozen=True)
+class Told:
+    """The jobs that somebody was told of, and what came of each receiver: why it refused, or None if it did not."""
+
+    job_names: frozenset[str]
+    outcomes: Mapping[str, str | None]
+
+
+async def tell(
+    receivers: Mapping[str, Receiver],
+    routes: Mapping[str, Sequence[str]],
+    notices: Sequence[Notice],
+    compose: Compose,
+    *,
+    source: str,
+) -> Told:
+    """Deliver the notices to the receivers of their jobs (`routes`, by the job's name).
+
+    1. Each receiver but the default gets one message for its jobs.
+    2. The default gets its own, and with them what another has refused, and why.
+    3. A job was told of if anybody took a message about it: what is told twice to one who took it wakes him twice.
+    """
+    outcomes: dict[str, str | None] = {}
+    told = set[str]()
+    refused: dict[str, Notice] = {}
+    reasons = list[str]()
+
+    async def offer(name: str, mine: Sequence[Notice], closing: str = "") -> None:
+        outcomes[name] = await _offer(receivers[name], compose(mine, closing), source)
+        if outcomes[name] is None:
+            told.update(notice.job_name for notice in mine)
+
+    for name in receivers:
+        mine = [notice for notice in notices if name in routes[notice.job_name]]
+        if name == DEFAULT or not mine:
+            continue
+        await offer(name, mine)
+        if (why := outcomes[name]) is not None:
+            refused |= {notice.job_name: notice for notice in mine}
+            reasons.append(f"The receiver {name!r} was to be told, and could not be: {why}")
+    mine = [notice for notice in notices if DEFAULT in routes[notice.job_name] or notice.job_name in refused]
+    if DEFAULT in receivers and mine:
+        await offer(DEFAULT, mine, "\n".join(reasons))
+    return Told(frozenset(told), outcomes)
+
+
+async def _offer(receiver: Receiver, message: Message, source: str) -> str | None:
+    """Why the receiver did not take the message; None if it did."""
+    try:
+        await deliver(receiver, message, source=source)
+    except (NotDelivered, InvalidReceiver) as error:
+        logger.error(  # noqa: TRY400  # the traceback would show the receiver's address
+            "notification_not_delivered",
+            receiver=receiver.name,
+            subject=message.subject,
+            error=str(error),
+            explanation="It is tried again.",
+        )
+        return str(error)
+    logger.info("notification_delivered", receiver=receiver.name, subject=message.subject)
+    return None
