@@ -5,6 +5,7 @@ The settings come first: they may name the server of a running `up`, and Prefect
 
 import asyncio
 import sys
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +80,32 @@ def drain(
     from deployments.commands.drain import run_drain
 
     return asyncio.run(run_drain(settings, timeout_seconds=timeout))
+
+
+@app.command
+def silence(
+    jobs: Annotated[list[str] | None, Parameter(help="The jobs; without any, list what is silenced.")] = None,
+    *,
+    tag: Annotated[str | None, Parameter(help="The jobs whose deployment has this tag, as well.")] = None,
+    duration: Annotated[timedelta | None, Parameter(name="--for", help="For how long, such as 90m, 2h or 3d.")] = None,
+    until_recovery: Annotated[bool, Parameter(help="Acknowledge: until each is healthy again.", negative="")] = False,
+    reason: Annotated[str, Parameter(help="Why, for those who wonder.")] = "",
+    lift: Annotated[bool, Parameter(help="Tell people of these jobs again.", negative="")] = False,
+) -> int:
+    """Send no messages about some jobs for a time; verdicts, rows and the endpoint go on. Alone: list the silences."""
+    from deployments.commands.silence import run_silence
+
+    return asyncio.run(
+        run_silence(
+            _settings(),
+            jobs or [],
+            tag=tag,
+            duration=duration,
+            until_recovery=until_recovery,
+            reason=reason,
+            lifting=lift,
+        )
+    )
 
 
 @app.command

@@ -58,6 +58,8 @@ class LiveJob:
     heartbeat_seconds: float
     """How often its runs say that they are alive."""
     expectations: Expectations
+    tags: frozenset[str] = frozenset()
+    """Those of the deployment."""
     is_supervised: bool
     """Whether the monitoring may cancel its late runs and end its lost ones: by a tag of its own."""
 
@@ -108,6 +110,7 @@ def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datet
         work_pool=deployment.work_pool_name,
         heartbeat_seconds=_heartbeat_seconds(deployment.job_variables),
         expectations=parse_tags(deployment.tags),
+        tags=frozenset(deployment.tags),
         is_supervised=SUPERVISED_TAG in deployment.tags,
     )
 
