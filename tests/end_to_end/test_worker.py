@@ -63,22 +63,32 @@ class Held:
         (self.folder / "release").touch()
 
 
-@pytest.fixture
-def held(tmp_path: Path, prefect_template: Path) -> Iterator[Held]:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    template = ProcessWorker.get_default_base_job_template()
-    (folder / "held.py").write_text(FLOW)
-    with running_prefect(tmp_path, prefect_template, {}) as prefect:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
+    with running_prefect(tmp_path_factory.mktemp("server"), prefect_template, {}) as prefect:
+        template = ProcessWorker.get_default_base_job_template()
         for pool in (POOL, "vibecheck-status"):
             prefect.api("work_pools/", name=pool, type="process", base_job_template=template)
-        flow = prefect.api("flows/", name="held")
-        deployment = prefect.api(
-            "deployments/", name="held", flow_id=flow["id"], work_pool_name=POOL, entrypoint="held.py:held",
-            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}],
-            job_variables={"working_dir": str(folder), "env": {"PREFECT_CLIENT_MAX_RETRIES": "5"}},
-        )  # fmt: skip
-        yield Held(prefect, folder, deployment["id"])
+        yield prefect
+
+
+@pytest.fixture
+def held(server: PrefectServer, tmp_path: Path) -> Iterator[Held]:
+    """A deployment of this test's own, on the module's server, which runs again if the last test has killed it."""
+    if not server.is_running():
+        server.start()
+    # This test's worker must not find a run that the last one's has left.
+    for run in server.flow_runs():
+        server.delete(f"flow_runs/{run['id']}")
+    (tmp_path / "held.py").write_text(FLOW)
+    deployment = server.api(
+        "deployments/", name=tmp_path.name, flow_id=server.api("flows/", name="held")["id"], work_pool_name=POOL,
+        entrypoint="held.py:held",
+        job_variables={"working_dir": str(tmp_path), "env": {"PREFECT_CLIENT_MAX_RETRIES": "5"}},
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(tmp_path)}}],
+    )  # fmt: skip
+    yield Held(server, tmp_path, deployment["id"])
+    server.stop_all_but_server()
 
 
 def test_a_worker_that_is_told_to_stop_takes_no_run_and_ends_after_the_one_it_has(held: Held) -> None:

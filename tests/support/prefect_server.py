@@ -188,6 +188,14 @@ class PrefectServer:
     def flow_runs(self, **flow_run_filter: Any) -> list[dict[str, Any]]:
         return self.api("flow_runs/filter", flow_runs=flow_run_filter, sort="EXPECTED_START_TIME_ASC")
 
+    def is_running(self) -> bool:
+        return self.server is not None and self.server.popen.poll() is None
+
+    def stop_all_but_server(self) -> None:
+        for process in reversed(self.processes):
+            if process is not self.server:
+                process.stop()
+
     def stop_all(self) -> None:
         for process in reversed(self.processes):
             process.stop()
