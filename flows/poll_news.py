@@ -15,6 +15,7 @@ from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.monitoring import misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
+from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.feeds import Stored
 from flows.polling.overlap import LONGEST_SETTLING, RATE_OVER, overlap, settles_after
@@ -114,10 +115,9 @@ async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta
 @flow(
     name=JOB_NAME,
     flow_run_name=run_name,
-    # Two attempts stay below the 15 minutes of the schedule: see PAGING_SECONDS.
-    retries=1,
-    retry_delay_seconds=30,
-    timeout_seconds=400,
+    retries=RUN_RETRIES,
+    retry_delay_seconds=RUN_RETRY_DELAY_SECONDS,
+    timeout_seconds=RUN_SECONDS,
 )
 async def poll_news(
     misfire_grace_seconds: Annotated[

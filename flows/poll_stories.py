@@ -14,6 +14,7 @@ from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked
 from flows.monitoring import misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
+from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.feeds import Stored
 from flows.polling.pages import poll_scopes
@@ -87,9 +88,9 @@ class StoriesFeed:
 @flow(
     name=JOB_NAME,
     flow_run_name=run_name,
-    retries=1,
-    retry_delay_seconds=30,
-    timeout_seconds=400,
+    retries=RUN_RETRIES,
+    retry_delay_seconds=RUN_RETRY_DELAY_SECONDS,
+    timeout_seconds=RUN_SECONDS,
 )
 async def poll_stories(
     misfire_grace_seconds: Annotated[

@@ -156,9 +156,11 @@ class Settings(MonitoringSettings):
         description="Name of a Prefect Secret block that holds the API key; used where ASKNEWS_API_KEY is unset.",
     )
     requests_per_second: float = Field(
-        default=1.0, gt=0, description="Ceiling on requests to AskNews by one run; the Spelunker plan allows 1."
+        default=1.0, ge=0.1, description="Ceiling on requests to AskNews by one run; the Spelunker plan allows 1."
     )
-    request_timeout_seconds: Seconds = Field(default=30.0, description="Longest wait for one read from AskNews.")
+    request_timeout_seconds: Seconds = Field(
+        default=30.0, description="Longest wait for one read from AskNews; a request takes 60 s at the most."
+    )
     max_response_bytes: int = Field(
         default=32_000_000,
         gt=0,

@@ -33,8 +33,9 @@ NEWS_PATH = "/v1/news/search"
 STORIES_PATH = "/v1/stories"
 
 LONGEST_CONNECT_SECONDS = 10.0
-# A whole request may take so many read timeouts: each read may be in time while the response drips in for ever.
+# A whole request may take so many read timeouts, and so long: each read may be in time while the response drips in.
 READ_TIMEOUTS_PER_REQUEST = 4
+LONGEST_REQUEST_SECONDS = 60.0
 MAX_UPDATES = 5
 # So many records without a valid one are not bad records: the API has changed. Fewer may be, in a quiet hour.
 TELLING_REJECTS = 5
@@ -49,7 +50,8 @@ class AskNewsClient:
     """AskNews over one httpx.AsyncClient; an async context manager, which closes it.
 
     `base_url`: with or without a path, and with or without a `/v1` at its end. `authentication`: ApiKey or
-    ClientCredentials. `read_timeout_seconds` bounds each wait for data, and, four times as long, the whole request.
+    ClientCredentials. `read_timeout_seconds` bounds each wait for data, and, four times as long but
+    `LONGEST_REQUEST_SECONDS` at the most, the whole request.
     `max_response_bytes` bounds a body, both packed and unpacked. `requests_per_second` spaces the requests; `clock`
     (monotonic seconds) and `sleep` (seconds) are what it uses. `transport` replaces the network.
 
@@ -72,7 +74,7 @@ class AskNewsClient:
     ) -> None:
         self._authentication = authentication
         self._max_response_bytes = max_response_bytes
-        self._deadline_seconds = READ_TIMEOUTS_PER_REQUEST * read_timeout_seconds
+        self._deadline_seconds = min(READ_TIMEOUTS_PER_REQUEST * read_timeout_seconds, LONGEST_REQUEST_SECONDS)
         self._pacing = Pacing(requests_per_second, clock=clock, sleep=sleep)
         self._api = api_endpoint(base_url)
         self._http = http_client(

@@ -94,7 +94,8 @@ async def read_window(
     reading = Reading(window, offset)
     brought: set[object] = set()
     failed: AskNewsError | None = None
-    before = 0
+    # A window is left where more may follow: what an empty page there means has to be proved too.
+    before = run.full_page or 0 if offset else 0
     is_probing = False
     while True:
         asked_at = reading.offset
@@ -127,6 +128,8 @@ async def read_window(
             return reading
         is_after_full = run.full_page is not None and before >= run.full_page
         if page.fetched == 0 and is_after_full and not is_probing and isinstance(asked_at, int):
+            if run.leaves_the_rest():
+                return reading
             is_probing, reading.offset = True, asked_at + step
             continue
         reading.skipped_rows |= is_probing and page.fetched > 0

@@ -1,6 +1,7 @@
 """The retry policy of every call to AskNews: which errors are worth another attempt, and how long to wait for it."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -11,6 +12,8 @@ from prefect.tasks import exponential_backoff
 from prefect.utilities.math import lower_clamp_multiple
 
 from flows.asknews import Page, RetryableError
+from flows.asknews.client import LONGEST_REQUEST_SECONDS
+from flows.polling.bounds import PAGE_SECONDS
 from flows.polling.feeds import Feed
 from flows.polling.windows import Window
 from flows.settings import load_settings
@@ -28,13 +31,21 @@ async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: Sta
 
     Prefect draws its own delay only after this condition, so the rest of what the server asks for is waited here. That
     is bounded by `max_retry_wait_seconds`, lest a header stop the job for a day. The event tells the bounds of both.
+
+    No retry is made that may end after the page's `PAGE_SECONDS`.
     """
     error = await state.aresult(raise_on_failure=False)
     if not isinstance(error, RetryableError):
         return False
     shortest, longest = delay_bounds(BACKOFF_SECONDS[min(task_run.run_count, len(BACKOFF_SECONDS)) - 1])
-    asked = min(error.retry_after or 0.0, load_settings().max_retry_wait_seconds)
+    settings = load_settings()
+    asked = min(error.retry_after or 0.0, settings.max_retry_wait_seconds)
     wait_seconds = max(0.0, asked - shortest)
+    taken = (datetime.now(UTC) - task_run.start_time).total_seconds() if task_run.start_time else 0.0
+    attempt_seconds = 1 / settings.requests_per_second + LONGEST_REQUEST_SECONDS
+    if taken + wait_seconds + longest + attempt_seconds > PAGE_SECONDS:
+        logger.warning("page_out_of_time", attempts=task_run.run_count, taken_seconds=round(taken, 1), error=str(error))
+        return False
     logger.warning(
         "request_retried",
         retry_number=task_run.run_count,

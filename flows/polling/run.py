@@ -32,6 +32,7 @@ from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import latest_success
 from flows.monitoring.vocabulary import Status
+from flows.polling.bounds import PAGING_SECONDS
 from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
 from flows.polling.retries import fetch_page, withdraw_retries
@@ -40,12 +41,6 @@ from flows.polling.storage.outages import end_outage, note_failed_run, read_outa
 from flows.polling.windows import Window
 from flows.settings import Settings, load_settings
 
-# A run asks for no further page after this long: what remains is the next run's. The worst case, a page whose every
-# attempt fails, is bounded by the flow's timeout (400 s) and one retry after 30 s: 830 s, less than the 15 minutes.
-PAGING_SECONDS = 170.0
-# A deferred stretch is begun no later than this: a page that fails may take five minutes, and must not cost a run that
-# has stored all that is new its success.
-DEFERRED_SECONDS = 70.0
 # One run stores so many pages at the most, whatever AskNews answers, and so many while the budget is nearly spent.
 MOST_PAGES = 150
 TIGHT_PAGES = 3
@@ -93,11 +88,6 @@ class PollingRun:
     def stops_at_failures(self) -> bool:
         """Whether a page that fails ends the run's poll, and is not stepped over."""
         return self.asks_once or self.is_out_of_time()
-
-    def has_time_for_deferred(self) -> bool:
-        """Whether a page of what an earlier run deferred can fail, with all its retries, before the flow's timeout."""
-        is_early = time.monotonic() < self._stop_at - (PAGING_SECONDS - DEFERRED_SECONDS)
-        return is_early and not self.leaves_the_rest()
 
     def status(self) -> str:
         """The log's status for what has been done so far."""

@@ -45,7 +45,7 @@ async def read_deferred(run: PollingRun, feeds: Mapping[str, Feed[Any]]) -> AskN
        stretch that fits on one page, neither order nor offset matters.
     4. If it fails otherwise, or cannot be halved, count the failure, and stop.
     """
-    while run.has_time_for_deferred():
+    while not run.leaves_the_rest():
         async with reading(run.engine) as connection:
             waiting = await deferred_stretches(connection, run.job_name, feeds.keys())
         if not waiting:
@@ -120,6 +120,7 @@ async def sweep(run: PollingRun, scope: str, feed: CountedFeed[Any], reach: Reac
     2. Ask for the last row of that count: if nothing follows it, AskNews has as many, and nothing is missing.
     3. Otherwise do the same with each slice, and read again those that differ: what is new there is a late find. A
        slice that cannot be read whole is deferred.
+    4. When the run leaves the rest to the next one, the sweep is due there again: it finds what was read as stored.
 
     Raises AskNewsError, BudgetExhausted or PositionMoved; the sweep is then due at the next run again.
     """
@@ -127,18 +128,36 @@ async def sweep(run: PollingRun, scope: str, feed: CountedFeed[Any], reach: Reac
         position, known = await read_position(connection, run.job_name, scope)
     if position.settled_until is None or (position.swept_at and run.now - position.swept_at < SWEEP_EVERY):
         return
+    if run.leaves_the_rest():
+        run.statistics.caught_up = False
+        return
     if position.swept_at is None:
         reach_back = min(reach_back, reach.lookback)
     window = Window(_second(run.now - reach_back), _second(position.settled_until))
     if window.start < window.end and not await _counts_as_stored(run, feed, window):
         before = run.statistics.inserted
-        for part in window.slices(SWEEP_SLICE):
-            if not await _counts_as_stored(run, feed, part):
-                await _sweep_slice(run, scope, feed, part, reach.settles_after)
+        run.statistics.caught_up = await _read_what_differs(run, scope, feed, window, reach.settles_after)
         run.statistics.late_finds = run.statistics.inserted - before
         logger.warning("sweep_read_again", window_start=str(window.start), late_finds=run.statistics.late_finds)
+        if not run.statistics.caught_up:
+            return
     async with run.engine.begin() as connection:
         await write_position(connection, run.job_name, scope, replace(position, swept_at=run.now), known=known)
+
+
+async def _read_what_differs(
+    run: PollingRun, scope: str, feed: CountedFeed[Any], window: Window, late: timedelta
+) -> bool:
+    """Return whether there was the time for all of the window's slices."""
+    for part in window.slices(SWEEP_SLICE):
+        if run.leaves_the_rest():
+            return False
+        if await _counts_as_stored(run, feed, part):
+            continue
+        if run.leaves_the_rest():
+            return False
+        await _sweep_slice(run, scope, feed, part, late)
+    return True
 
 
 async def _counts_as_stored(run: PollingRun, feed: CountedFeed[Any], window: Window) -> bool:

@@ -51,8 +51,8 @@ class FakeFeed:
     """`rows` rows in every window, of which the plan allows `cap` on a page, which the feed learns as the client does.
 
     `fails` says, by offset, with what a page fails; `failing_request` is the number of the one request that fails (the
-    first is 1), and `slow` which offsets take the rest of the run's time. It remembers what it was asked and what was
-    stored.
+    first is 1), `slow` which offsets take the rest of the run's time, and `takes` how many seconds of it others do. It
+    remembers what it was asked and what was stored.
     """
 
     name = "a fake"
@@ -68,6 +68,7 @@ class FakeFeed:
         cap: int = 10,
         failing_request: int | None = None,
         slow: Collection[int] = (),
+        takes: Mapping[int, float] | None = None,
     ):
         self.run = run
         self.rows = rows
@@ -75,6 +76,7 @@ class FakeFeed:
         self.fails = fails or {}
         self.failing_request = failing_request
         self.slow = slow
+        self.takes = takes or {}
         self.asked: list[tuple[Window, int | str]] = []
         self.stored: list[int] = []
         self.stored_of: defaultdict[Window, list[int]] = defaultdict(list)
@@ -94,6 +96,7 @@ class FakeFeed:
         assert isinstance(offset, int)
         if offset in self.slow:
             self.run._stop_at = 0.0  # pyright: ignore[reportPrivateUsage]  # the time is up, without a wait
+        self.run._stop_at -= self.takes.get(offset, 0.0)  # pyright: ignore[reportPrivateUsage]
         if error := self.fails.get(offset):
             raise error
         if len(self.asked) == self.failing_request:
