@@ -88,7 +88,8 @@ def test_a_run_with_threads_processes_and_a_loop_of_its_own_ends(project: Forked
     run = project.ask(project.deploy("busy"))
     project.wait_for(run, "COMPLETED")
     numbers = {method: [1, 2] for method in ("fork", "spawn", "forkserver")}
-    assert project.said(run) == {"numbers": numbers, "echoed": "hello\n", "looped": "looped"}
+    expected = {"numbers": numbers, "echoed": "hello\n", "looped": "looped", "ended_early": -signal.SIGTERM}
+    assert project.said(run) == expected
     # A thread that outlives its flow is waited for, as at the end of any interpreter.
     wait_until((project.folder / f"{run}.thread").exists, seconds=20, what="the run's thread")
 

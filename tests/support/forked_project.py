@@ -16,7 +16,7 @@ POOL = "vibecheck"
 STEP = "prefect.deployments.steps.set_working_directory"
 # Each flow leaves what it has to say in a file that is named after its run.
 JOBS = '''
-import asyncio, json, multiprocessing, os, random, sqlite3, subprocess, sys, threading, time, uuid
+import asyncio, json, multiprocessing, os, random, signal, sqlite3, subprocess, sys, threading, time, uuid
 from pathlib import Path
 
 from prefect import flow, get_run_logger, runtime
@@ -72,12 +72,18 @@ def busy():
 
     threading.Thread(target=late).start()
     numbers = {}
-    for method, processes in (("fork", 8), ("spawn", 2), ("forkserver", 2)):
-        with multiprocessing.get_context(method).Pool(processes) as pool:
+    for method in ("fork", "spawn", "forkserver"):
+        with multiprocessing.get_context(method).Pool(2) as pool:
             numbers[method] = pool.map(abs, [-1, -2])
     echoed = subprocess.run(["echo", "hello"], capture_output=True, text=True).stdout
     looped = asyncio.run(asyncio.sleep(0, "looped"))
-    say(numbers=numbers, echoed=echoed, looped=looped)
+    # What a pool that is done does, now and then, to a process of its that has not begun yet.
+    os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    ended_early = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    say(numbers=numbers, echoed=echoed, looped=looped, ended_early=ended_early)
 
 
 @flow
