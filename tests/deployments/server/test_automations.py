@@ -161,7 +161,7 @@ async def deploy(client: PrefectClient, name: str, *, minutes: float) -> None:
     await client.create_deployment(
         await client.create_flow_from_name(name),
         "scheduled",
-        tags=["monitored"],
+        tags=["monitored", "supervised"],
         schedules=[DeploymentScheduleCreate(schedule=schedule, active=True)],
     )
 
