@@ -110,7 +110,9 @@ def test_a_dead_worker_is_one_message_and_its_return_another_though_the_server_r
     server.server.stop()
     server.start()
     wait_until(lambda: receiver.subjects, seconds=300, what="the alarm")
-    assert re.fullmatch("VibeCheck: poll_news (is overdue|has no worker)", receiver.subjects[0])
+    assert re.fullmatch(
+        r"VibeCheck \S+: (poll_news has been overdue|no worker on pool \S+) since .*", receiver.subjects[0]
+    )
     assert "every 20 s" in receiver.bodies[0]
     # Longer than the 2 intervals and a grace after which the server itself would report the job.
     wait_for_judgements(pipeline, 3)
@@ -118,7 +120,7 @@ def test_a_dead_worker_is_one_message_and_its_return_another_though_the_server_r
 
     server.start_worker("vibecheck", "successor")
     wait_until(lambda: len(receiver.subjects) > 1, seconds=240, what="the recovery")
-    assert re.fullmatch(r"VibeCheck: poll_news has recovered after \d+ (s|min).*", receiver.subjects[1])
+    assert re.fullmatch(r"VibeCheck \S+: .*recovered.*", receiver.subjects[1])
     judge(pipeline, 2)
     assert len(receiver.subjects) == 2
     turned = pipeline.query("SELECT to_status, reason FROM job_transitions WHERE job_name = 'poll_news' ORDER BY id")
@@ -153,7 +155,9 @@ def test_a_job_that_fails_or_never_ran_is_one_message_however_long_the_receiver_
 
     receiver.status = 200
     judge(pipeline, 2)
-    assert receiver.subjects == ["VibeCheck: 2 jobs: poll_news is failing; poll_stories has never run"]
+    (subject,) = receiver.subjects
+    assert re.search("2 jobs: .*poll_news has been failing since", subject)
+    assert "poll_stories has never run" in subject
     assert re.search("Last error: .*CredentialsRefused", receiver.bodies[0]), receiver.bodies[0]
 
     server.command("prefect", "deployment", "delete", "poll_stories/scheduled")

@@ -192,7 +192,8 @@ def _bad_news(
     elif pool:
         headline = f"no worker on pool {pool} since {clock(began, now)}, {name} stands still"
     else:
-        headline = f"{name} {what} since {clock(began, now)}".replace("has never run since", "has never run, due since")
+        been = what.replace("is ", "has been ", 1).replace("has never run", "has never run, due")
+        headline = f"{name} {been} since {clock(began, now)}"
     return Notice(
         job_name=name,
         kind=kind,

@@ -116,7 +116,7 @@ async def test_pagerduty_gets_one_incident_that_is_updated_and_resolved(internet
     assert {each["dedup_key"] for each in asked} == {"vibecheck:poll_news:2026-09-07T11:50:00+00:00"}
     assert {each["routing_key"] for each in asked} == {"integrationkey"}
     assert asked[0]["payload"]["severity"] == "critical"
-    assert asked[0]["payload"]["summary"] == "VibeCheck staging: poll_news is failing since 11:50 UTC"
+    assert asked[0]["payload"]["summary"] == "VibeCheck staging: poll_news has been failing since 11:50 UTC"
     assert "It broke." in asked[0]["payload"]["custom_details"]["message"]
     assert asked[0]["links"][0]["href"] == "http://prefect/runs/flow-run/1"
 

@@ -63,9 +63,9 @@ def message(*notices: Notice) -> Message:
 
 def test_each_reason_has_its_own_words() -> None:
     assert {reason: headline(alarm(reason)) for reason in Reason if reason != Reason.STALE} == {
-        "overdue": "poll_news is overdue since 11:50 UTC",
-        "failing": "poll_news is failing since 11:50 UTC",
-        "stuck": "poll_news is stuck since 11:50 UTC",
+        "overdue": "poll_news has been overdue since 11:50 UTC",
+        "failing": "poll_news has been failing since 11:50 UTC",
+        "stuck": "poll_news has been stuck since 11:50 UTC",
         "not_started": "poll_news has never run, due since 11:50 UTC",
         "no_worker": "poll_news has no worker since 11:50 UTC",
         "no_success": "poll_news has not succeeded since 11:50 UTC",
@@ -131,7 +131,7 @@ def test_a_recovery_says_what_it_was() -> None:
 
 def test_a_recovery_that_did_not_last_is_an_alarm() -> None:
     last = alarm("failing", minutes_ago=1)
-    assert headline(recovery(minutes_ago=5), last) == "poll_news is failing since 11:59 UTC"
+    assert headline(recovery(minutes_ago=5), last) == "poll_news has been failing since 11:59 UTC"
 
 
 def test_a_job_that_was_paused_before_anybody_was_told_is_no_news() -> None:
@@ -170,7 +170,7 @@ def test_a_message_tells_the_worst_first_and_is_as_bad_as_it() -> None:
     told = message(notice(recovery(job_name="b")), notice(alarm(job_name="a")))
     assert told.kind is Kind.ALARM
     assert told.subject == (
-        "VibeCheck staging: 2 jobs: a is overdue since 11:50 UTC; b recovered at 12:00 UTC after 10 min"
+        "VibeCheck staging: 2 jobs: a has been overdue since 11:50 UTC; b recovered at 12:00 UTC after 10 min"
     )
     assert told.fitted_body(5_000).endswith("1 of 3 jobs is not healthy.\nStatus page: http://status")
 

@@ -117,7 +117,7 @@ async def test_a_change_is_told_once_with_all_that_an_operator_needs(
     assert first.notices == []
     assert third.notices == []
     assert second.is_told
-    assert told(receiver) == ["poll_news is overdue"]
+    assert told(receiver) == ["poll_news has been overdue"]
     (body,) = receiver.bodies
     there = prefect.api_url.removesuffix("/api")
     for part in ("poll_news is overdue.", "every 15 min", "Last error: It broke.", there):
@@ -134,7 +134,7 @@ async def test_jobs_that_go_down_together_are_one_message(
 ) -> None:
     await overdue(engine, NEWS, "poll_stories")
     await work(client, engine, settings(receiver), times=3)
-    assert told(receiver) == ["2 jobs: poll_news is overdue; poll_stories is overdue"]
+    assert told(receiver) == ["2 jobs: poll_news has been overdue; poll_stories has been overdue"]
 
 
 async def test_recovery_is_told_with_the_length_of_the_outage(
@@ -158,7 +158,7 @@ async def test_a_receiver_that_is_away_gets_the_message_once_when_it_is_back(
     assert receiver.refused == 3
     receiver.status = 200
     await work(client, engine, settings(receiver), times=3)
-    assert told(receiver) == ["poll_news is overdue"]
+    assert told(receiver) == ["poll_news has been overdue"]
     # The first judgement had nothing to tell; the next three could not tell it, so the server was not reassured.
     judged = [each["resource"]["prefect.resource.id"] for each in events(prefect, "vibecheck.job.judged", now, count=8)]
     assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 4 + ["vibecheck.job.poll_news"] * 4
@@ -197,7 +197,7 @@ async def test_a_silenced_job_is_told_of_when_the_silence_is_over_and_it_is_stil
     async with engine.begin() as connection:
         assert await lift(connection, [NEWS]) == [NEWS]
     await work(client, engine, settings(receiver), times=2)
-    assert told(receiver) == ["poll_news is overdue"]
+    assert told(receiver) == ["poll_news has been overdue"]
 
 
 async def test_the_end_of_what_was_told_is_told_in_a_silence_as_well(
@@ -254,7 +254,7 @@ async def test_a_block_that_exists_is_notified_through_by_its_name(
     await apprise_block(receiver.apprise_url).asave("alarms", overwrite=True)
     await overdue(engine, NEWS)
     await work(client, engine, settings(None, notification="slack-webhook/alarms"), times=2)
-    assert told(receiver) == ["poll_news is overdue"]
+    assert told(receiver) == ["poll_news has been overdue"]
 
 
 async def test_a_block_that_does_not_exist_is_trouble_that_nobody_can_be_told_of(
