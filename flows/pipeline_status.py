@@ -4,7 +4,7 @@ It runs on a work pool of its own, apart from the workers that it watches.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -12,11 +12,10 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run as runtime_flow_run
 from prefect.states import Completed
-from pydantic import Field
 
 from flows.database.engine import opened_engine
 from flows.logs import bind_run, configure_logging
-from flows.monitoring import misfire, monitored, run_name
+from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.monitoring.alarms.ping import watched_from_outside
 from flows.monitoring.alarms.publish import publish
 from flows.monitoring.alarms.refusals import Refusal, explain_refusals
@@ -36,14 +35,7 @@ logger = structlog.stdlib.get_logger()
 @monitored
 @flow(name=STATUS_FLOW, flow_run_name=run_name, timeout_seconds=240)
 async def pipeline_status(
-    misfire_grace_seconds: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="A scheduled run that starts later than this does no work; the next one does. One that no "
-            "worker has taken after 60 s is cancelled in any case.",
-        ),
-    ] = 60,
+    misfire_grace_seconds: MisfireGrace = 60,
 ) -> State[Any]:
     """Compare the log with Prefect, repair it, judge every monitored job, and report what has changed.
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.asknews import Article, AskNewsClient, Page
 from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked, search_names
-from flows.monitoring import misfire, monitored, run_name
+from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
@@ -120,14 +120,7 @@ async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta
     timeout_seconds=RUN_SECONDS,
 )
 async def poll_news(
-    misfire_grace_seconds: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="A scheduled run that starts later than this does no work; the next one does. One that no "
-            "worker has taken after 60 s is cancelled in any case.",
-        ),
-    ] = 60,
+    misfire_grace_seconds: MisfireGrace = 60,
     lookback_hours: Annotated[
         int, Field(ge=1, le=48, description="How far back the very first poll reaches, in hours.")
     ] = 24,

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.asknews import AccessDenied, AskNewsClient, Page, Story
 from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked
-from flows.monitoring import misfire, monitored, run_name
+from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
@@ -93,14 +93,7 @@ class StoriesFeed:
     timeout_seconds=RUN_SECONDS,
 )
 async def poll_stories(
-    misfire_grace_seconds: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="A scheduled run that starts later than this does no work; the next one does. One that no "
-            "worker has taken after 60 s is cancelled in any case.",
-        ),
-    ] = 60,
+    misfire_grace_seconds: MisfireGrace = 60,
     entities_per_run: Annotated[
         int,
         Field(

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flows.monitoring.log.hooks import monitored
-    from flows.monitoring.log.misfire import misfire
+    from flows.monitoring.log.misfire import MisfireGrace, misfire
     from flows.monitoring.log.naming import run_name
     from flows.monitoring.log.record import record
 
-__all__ = ["misfire", "monitored", "record", "run_name"]
+__all__ = ["MisfireGrace", "misfire", "monitored", "record", "run_name"]
 
-_HOMES = {"misfire": "misfire", "monitored": "hooks", "record": "record", "run_name": "naming"}
+_HOMES = {
+    "MisfireGrace": "misfire",
+    "misfire": "misfire",
+    "monitored": "hooks",
+    "record": "record",
+    "run_name": "naming",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,25 @@
 """The backstop for late runs: a run that its schedule started too late does no work and says so."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.states import Completed
+from pydantic import Field
 
 from flows.monitoring.log.outcome import SKIPPED
+
+MisfireGrace = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="A scheduled run that starts later than this does no work; the next one does. One that no worker "
+        "has taken after 60 s is cancelled in any case.",
+    ),
+]
+"""The parameter of a flow that `misfire` guards, in seconds."""
 
 
 async def misfire(grace_seconds: float) -> State[Any] | None:
