@@ -176,6 +176,7 @@ class _WindowPoll:
 
     async def _end(self, connection: AsyncConnection, read: Reading) -> None:
         """Move the watermark to the window's end, and defer the window if something of it may be missing."""
+        self._run.whole_windows += read.is_whole
         await self._move(
             connection,
             self._begun.at_end_of(read.window, read_at=self._run.now, settles_after=self._reach.settles_after),

@@ -74,6 +74,8 @@ class PollingRun:
     largest_page: int = 0
     full_page: int | None = None
     """The fewest rows of a page that was followed by another one, as far as is known: a shorter one is the last."""
+    whole_windows: int = 0
+    """Stretches of time that were read whole."""
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
 
@@ -88,6 +90,11 @@ class PollingRun:
     def stops_at_failures(self) -> bool:
         """Whether a page that fails ends the run's poll, and is not stepped over."""
         return self.asks_once or self.is_out_of_time()
+
+    def gained_nothing(self) -> bool:
+        """Whether pages came and something failed, without a new record or a stretch of time that was read whole."""
+        gained = self.statistics.inserted or self.statistics.updated or self.whole_windows
+        return bool(self.statistics.pages and self.statistics.failures) and not gained
 
     def status(self) -> str:
         """The log's status for what has been done so far."""
@@ -169,8 +176,10 @@ async def polling_run(job_name: str, *, keeps_credits_for: str | None = None) ->
     logger.info("poll_started", attempt=flow_run.run_count, scheduled_for=str(flow_run.expected_start_time))
     try:
         client = client_from_settings(settings, api_key=await _api_key_from_block(settings))
-        async with opened_engine(settings) as engine, _outage_counted(engine, flow_run, job_name), client:
-            yield await _opened(flow_run, job_name, settings, engine, client, keeps_credits_for)
+        async with opened_engine(settings) as engine, client:
+            run = await _opened(flow_run, job_name, settings, engine, client, keeps_credits_for)
+            async with _outage_counted(run):
+                yield run
     except PermanentError:
         await withdraw_retries(flow_run)
         raise
@@ -207,21 +216,32 @@ async def _opened(
 
 
 @asynccontextmanager
-async def _outage_counted(engine: AsyncEngine, flow_run: FlowRun, job_name: str) -> AsyncGenerator[None]:
-    """Count the runs that fail in a row for what AskNews does, and forget them when one succeeds."""
+async def _outage_counted(run: PollingRun) -> AsyncGenerator[None]:
+    """Count the runs that fail in a row for what AskNews does, or gain nothing; forget them when one succeeds."""
     try:
         yield
     except AskNewsError as error:
-        async with engine.begin() as connection:
-            asked = error.retry_after if isinstance(error, RetryableError) else None
-            now = await database_now(connection)
-            failed_runs = await note_failed_run(connection, job_name, now + timedelta(seconds=asked) if asked else None)
-        if failed_runs > ASKS_ONCE_AFTER:
-            # This one has asked once: its second attempt would be another request.
-            await withdraw_retries(flow_run)
+        await _note_failed(run, error.retry_after if isinstance(error, RetryableError) else None)
+        if run.asks_once:
+            # Its second attempt would be another request.
+            await withdraw_retries(run.flow_run)
         raise
-    async with engine.begin() as connection:
-        await end_outage(connection, job_name)
+    if run.gained_nothing():
+        await _note_failed(run, None)
+        return
+    async with run.engine.begin() as connection:
+        await end_outage(connection, run.job_name)
+
+
+async def _note_failed(run: PollingRun, retry_after: float | None) -> None:
+    async with run.engine.begin() as connection:
+        now = await database_now(connection)
+        await note_failed_run(
+            connection,
+            run.job_name,
+            retry_at=now + timedelta(seconds=retry_after) if retry_after else None,
+            is_repeated=run.flow_run.run_count > 1,
+        )
 
 
 async def _api_key_from_block(settings: Settings) -> SecretStr | None:

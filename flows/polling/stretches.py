@@ -74,6 +74,7 @@ async def _read_stretch(
             await _note_failed(run, stretch, error)
         return error
     if read.is_whole:
+        run.whole_windows += 1
         logger.info("deferred_stretch_read", scope=stretch.scope, window_start=str(window.start), rows=read.rows)
     elif not await _split(run, stretch, read.reason()):
         error = UnexpectedResponse(f"{read.reason()} The stretch is too short to be halved.")

@@ -1,4 +1,4 @@
-"""What is remembered between a job's runs that fail: how many attempts, and when AskNews wants to be asked again."""
+"""What is remembered between a job's runs that fail: how many, and when AskNews wants to be asked again."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ _TABLE = table_of(Outage)
 
 
 async def read_outage(connection: AsyncConnection, job_name: str) -> tuple[int, datetime | None]:
-    """Return how many attempts have failed in a row, and until when AskNews does not want to be asked."""
+    """Return how many runs have failed in a row, and until when AskNews does not want to be asked."""
     rows = await connection.execute(
         select(_TABLE.c.failed_runs, _TABLE.c.retry_at).where(_TABLE.c.job_name == job_name)
     )
@@ -21,17 +21,18 @@ async def read_outage(connection: AsyncConnection, job_name: str) -> tuple[int, 
     return (0, None) if row is None else (row.failed_runs, row.retry_at)
 
 
-async def note_failed_run(connection: AsyncConnection, job_name: str, retry_at: datetime | None) -> int:
-    """Count one more attempt of a run that failed, and return how many that makes in a row."""
-    failed = await connection.scalar(
+async def note_failed_run(
+    connection: AsyncConnection, job_name: str, *, retry_at: datetime | None, is_repeated: bool
+) -> None:
+    """Note that a run failed. A run that is repeated (`is_repeated`) was counted when it failed at first."""
+    more = 0 if is_repeated else 1
+    await connection.execute(
         insert_into(connection, Outage)
         .values(job_name=job_name, failed_runs=1, retry_at=retry_at)
         .on_conflict_do_update(
-            index_elements=["job_name"], set_={"failed_runs": _TABLE.c.failed_runs + 1, "retry_at": retry_at}
+            index_elements=["job_name"], set_={"failed_runs": _TABLE.c.failed_runs + more, "retry_at": retry_at}
         )
-        .returning(_TABLE.c.failed_runs)
     )
-    return failed or 0
 
 
 async def end_outage(connection: AsyncConnection, job_name: str) -> None:

@@ -212,7 +212,7 @@ class LateArticles(Base):
 
 
 class Outage(Base):
-    """How many attempts of a job's runs have failed in a row, and when AskNews wants to be asked again."""
+    """How many of a job's runs have failed in a row, and when AskNews wants to be asked again."""
 
     __tablename__ = "outages"
 
