@@ -11,6 +11,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import Article, AskNewsClient, Page
+from flows.asknews.articles import crawl_time_of
 from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.monitoring import MisfireGrace, misfire, monitored, run_name
@@ -22,9 +23,10 @@ from flows.polling.overlap import LONGEST_SETTLING, RATE_OVER, overlap, settles_
 from flows.polling.pages import Sweep, poll_scopes
 from flows.polling.positions import read_position
 from flows.polling.run import PollingRun, polling_run
-from flows.polling.storage.articles import crawl_times, store_articles
+from flows.polling.storage.articles import crawl_times, store_articles, stored_ids
 from flows.polling.storage.full_pages import read_full_page
 from flows.polling.storage.lateness import read_late
+from flows.polling.storage.rejected import rejected_since
 from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_news"
@@ -84,8 +86,15 @@ class NewsFeed:
         return Stored(counts, list(links.values()), [at for at in times if at is not None])
 
     async def count(self, connection: AsyncConnection, window: Window) -> int:
-        """Return how many stored articles were crawled in the window."""
-        return len(await crawl_times(connection, window.start, window.end))
+        """Return how many articles that were crawled in the window are stored, or were rejected."""
+        stored = {str(article_id) for article_id in await stored_ids(connection, window.start, window.end)}
+        # A record is rejected after it was crawled; what AskNews corrected since is stored as well.
+        rejected = [
+            external_id
+            for external_id, raw in await rejected_since(connection, "article", window.start)
+            if (at := crawl_time_of(raw)) is not None and window.start <= at <= window.end
+        ]
+        return len(stored) + sum(external_id is None or external_id.lower() not in stored for external_id in rejected)
 
     def _mentioned(self, article: Article) -> tuple[str, ...]:
         text = "\n".join(

@@ -3,6 +3,7 @@
 # pydantic copies mutable defaults.
 # ruff: noqa: RUF012
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
@@ -63,6 +64,14 @@ class Article(Record):
 def parse_articles(items: Sequence[object]) -> tuple[list[Article], list[Reject]]:
     """Articles and rejects of one response's items, together exactly as many as `items`. Raises nothing."""
     return parse_items(items, _parse_article, kind="article", id_field="article_id")
+
+
+def crawl_time_of(raw: str) -> datetime | None:
+    """Return when the article that a reject's `raw` holds was crawled; None if that cannot be read, or was cut off."""
+    try:
+        return fields.moment(json.loads(raw)["crawl_date"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _parse_article(item: object) -> Article:

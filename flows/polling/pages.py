@@ -79,7 +79,7 @@ async def poll_scopes(
                 await touch_cursor(connection, run.job_name, scope)
     if error is None and not run.is_tight:
         try:
-            if sweeping is not None and run.statistics.caught_up:
+            if sweeping is not None and run.statistics.caught_up and not run.statistics.failures:
                 await sweep(run, "", sweeping.feed, reach, sweeping.reach_back)
         except (AskNewsError, BudgetExhausted, PositionMoved) as caught:
             error = caught

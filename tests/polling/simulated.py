@@ -38,7 +38,8 @@ class Item:
 
 @dataclass
 class Index:
-    """The news search. `order` is "newest", "oldest" or "random"; `answer` may replace what is answered to a request.
+    """The news search. `order` is "newest", "oldest" or "random"; `answer` may replace what is answered to a request,
+    and the articles that are `poisoned` cannot be stored.
 
     `now` is the virtual time. `requests` counts what was asked, `credits` what was billed.
     """
@@ -50,6 +51,7 @@ class Index:
     ignores_window: bool = False
     short_share: float = 0.0
     empty_share: float = 0.0
+    poisoned: set[UUID] = field(default_factory=set[UUID])
     answer: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
     now: datetime = BEGIN
     requests: int = 0
@@ -82,6 +84,7 @@ class Index:
             article(
                 article_id=str(item.article_id), crawl_date=item.crawled_at.isoformat(), title="Claude", key_points=[]
             )
+            | ({"sentiment": "?"} if item.article_id in self.poisoned else {})
             for item in page
         ]
         return httpx.Response(200, json=news(*bodies, offset=offset + len(page)))

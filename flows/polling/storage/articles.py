@@ -35,6 +35,11 @@ async def store_articles(
     return UpsertCounts.of(len(rows), inserted={key for (key,) in written.inserted}, touched=updated)
 
 
+async def stored_ids(connection: AsyncConnection, start: datetime, end: datetime) -> set[UUID]:
+    """Return the ids of the stored articles that were crawled from `start` to `end`, both included."""
+    return set(await connection.scalars(select(Article.article_id).where(Article.crawled_at.between(start, end))))
+
+
 async def crawl_times(connection: AsyncConnection, start: datetime, end: datetime) -> list[datetime]:
     """Return when the stored articles from `start` to `end`, both included, were crawled, in order."""
     rows = await connection.scalars(

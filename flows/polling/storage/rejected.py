@@ -4,8 +4,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.types import utc_now
@@ -34,6 +36,16 @@ class RejectedRow:
     external_id: str | None
     reason: str
     raw: str
+
+
+async def rejected_since(connection: AsyncConnection, kind: str, since: datetime) -> list[tuple[str | None, str]]:
+    """Return the external id and the raw text of the records of `kind` that were rejected since then."""
+    rows = await connection.execute(
+        select(RejectedRecord.external_id, RejectedRecord.raw).where(
+            RejectedRecord.kind == kind, RejectedRecord.last_seen_at >= since
+        )
+    )
+    return [(external_id, raw) for external_id, raw in rows]
 
 
 async def store_rejected(connection: AsyncConnection, records: Iterable[Rejected]) -> int:

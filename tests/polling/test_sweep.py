@@ -1,0 +1,94 @@
+"""The sweep: what it asks to prove that nothing is missing, and what it reads again where something is."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.polling import run as polling_run
+from tests.polling.simulated import Index, Poller, made_up
+from tests.polling.test_source import seeded
+
+SIX_HOURS = timedelta(hours=6)
+
+
+class Asked:
+    """Which stretches of time were asked for, in hours, and from which row on."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[float, int]] = []
+
+    def __call__(self, request: httpx.Request) -> None:
+        asked = request.url.params
+        hours = (int(asked["end_timestamp"]) - int(asked["start_timestamp"])) / 3600
+        self.requests.append((hours, int(asked["offset"])))
+
+    def take(self) -> list[tuple[float, int]]:
+        taken, self.requests = self.requests, []
+        return taken
+
+
+async def swept_once(database: AsyncEngine, index: Index) -> tuple[Poller, Asked]:
+    """A poller whose first run has swept, 6 hours ago."""
+    poller, asked = Poller(await seeded(database), index), Asked()
+    index.answer = asked
+    await poller.poll()
+    index.now += SIX_HOURS
+    await poller.poll()
+    asked.take()
+    index.now += SIX_HOURS
+    return poller, asked
+
+
+async def test_a_sweep_that_finds_as_many_as_are_stored_asks_once(database: AsyncEngine) -> None:
+    poller, asked = await swept_once(database, Index(made_up(hours=13, a_day=50)))
+    run = await poller.poll()
+    swept = [offset for hours, offset in asked.take() if hours > 24]
+    assert len(swept) == 1
+    assert (run.late_finds, run.failures) == (0, [])
+
+
+async def test_no_sweep_is_due_until_six_hours_after_the_last(database: AsyncEngine) -> None:
+    poller, asked = await swept_once(database, Index(made_up(hours=20, a_day=50)))
+    await poller.poll()
+    asked.take()
+    poller.index.now += SIX_HOURS - timedelta(minutes=15)
+    await poller.poll()
+    assert not [hours for hours, _offset in asked.take() if hours > 24]
+
+
+async def test_only_the_slice_that_differs_is_read_and_what_is_new_counts_as_late_find(database: AsyncEngine) -> None:
+    index = Index(made_up(hours=13, a_day=50))
+    poller, asked = await swept_once(database, index)
+    late = next(
+        item for item in made_up(hours=12, a_day=50, seed=2) if item.crawled_at > index.now - timedelta(hours=20)
+    )
+    index.items.append(late)
+    run = await poller.poll()
+    assert run.late_finds == 1
+    slices = [offset for hours, offset in asked.take() if hours == 6 and offset == 0]
+    assert len(slices) == 1
+
+
+@pytest.mark.parametrize("share", [3, 10])
+async def test_rejected_articles_do_not_make_a_slice_differ(database: AsyncEngine, share: int) -> None:
+    index = Index(made_up(hours=13, a_day=50))
+    index.poisoned = {item.article_id for item in index.items[::share]}
+    poller, asked = await swept_once(database, index)
+    await poller.poll()
+    swept = [hours for hours, _offset in asked.take() if hours > 24 or hours == 6]
+    assert len(swept) == 1
+
+
+async def test_a_sweep_for_which_there_is_no_time_is_due_at_the_next_run(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(made_up(hours=13, a_day=50))
+    poller, asked = await swept_once(database, index)
+    with monkeypatch.context() as patch:
+        patch.setattr(polling_run, "MOST_PAGES", 0)
+        await poller.poll()
+    assert not asked.take()
+    await poller.poll()
+    assert [hours for hours, _offset in asked.take() if hours > 24]
