@@ -78,7 +78,9 @@ async def test_a_reconciliation_and_a_verification_read_no_more_of_the_log_than_
             elif "FOR UPDATE" not in sql:
                 answer = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", values)
                 plan = _loaded(answer.scalar_one())
-                assert not [node for node in _nodes(plan) if node["Node Type"] == "Seq Scan"], (sql, plan)
+                # The jobs are few, and may be read whole; the log may not.
+                scanned = [node["Relation Name"] for node in _nodes(plan) if node["Node Type"] == "Seq Scan"]
+                assert LOG not in scanned, (sql, plan)
                 assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < FEW_PAGES, (sql, plan)
 
 
