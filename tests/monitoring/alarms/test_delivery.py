@@ -70,7 +70,7 @@ def notice(kind: Kind, name: str = "poll_news", **changes: Any) -> Notice:
     values: dict[str, Any] = {
         "job_name": name,
         "kind": kind,
-        "headline": f"{name} is failing since 11:50 UTC",
+        "headline": f"{name} has been failing since 11:50 UTC",
         "text": f"{name} is failing.\nLast error: It broke.",
         "incident": f"vibecheck:{name}:2026-09-07T11:50:00+00:00",
         "since": NOW - timedelta(minutes=10),
