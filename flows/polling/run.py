@@ -37,7 +37,7 @@ from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
 from flows.polling.retries import fetch_page, withdraw_retries
 from flows.polling.statistics import Statistics
-from flows.polling.storage.outages import end_outage, note_failed_run, read_outage
+from flows.polling.storage.source_outages import end_outage, note_failed_run, read_outage
 from flows.polling.windows import Window
 from flows.settings import Settings, load_settings
 

@@ -211,7 +211,7 @@ class LateArticles(Base):
     found: Mapped[int]
 
 
-class Outage(Base):
+class SourceOutage(Base):
     """How many of a job's runs have failed in a row, and when AskNews wants to be asked again."""
 
     __tablename__ = "outages"

@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
 from flows.database.upserts import insert_into
-from flows.polling.storage.tables import Outage
+from flows.polling.storage.tables import SourceOutage
 
-_TABLE = table_of(Outage)
+_TABLE = table_of(SourceOutage)
 
 
 async def read_outage(connection: AsyncConnection, job_name: str) -> tuple[int, datetime | None]:
@@ -27,7 +27,7 @@ async def note_failed_run(
     """Note that a run failed. A run that is repeated (`is_repeated`) was counted when it failed at first."""
     more = 0 if is_repeated else 1
     await connection.execute(
-        insert_into(connection, Outage)
+        insert_into(connection, SourceOutage)
         .values(job_name=job_name, failed_runs=1, retry_at=retry_at)
         .on_conflict_do_update(
             index_elements=["job_name"], set_={"failed_runs": _TABLE.c.failed_runs + more, "retry_at": retry_at}
