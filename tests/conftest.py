@@ -24,6 +24,8 @@ from flows.database.migrate import migrate
 from flows.logs import LOGGER_NAME
 from tests.database.postgresql_server import postgresql_server, run_apart, run_statements
 
+pytest_plugins = ["tests.support.shared_prefect"]
+
 KINDS = ["sqlite", "postgresql"]
 
 # A loaded machine is no failure: what a property takes is measured in benchmarks/.

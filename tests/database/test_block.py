@@ -4,11 +4,9 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_sqlalchemy import AsyncDriver, AsyncSqlAlchemyConnector, ConnectionComponents
 from pydantic import SecretStr
 from sqlalchemy import URL, make_url, text
@@ -17,19 +15,10 @@ from flows.database.engine import DatabaseUnavailable, engine_from_settings, rea
 from flows.database.migrate import newest_revision, revision_of
 from flows.settings import Settings
 from tests.database.postgresql_server import run_statements
-from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 SECRET = "sentinel-p4ssw0rd"
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Generator[PrefectServer, None, None]:
-    folder = tmp_path_factory.mktemp("prefect")
-    template = migrated_home(tmp_path_factory.mktemp("template"))
-    with running_prefect(folder, template, {}) as server, temporary_settings({PREFECT_API_URL: server.api_url}):
-        yield server
 
 
 def settings(**values: object) -> Settings:
@@ -50,7 +39,7 @@ async def register(name: str, url: str, connect_args: dict[str, object] | None =
     await connector.asave(name, overwrite=True)
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("client")
 async def test_a_block_gives_an_engine_set_up_like_any_other(database_url: str) -> None:
     await register("pipeline", database_url)
 
@@ -64,7 +53,7 @@ async def test_a_block_gives_an_engine_set_up_like_any_other(database_url: str) 
         await engine.dispose()
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("client")
 async def test_what_the_operator_put_into_the_block_wins(postgresql_url: str) -> None:
     await register("patient", postgresql_url, {"server_settings": {"application_name": "mine"}})
 
@@ -77,7 +66,7 @@ async def test_what_the_operator_put_into_the_block_wins(postgresql_url: str) ->
         await engine.dispose()
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("client")
 async def test_a_block_wins_over_an_address(sqlite_url: str, tmp_path: Path) -> None:
     await register("winner", sqlite_url)
     other = SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'other.db'}")
@@ -88,7 +77,7 @@ async def test_a_block_wins_over_an_address(sqlite_url: str, tmp_path: Path) -> 
     assert engine.url.database == make_url(sqlite_url).database
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("client")
 async def test_a_rotated_password_needs_nothing_but_a_new_value_in_the_block(
     postgresql_url: str, postgresql_address: URL
 ) -> None:
@@ -119,13 +108,13 @@ async def test_a_rotated_password_needs_nothing_but_a_new_value_in_the_block(
         run_statements(postgresql_address, "DROP ROLE rotating")
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("client")
 async def test_a_block_that_is_not_there_says_what_to_do() -> None:
     with pytest.raises(DatabaseUnavailable, match=r"block 'nowhere' could not be loaded .*VIBECHECK_DATABASE_BLOCK"):
         await engine_from_settings(settings(database_block="nowhere"))
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("client")
 async def test_a_block_with_a_wrong_password_tells_it_to_nobody(postgresql_url: str) -> None:
     url = make_url(postgresql_url).set(password=SECRET).render_as_string(hide_password=False)
     await register("wrong", url)

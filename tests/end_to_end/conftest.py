@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.prefect_server import PrefectServer, Process, migrated_home, running_prefect, wait_until
+from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 from tests.support.sandbox_server import RunningSandbox, running_sandbox
 
 # Looked for in every place where a secret could end up.
@@ -96,11 +96,6 @@ class Pipeline:
             f"deployments/{deployment['id']}/schedules/{schedule['id']}",
             active=active, schedule={**schedule["schedule"], **rule, "anchor_date": anchor.isoformat()},
         )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return migrated_home(tmp_path_factory.mktemp("prefect-template"))
 
 
 @pytest.fixture

@@ -1,26 +1,22 @@
 """The automations: expanded from the file without a server, and applied to a real one."""
 
 import re
-from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from deployments.server.automations import Job, apply_automations, canonical, expand, load, silence_seconds
 from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER
 from flows.settings import Settings
 from tests.support.live_jobs import live_job
-from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
+from tests.support.prefect_server import PrefectServer
 
 NEWS, STORIES, STATUS = Job("poll_news", 900), Job("poll_stories", 3600), Job("pipeline_status", 300)
 JOBS = [NEWS, STORIES, STATUS]
@@ -133,27 +129,12 @@ def test_two_automations_are_the_same_whatever_their_ids_their_order_and_their_s
     assert canonical(one) != canonical(other)
 
 
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    folder: Path = tmp_path_factory.mktemp("prefect")
-    (folder / "server").mkdir()
-    with running_prefect(folder / "server", migrated_home(folder), {}) as server:
-        yield server
-
-
 @pytest.fixture
-async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
+async def client(client: PrefectClient) -> PrefectClient:
     """A client of the server, on which there are two monitored jobs and no automation."""
-    ours: dict[Any, Any] = {PREFECT_API_URL: prefect.api_url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
-    with temporary_settings(ours):
-        async with get_client() as client:
-            for automation in await client.read_automations():
-                await client.delete_automation(automation.id)
-            for deployment in await client.read_deployments():
-                await client.delete_deployment(deployment.id)
-            await deploy(client, "poll_news", minutes=15)
-            await deploy(client, "pipeline_status", minutes=5)
-            yield client
+    await deploy(client, "poll_news", minutes=15)
+    await deploy(client, "pipeline_status", minutes=5)
+    return client
 
 
 async def deploy(client: PrefectClient, name: str, *, minutes: float) -> None:

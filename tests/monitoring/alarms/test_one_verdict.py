@@ -3,18 +3,15 @@ page, endpoint and `vibecheck status`.
 """
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from html import unescape
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -33,7 +30,6 @@ from flows.monitoring.web.page import Snapshot, render_page
 from flows.pipeline_status import state_of
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
-from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
 from tests.support.receiver import running_receiver
 
 pytestmark = [
@@ -82,22 +78,6 @@ SITUATIONS: dict[Reason, Seeding] = {
     Reason.NO_SUCCESS: without_success,
     Reason.STALE: healthy,
 }
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    folder: Path = tmp_path_factory.mktemp("prefect")
-    (folder / "server").mkdir()
-    with running_prefect(folder / "server", migrated_home(folder), {}) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
-    ours: dict[Any, Any] = {PREFECT_API_URL: prefect.api_url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
-    with temporary_settings(ours):
-        async with get_client() as client:
-            yield client
 
 
 @pytest.fixture

@@ -4,14 +4,11 @@ import json
 import re
 from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, PREFECT_UI_URL, temporary_settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.server.notifications import apprise_block
@@ -23,7 +20,7 @@ from flows.monitoring.jobs.workers import AbsentWorker, absent_workers
 from flows.monitoring.verdicts.changes import judge
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
-from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect, wait_until
+from tests.support.prefect_server import PrefectServer, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
 pytestmark = [
@@ -34,26 +31,6 @@ pytestmark = [
 ]
 
 NEWS = "poll_news"
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    folder: Path = tmp_path_factory.mktemp("prefect")
-    (folder / "server").mkdir()
-    with running_prefect(folder / "server", migrated_home(folder), {}) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
-    ours: dict[Any, Any] = {
-        PREFECT_API_URL: prefect.api_url,
-        PREFECT_UI_URL: prefect.api_url.removesuffix("/api"),
-        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
-    }
-    with temporary_settings(ours):
-        async with get_client() as client:
-            yield client
 
 
 @pytest.fixture

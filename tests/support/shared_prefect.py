@@ -1,0 +1,47 @@
+"""One Prefect server for all tests that only ask one: starting it costs more than most of them do."""
+
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    PREFECT_UI_URL,
+    temporary_settings,
+)
+
+from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
+
+
+@pytest.fixture(scope="session")
+def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a migrated server, to copy."""
+    return migrated_home(tmp_path_factory.mktemp("prefect-template"))
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
+    """A server without workers (one for each pytest-xdist worker)."""
+    with running_prefect(tmp_path_factory.mktemp("shared-prefect"), prefect_template, {}) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
+    """A client of the shared server, whose address is this process' own. There is no automation and no deployment."""
+    ours: dict[Any, Any] = {
+        PREFECT_API_URL: prefect.api_url,
+        PREFECT_UI_URL: prefect.api_url.removesuffix("/api"),
+        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+    }
+    with temporary_settings(ours):
+        async with get_client() as client:
+            for automation in await client.read_automations():
+                await client.delete_automation(automation.id)
+            for deployment in await client.read_deployments():
+                await client.delete_deployment(deployment.id)
+            yield client
