@@ -52,8 +52,8 @@ from deployments.commands import worker
 from deployments.forking import starter
 starter.why_unsupported = lambda: "the benchmark says so"
 worker.without_tls = dict
-from deployments.__main__ import app
-app()
+from deployments.__main__ import run
+run()
 """
 STEP = {"prefect.deployments.steps.set_working_directory": {"directory": "."}}
 ENTRYPOINTS = {"empty": "empty.empty", "poll_news": "flows.poll_news.poll_news"}

@@ -13,22 +13,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-import httpx
 import structlog
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.exceptions import PrefectException
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from deployments.failures import CommandFailed
+from deployments.parameters import GivenSettings
 from deployments.server.automations import apply_automations
+from deployments.server.settings import require_server
 from deployments.server.work_pools import PREFECT_FILE, make_work_pools
-from flows.database.engine import DatabaseUnavailable, opened_engine
+from flows.database.engine import opened_engine
 from flows.database.migrate import migrate
 from flows.entities import load_tracked
 from flows.logs import configure_logging
-from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.schedules import schedule_in_words
@@ -42,30 +41,21 @@ PLANNING_SECONDS = 90.0
 logger = structlog.stdlib.get_logger()
 
 
-class ApplyFailed(Exception):
-    """A step of `apply` failed; the text says which, and what to do."""
-
-
 async def apply(settings: Settings) -> Sequence[LiveJob]:
     """Do all steps, and return the monitored deployments.
 
-    Raises DatabaseUnavailable, InvalidReceiver for a wrong VIBECHECK_NOTIFICATION, or ApplyFailed when `prefect deploy`
-    fails or the server does not answer.
+    Raises DatabaseUnavailable, InvalidReceiver for a wrong VIBECHECK_NOTIFICATION, httpx.HTTPError or PrefectException
+    when the server does not answer, and CommandFailed when `prefect deploy` fails.
     """
     await prepare_database(settings)
-    try:
-        async with get_client() as client:
-            await make_work_pools(client)
-            await deploy()
-            await apply_automations(client, settings)
-            # From now on, so that one that never runs is noticed; and those that are gone no more.
-            async with opened_engine(settings) as engine:
-                await sync_expectations(client, engine)
-            return await verify_deployments(client)
-    except (httpx.HTTPError, PrefectException) as error:
-        raise ApplyFailed(
-            f"The Prefect server at PREFECT_API_URL did not do it: {type(error).__name__}: {error}"
-        ) from error
+    async with get_client() as client:
+        await make_work_pools(client)
+        await deploy()
+        await apply_automations(client, settings)
+        # From now on, so that one that never runs is noticed; and those that are gone no more.
+        async with opened_engine(settings) as engine:
+            await sync_expectations(client, engine)
+        return await verify_deployments(client)
 
 
 async def prepare_database(settings: Settings) -> None:
@@ -77,7 +67,7 @@ async def prepare_database(settings: Settings) -> None:
 
 
 async def deploy() -> None:
-    """Run `prefect deploy --all`. Raises ApplyFailed with its output when it fails."""
+    """Run `prefect deploy --all`. Raises CommandFailed with its output when it fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)),
@@ -89,7 +79,7 @@ async def deploy() -> None:
     )
     output, _ = await process.communicate()
     if process.returncode != 0:
-        raise ApplyFailed(f"`prefect deploy --all` failed:\n{output.decode(errors='replace')}")
+        raise CommandFailed(f"`prefect deploy --all` failed:\n{output.decode(errors='replace')}")
 
 
 async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
@@ -119,18 +109,14 @@ async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
     return jobs
 
 
-async def run_apply(settings: Settings) -> int:
+async def run_apply(*, settings: GivenSettings) -> int:
     """The `apply` command: do it, and print what is deployed. Return the exit code."""
+    require_server()
     configure_logging(settings, to_prefect=False)
-    console = Console()
-    try:
-        jobs = await apply(settings)
-    except (ApplyFailed, DatabaseUnavailable, InvalidReceiver) as error:
-        console.print(f"[red]{escape(str(error))}", highlight=False)
-        return 1
+    jobs = await apply(settings)
     table = Table("deployment", "schedule", "next run", "planned runs")
     for job in jobs:
         next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M:%S} UTC" if job.next_run_at else "none"
         table.add_row(job.full_name, schedule_in_words(job.specs), next_run, str(job.planned_runs))
-    console.print(table)
+    Console().print(table)
     return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1

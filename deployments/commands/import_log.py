@@ -6,19 +6,21 @@ logged is left alone: of a job that it runs, only rows from before it took over 
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.engine import DatabaseUnavailable, create_engine, opened_engine, reading
+from deployments.failures import CommandFailed
+from deployments.parameters import GivenSettings
+from flows.database.engine import create_engine, opened_engine, reading
 from flows.logs import configure_logging
 from flows.monitoring.jobs.registry import read_jobs
 from flows.monitoring.log.merge import STATUSES
 from flows.monitoring.log.old_log import OldRow, read_old_rows
 from flows.monitoring.log.record import Closing, Fact, record
-from flows.settings import Settings
 
 BATCH = 500
 # What the old service called an end, where the pipeline has another word.
@@ -30,14 +32,22 @@ IMPORTED, KNOWN, TAKEN_OVER = "imported", "already here", "later than this pipel
 STILL_RUNNING, UNKNOWN_STATUS, UNKNOWN_TIME = "still running", "of unknown status", "of a time that cannot be read"
 
 
-class OldLogUnreadable(Exception):
-    """The old database has no log that can be read; the text says why."""
-
-
-async def run_import(settings: Settings, *, source_url: str) -> int:
+async def run_import(
+    *,
+    source_url: Annotated[
+        str,
+        Parameter(
+            name="--from",
+            env_var="OLD_DATABASE_URL",
+            help="SQLAlchemy address of the old database (asyncpg or aiosqlite).",
+        ),
+    ],
+    settings: GivenSettings,
+) -> int:
     """Import the old log at `source_url`, and print what became of its rows. Return the exit code.
 
-    It is 1 when a database cannot be used, or when a row was left out for what cannot be understood in it.
+    It is 1 when a row was left out for what cannot be understood in it. Raises CommandFailed or DatabaseUnavailable
+    when a database cannot be used.
     """
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
@@ -48,15 +58,11 @@ async def run_import(settings: Settings, *, source_url: str) -> int:
                 counts = await import_log(source, engine, now=datetime.now(UTC))
             finally:
                 await source.dispose()
-    except (DatabaseUnavailable, OldLogUnreadable) as error:
-        console.print(f"[red]{escape(str(error))}")
-        return 1
     except DBAPIError as error:
-        console.print(
-            f"[red]The pipeline's own database cannot be used: {escape(str(error.orig))}. Was it never migrated? "
-            "`vibecheck apply` does that."
-        )
-        return 1
+        raise CommandFailed(
+            f"The pipeline's own database cannot be used: {error.orig}. Was it never migrated? `vibecheck apply` does "
+            "that."
+        ) from None
     for outcome in (IMPORTED, KNOWN, TAKEN_OVER, STILL_RUNNING, UNKNOWN_STATUS, UNKNOWN_TIME):
         console.print(f"{counts[outcome]:>8}  {outcome}")
     return 1 if counts[UNKNOWN_STATUS] or counts[UNKNOWN_TIME] else 0
@@ -65,7 +71,8 @@ async def run_import(settings: Settings, *, source_url: str) -> int:
 async def import_log(source: AsyncEngine, engine: AsyncEngine, *, now: datetime) -> Counter[str]:
     """Import the rows of `source` into `engine`'s log, in transactions of 500. Return how many rows became what.
 
-    Raises OldLogUnreadable, DatabaseUnavailable, or sqlalchemy.exc.DBAPIError if `engine`'s tables are not there.
+    Raises CommandFailed if the old log cannot be read, DatabaseUnavailable, or sqlalchemy.exc.DBAPIError if `engine`'s
+    tables are not there.
     """
     async with reading(engine) as connection:
         since = {name: job.since for name, job in (await read_jobs(connection)).items()}
@@ -86,7 +93,7 @@ async def _read(source: AsyncEngine, after_id: int) -> list[OldRow]:
         async with reading(source) as connection:
             return await read_old_rows(connection, after_id=after_id, limit=BATCH)
     except DBAPIError as error:
-        raise OldLogUnreadable(f"The old log cannot be read: {error.orig}") from None
+        raise CommandFailed(f"The old log cannot be read: {error.orig}") from None
 
 
 async def _import(connection: AsyncConnection, row: OldRow, taken_over_at: datetime | None, now: datetime) -> str:

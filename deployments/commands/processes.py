@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments.commands.access import LOCK, make_private_directory
+from deployments.failures import CommandFailed
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(CommandFailed):
     """Another `up` uses the same data directory."""
 
 
-class StartFailed(Exception):
+class StartFailed(CommandFailed):
     """A process ended, or did not become ready in time; the text says where its log is."""
 
 

@@ -2,61 +2,50 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from deployments.failures import CommandFailed
+from deployments.parameters import GivenSettings
 from flows.database.clock import database_now
-from flows.database.engine import DatabaseUnavailable, engine_from_settings
+from flows.database.engine import opened_engine
 from flows.logs import configure_logging
 from flows.monitoring.alarms.silences import SilenceRow, active_silences, lift, silence
 from flows.monitoring.jobs.registry import read_jobs
 from flows.monitoring.verdicts.stored import read_verdicts
 from flows.monitoring.verdicts.wording import clock
 from flows.monitoring.vocabulary import Verdict
-from flows.settings import Settings
-
-DONE, NOT_DONE = 0, 1
-
-
-class NotSilenced(Exception):
-    """What was asked cannot be done; the text says why, and what to do."""
 
 
 async def run_silence(
-    settings: Settings,
-    job_names: Sequence[str],
+    jobs: Annotated[list[str] | None, Parameter(help="The jobs; without any, list what is silenced.")] = None,
     *,
-    tag: str | None,
-    duration: timedelta | None,
-    until_recovery: bool,
-    reason: str,
-    lifting: bool,
+    tag: Annotated[str | None, Parameter(help="The jobs whose deployment has this tag, as well.")] = None,
+    duration: Annotated[timedelta | None, Parameter(name="--for", help="For how long, such as 90m, 2h or 3d.")] = None,
+    until_recovery: Annotated[bool, Parameter(help="Acknowledge: until each is healthy again.", negative="")] = False,
+    reason: Annotated[str, Parameter(help="Why, for those who wonder.")] = "",
+    lift_it: Annotated[bool, Parameter(name="--lift", help="Tell people of these jobs again.", negative="")] = False,
+    settings: GivenSettings,
 ) -> int:
     """Silence jobs, lift their silences, or, without a job and a tag, list what is silenced. Returns the exit code."""
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
-    try:
-        named = [*job_names, *(await _tagged(tag) if tag else [])]
-        engine = await engine_from_settings(settings)
-        try:
-            async with engine.begin() as connection:
-                known = [name for name, job in (await read_jobs(connection)).items() if job.retired_at is None]
-                _check(named, known)
-                if named and lifting:
-                    lifted = await lift(connection, named)
-                    console.print(f"Lifted: {escape(', '.join(lifted))}." if lifted else "None of them was silenced.")
-                elif named:
-                    await _silence(connection, named, duration, until_recovery=until_recovery, reason=reason)
-                _show(console, await active_silences(connection), await database_now(connection))
-        finally:
-            await engine.dispose()
-    except (NotSilenced, DatabaseUnavailable) as error:
-        console.print(f"[red]{escape(str(error))}")
-        return NOT_DONE
-    return DONE
+    named = [*(jobs or []), *(await _tagged(tag) if tag else [])]
+    async with opened_engine(settings) as engine, engine.begin() as connection:
+        known = [name for name, job in (await read_jobs(connection)).items() if job.retired_at is None]
+        _check(named, known)
+        if named and lift_it:
+            lifted = await lift(connection, named)
+            console.print(f"Lifted: {escape(', '.join(lifted))}." if lifted else "None of them was silenced.")
+        elif named:
+            await _silence(connection, named, duration, until_recovery=until_recovery, reason=reason)
+        _show(console, await active_silences(connection), await database_now(connection))
+    return 0
 
 
 async def _silence(
@@ -68,43 +57,40 @@ async def _silence(
     reason: str,
 ) -> None:
     if (duration is not None) == until_recovery:
-        raise NotSilenced("Say for how long: --for 2h, or --until-recovery for jobs that are unhealthy.")
+        raise CommandFailed("Say for how long: --for 2h, or --until-recovery for jobs that are unhealthy.")
     if duration is not None and duration <= timedelta():
-        raise NotSilenced("--for must be longer than nothing, for example 2h.")
+        raise CommandFailed("--for must be longer than nothing, for example 2h.")
     if not reason.strip():
-        raise NotSilenced('Say why, for those who wonder: --reason "…".')
+        raise CommandFailed('Say why, for those who wonder: --reason "…".')
     if until_recovery:
         verdicts = await read_verdicts(connection)
         well = [name for name in names if name in verdicts and verdicts[name].status != Verdict.UNHEALTHY]
         if well:
-            raise NotSilenced(f"Not unhealthy, so there is nothing to wait for: {', '.join(sorted(well))}. Use --for.")
+            raise CommandFailed(
+                f"Not unhealthy, so there is nothing to wait for: {', '.join(sorted(well))}. Use --for."
+            )
     until = None if duration is None else await database_now(connection) + duration
     await silence(connection, set(names), until=until, reason=reason.strip())
 
 
 async def _tagged(tag: str) -> list[str]:
     """The monitored jobs whose deployment has the tag, as the server has them now."""
-    import httpx
     from prefect import get_client
-    from prefect.exceptions import PrefectException
 
     from flows.monitoring.jobs.deployments import read_live_jobs
     from flows.monitoring.prefect_runs import server_now
 
-    try:
-        async with get_client() as client:
-            live = await read_live_jobs(client, await server_now(client))
-            found = [each.job_name for each in live if tag in each.tags]
-    except (httpx.HTTPError, PrefectException) as error:
-        raise NotSilenced(f"The Prefect server, which knows the tags, failed: {type(error).__name__}.") from None
+    async with get_client() as client:
+        live = await read_live_jobs(client, await server_now(client))
+    found = [each.job_name for each in live if tag in each.tags]
     if not found:
-        raise NotSilenced(f"No monitored job has the tag {tag!r}.")
+        raise CommandFailed(f"No monitored job has the tag {tag!r}.")
     return found
 
 
 def _check(names: Collection[str], known: Collection[str]) -> None:
     if unknown := sorted(set(names) - set(known)):
-        raise NotSilenced(f"No such job: {', '.join(unknown)}. The jobs are: {', '.join(known) or 'none yet'}.")
+        raise CommandFailed(f"No such job: {', '.join(unknown)}. The jobs are: {', '.join(known) or 'none yet'}.")
 
 
 def _show(console: Console, silences: Sequence[SilenceRow], now: datetime) -> None:

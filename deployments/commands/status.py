@@ -3,7 +3,9 @@
 import asyncio
 import signal
 from contextlib import nullcontext, suppress
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -11,6 +13,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deployments.parameters import GivenSettings
 from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
 from flows.logs import configure_logging, redact
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
@@ -38,7 +41,12 @@ class CannotTell(Exception):
     """The database cannot be read; the text says why, and what to do."""
 
 
-async def run_status(settings: Settings, *, as_json: bool, watch: bool) -> int:
+async def run_status(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print the document of `GET /health/scheduler`.")] = False,
+    watch: Annotated[bool, Parameter(help="Look again every 2 seconds, until Ctrl-C.")] = False,
+    settings: GivenSettings,
+) -> int:
     """Print the verdicts, with `watch` again and again until Ctrl-C. Return the exit code for the last ones.
 
     0: all is healthy, 1: it is not, 2: that cannot be told. The JSON is that of `GET /health/scheduler`; with `watch`

@@ -15,30 +15,29 @@ import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import httpx
+from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 
 from deployments.commands.access import ENVIRONMENT, auth_string, forget_environment, make_sign_in, note_environment
 from deployments.commands.processes import (
-    AlreadyRunning,
     Children,
     StartFailed,
     data_directory_lock,
     free_port,
     wait_until,
 )
+from deployments.parameters import GivenSettings, Port
 from deployments.server.settings import (
     WORKER_SETTINGS,
     client_environment,
     closed_server_settings,
     server_settings,
 )
-from flows.database.engine import DatabaseUnavailable, database_shown
+from flows.database.engine import database_shown
 from flows.logs import configure_logging
-from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -53,19 +52,21 @@ HEALTH_START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 
-async def run_up(settings: Settings, *, port: int) -> int:
+async def run_up(
+    *,
+    port: Annotated[
+        Port, Parameter(help="Port of the Prefect server and its UI; another is taken if it is busy.")
+    ] = 4200,
+    settings: GivenSettings,
+) -> int:
     """Run until Ctrl-C or SIGTERM. Return the command's exit code: 0 after a stop that was asked for, else 1."""
     console = Console()
     stop_requested = asyncio.Event()
     home = settings.data_directory
-    try:
-        with data_directory_lock(home) as descriptor:
-            children = Children(home / "logs", inherited_descriptors=(descriptor,))
-            _on_stop_signals(stop_requested, children, console)
-            return await _run(settings, port, children, console, stop_requested)
-    except (AlreadyRunning, StartFailed, DatabaseUnavailable, InvalidReceiver) as error:
-        console.print(f"[red]{escape(str(error))}", highlight=False)
-        return 1
+    with data_directory_lock(home) as descriptor:
+        children = Children(home / "logs", inherited_descriptors=(descriptor,))
+        _on_stop_signals(stop_requested, children, console)
+        return await _run(settings, port, children, console, stop_requested)
 
 
 async def _run(
@@ -134,14 +135,10 @@ async def _start(settings: Settings, port: int, children: Children, console: Con
     # Only now: Prefect reads its environment when it is imported.
     from prefect.exceptions import PrefectException
 
-    from deployments.commands.apply import ApplyFailed
-
     # What `apply` has to say, `up` says in sentences.
     configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
     try:
         health_url = await _start_pipeline(settings, children, console, environment)
-    except ApplyFailed as error:
-        raise StartFailed(str(error)) from error
     except (httpx.HTTPError, PrefectException) as error:
         problem = f"The Prefect server does not answer as it should: {type(error).__name__}: {error}"
         raise StartFailed(f"{problem}. Its log: {server.log}") from error

@@ -1,20 +1,21 @@
 """`vibecheck verify`: what happened to each tick, for people and as JSON."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Annotated
 
-import httpx
+from cyclopts import Parameter
 from prefect import get_client
-from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.markup import escape
 
-from deployments.server.settings import NoServer, require_server
-from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine
+from deployments.failures import CommandFailed, failing_in_words
+from deployments.parameters import Duration, GivenSettings, Moment
+from deployments.server.settings import require_server
+from flows.database.engine import database_shown, opened_engine
 from flows.database.migrate import revision_of
 from flows.logs import configure_logging
 from flows.monitoring.verify.accounts import Account, JobAccount
@@ -23,8 +24,6 @@ from flows.monitoring.vocabulary import Status
 from flows.settings import Settings
 
 COMPLETE, INCOMPLETE, COULD_NOT_TELL = 0, 1, 2
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"(?:\d+[smhdw])+")
 _COLOURS = {
     Status.SUCCESS: "green",
     Status.RUNNING: "cyan",
@@ -35,21 +34,29 @@ _COLOURS = {
 }
 
 
-class CouldNotTell(Exception):
-    """The question cannot be answered; the text says why, and what to do."""
+async def run_verify(
+    *,
+    since: Annotated[
+        Moment, Parameter(help="From when on: a duration before now (90m, 24h, 7d) or an ISO time.")
+    ] = timedelta(hours=24),
+    until: Annotated[Moment | None, Parameter(help="Until when; default: now.")] = None,
+    grace: Annotated[Duration, Parameter(help="For how long what is young may still be open.")] = timedelta(minutes=10),
+    as_json: Annotated[bool, Parameter(name="--json", help="Print every tick as JSON.")] = False,
+    settings: GivenSettings,
+) -> int:
+    """Verify and print. Return the exit code: 0 if the log is complete, 1 if it is not.
 
-
-async def run_verify(settings: Settings, *, since: str, until: str | None, grace_seconds: float, as_json: bool) -> int:
-    """Verify and print. Return the exit code: 0 if the log is complete, 1 if it is not, 2 if that could not be told."""
+    Raises CommandFailed with the exit code 2 if that could not be told; with `as_json` that is a document, too.
+    """
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     try:
-        verification = await _verify(settings, since, until, grace_seconds)
-    except CouldNotTell as error:
-        if as_json:
-            print(json.dumps({"complete": None, "error": str(error)}))  # noqa: T201  # the command's result
-        else:
-            console.print(f"[red]Could not tell:[/] {escape(str(error))}")
+        with failing_in_words():
+            verification = await _verify(settings, since, until, grace)
+    except CommandFailed as error:
+        if not as_json:
+            raise CommandFailed(str(error), exit_code=COULD_NOT_TELL) from error
+        print(json.dumps({"complete": None, "error": str(error)}))  # noqa: T201  # the command's result
         return COULD_NOT_TELL
     if as_json:
         print(json.dumps(verification.as_json(), default=_plain, indent=2))  # noqa: T201  # the command's result
@@ -59,53 +66,38 @@ async def run_verify(settings: Settings, *, since: str, until: str | None, grace
     return COMPLETE if verification.is_complete else INCOMPLETE
 
 
-async def _verify(settings: Settings, since: str, until: str | None, grace_seconds: float) -> Verification:
-    try:
-        require_server()
-    except NoServer as error:
-        raise CouldNotTell(str(error)) from None
+async def _verify(
+    settings: Settings, since: timedelta | datetime, until: timedelta | datetime | None, grace: timedelta
+) -> Verification:
+    require_server()
     now = datetime.now(UTC)
     begin, end = moment(since, now), None if until is None else moment(until, now)
-    try:
-        async with opened_engine(settings) as engine:
-            if await revision_of(engine) is None:
-                raise CouldNotTell(
-                    f"the database {database_shown(settings)} has no tables. Is it the right one "
-                    "(VIBECHECK_DATABASE_URL)? `vibecheck apply` makes them."
-                )
-            async with get_client() as client:
-                verification = await verify(
-                    client,
-                    engine,
-                    since=begin,
-                    until=end,
-                    grace=timedelta(seconds=grace_seconds),
-                    retention_days=settings.retention_days,
-                )
-    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
-        raise CouldNotTell(f"the Prefect server could not be asked: {type(error).__name__}: {error}") from None
-    except DatabaseUnavailable as error:
-        raise CouldNotTell(str(error)) from None
+    async with opened_engine(settings) as engine:
+        if await revision_of(engine) is None:
+            raise CommandFailed(
+                f"The database {database_shown(settings)} has no tables. Is it the right one "
+                "(VIBECHECK_DATABASE_URL)? `vibecheck apply` makes them."
+            )
+        async with get_client() as client:
+            verification = await verify(
+                client, engine, since=begin, until=end, grace=grace, retention_days=settings.retention_days
+            )
     if not verification.jobs:
-        raise CouldNotTell("no deployment is tagged `monitored`, and none was: `vibecheck apply` deploys the jobs.")
+        raise CommandFailed("No deployment is tagged `monitored`, and none was: `vibecheck apply` deploys the jobs.")
     return verification
 
 
-def moment(text: str, now: datetime) -> datetime:
-    """The time that `text` means: a duration before `now` (`90m`, `24h`, `1d12h`), or ISO 8601 (UTC without an offset).
+def moment(given: timedelta | datetime, now: datetime) -> datetime:
+    """Return the time that is meant: a duration before `now`, or a time (UTC without an offset).
 
-    Raises CouldNotTell for anything else.
+    Raises CommandFailed if no calendar has it.
     """
     try:
-        if _DURATION.fullmatch(text):
-            parts = re.findall(r"(\d+)([smhdw])", text)
-            return now - sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in parts), timedelta())
-        given = datetime.fromisoformat(text)
+        if isinstance(given, timedelta):
+            return now - given
         return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
-    except ValueError:
-        raise CouldNotTell(f"{text!r} is not a time: give a duration such as 24h, or 2026-11-23T12:00.") from None
     except OverflowError:
-        raise CouldNotTell(f"{text!r} is further away than the calendar goes.") from None
+        raise CommandFailed(f"{given} is further away than the calendar goes.") from None
 
 
 def timeline(verification: Verification) -> Iterator[str]:

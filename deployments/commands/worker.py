@@ -17,11 +17,12 @@ from abc import ABC
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import anyio.abc
 import httpx
 import structlog
+from cyclopts import Parameter, validators
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.exceptions import PrefectException
@@ -31,8 +32,9 @@ from pydantic import PrivateAttr
 
 from deployments.forking.plain_http import without_tls
 from deployments.forking.starter import Starter, warm_starts
+from deployments.parameters import GivenSettings
+from deployments.server.settings import require_server
 from flows.logs import configure_logging
-from flows.settings import Settings
 
 DRAIN_CHECK_SECONDS = 0.5
 
@@ -113,12 +115,25 @@ class Limiter(Protocol):
         ...
 
 
-async def run_worker(settings: Settings, *, pool: str, limit: int, name: str | None, polled_file: Path | None) -> int:
+async def run_worker(
+    *,
+    pool: Annotated[str, Parameter(help="Work pool whose runs it executes.")],
+    limit: Annotated[
+        int,
+        Parameter(help="Most runs to execute at a time; one needs about 100 MB.", validator=validators.Number(gte=1)),
+    ] = 4,
+    name: Annotated[str | None, Parameter(help="Its name in Prefect. Default: host and process.")] = None,
+    polled_file: Annotated[
+        Path | None, Parameter(help="File to touch at each poll that the server answered, for a healthcheck.")
+    ] = None,
+    settings: GivenSettings,
+) -> int:
     """Execute the runs of `pool`, at most `limit` at a time, until SIGTERM or SIGINT. Return the exit code.
 
     `polled_file` is touched at each poll that the server has answered, for `container_health polled`. The exit code is
     1 when the worker ended for another reason than a signal; its runs were waited for then, too.
     """
+    require_server()
     configure_logging(settings, to_prefect=False)
     stop = asyncio.Event()
     starting = asyncio.current_task()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from deployments.parameters import PortOrAny
 from deployments.sandbox.app import create_app
 from deployments.sandbox.server import AddressUnavailable, address_of, listen, make_server
 
@@ -16,7 +17,7 @@ app = App(name="sandbox", help="Serve an AskNews-compatible API with made-up new
 def serve(
     *,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
+    port: Annotated[PortOrAny, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
     port_file: Annotated[Path | None, Parameter(help="File to write the port to, once connections are taken.")] = None,
 ) -> int:
     """Serve an AskNews-compatible API with made-up news, for demonstration and tests."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from deployments.failures import CommandFailed
+
 _SERVER_FILE = Path(__file__).with_name("prefect-server.env")
 
 
@@ -45,18 +47,14 @@ def client_environment(*, api_url: str, home: Path) -> dict[str, str]:
     }
 
 
-class NoServer(Exception):
-    """Nothing says which Prefect server is meant; the text says what to set."""
-
-
 def require_server() -> None:
-    """Raise NoServer unless PREFECT_API_URL, or Prefect's profile, names a server.
+    """Raise CommandFailed unless PREFECT_API_URL, or Prefect's profile, names a server.
 
     Without one Prefect starts a private server, and a command would act on its empty world.
     """
     from prefect.settings import get_current_settings
 
     if not get_current_settings().api.url:
-        raise NoServer(
+        raise CommandFailed(
             "PREFECT_API_URL is not set, and no `vibecheck up` is running here: set it to your server's address."
         )

@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
+from deployments.failures import CommandFailed
 from flows.settings import PROJECT_ROOT
 
 PREFECT_FILE = PROJECT_ROOT / "prefect.yaml"
@@ -23,10 +24,6 @@ PREFECT_FILE = PROJECT_ROOT / "prefect.yaml"
 _ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 logger = structlog.stdlib.get_logger()
-
-
-class NoWorkPool(Exception):
-    """The server lacks a work pool; the text names it, and says what to do."""
 
 
 def work_pool_names() -> list[str]:
@@ -54,12 +51,12 @@ async def make_work_pools(client: PrefectClient) -> None:
 
 
 async def set_work_pools_paused(client: PrefectClient, *, paused: bool) -> None:
-    """Pause the pools, so that their workers start nothing more, or resume them. Raises NoWorkPool."""
+    """Pause the pools, so that their workers start nothing, or resume them. Raises CommandFailed for an absent one."""
     for name in work_pool_names():
         try:
             await client.update_work_pool(name, WorkPoolUpdate(is_paused=paused))
         except ObjectNotFound:
-            raise NoWorkPool(f"The server has no work pool {name!r}: `vibecheck apply` makes it.") from None
+            raise CommandFailed(f"The server has no work pool {name!r}: `vibecheck apply` makes it.") from None
 
 
 async def count_active_runs(client: PrefectClient) -> int:

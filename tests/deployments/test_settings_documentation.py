@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.__main__ import app
+from deployments.__main__ import run
+from deployments.failures import CommandFailed
 from flows.settings import PROJECT_ROOT, Settings, load_settings
 from tests.support import settings_document
 
@@ -64,8 +65,8 @@ def test_a_wrong_value_stops_with_a_sentence_that_names_the_variable(
     monkeypatch.setenv(variable, value)
     load_settings.cache_clear()
 
-    with pytest.raises(SystemExit, match=rf"(?s)not usable.*{variable}: Input should be") as stopped:
-        app(["resume"])
+    with pytest.raises(CommandFailed, match=rf"(?s)not usable.*{variable}: Input should be") as stopped:
+        run(["resume"])
 
     assert "hc.example.org" not in str(stopped.value), "the address is a secret"
 

@@ -170,7 +170,7 @@ class Stack:
     def complete(self) -> bool:
         """Whether `vibecheck verify` finds every tick and every run accounted for."""
         try:
-            self.operate("vibecheck", "verify", "--since", self.started_at, "--grace", "90")
+            self.operate("vibecheck", "verify", "--since", self.started_at, "--grace", "90s")
         except DrillFailed as failure:
             self.problems = str(failure)
             return False

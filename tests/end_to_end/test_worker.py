@@ -150,9 +150,9 @@ def test_drain_waits_for_the_runs_and_lets_none_start_until_resume(held: Held) -
     running = held.ask_for_run()
     held.wait_until_started()
 
-    impatient = held.prefect.command("deployments", "drain", "--timeout", "1", check=False)
+    impatient = held.prefect.command("deployments", "drain", "--timeout", "1s", check=False)
     assert impatient.returncode == 1
-    assert "still going" in impatient.stdout
+    assert "still going" in impatient.stderr
 
     held.release()
     drained = held.prefect.command("deployments", "drain")

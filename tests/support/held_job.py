@@ -187,7 +187,7 @@ class HeldJob:
 
     def verify(self, *, grace: float = 600, expect: int | None = 0) -> dict[str, Any]:
         """`vibecheck verify` since the deployment, as JSON. Fails, with its timeline, if the exit code is another."""
-        arguments = ("deployments", "verify", "--since", self.deployed_at.isoformat(), "--grace", str(grace))
+        arguments = ("deployments", "verify", "--since", self.deployed_at.isoformat(), "--grace", f"{grace}s")
         done = self.prefect.command(*arguments, "--json", check=False)
         assert expect is None or done.returncode == expect, self.prefect.command(*arguments, check=False).stdout
         return json.loads(done.stdout)

@@ -9,6 +9,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from structlog.testing import capture_logs
 
 from deployments.commands.apply import run_apply, verify_deployments
+from deployments.failures import CommandFailed, failing_in_words
 from flows.settings import Settings
 from tests.support.fake_prefect import START, FakePrefect
 
@@ -45,13 +46,12 @@ async def test_a_schedule_for_which_no_run_is_ever_planned_is_named(monkeypatch:
     assert [event["deployment"] for event in events if event["event"] == "no_planned_runs"] == ["forgotten/scheduled"]
 
 
-async def test_a_server_that_is_away_is_said_in_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_server_that_is_away_is_said_in_one_sentence(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_directory=tmp_path)  # pyright: ignore[reportCallIssue]  # pydantic's
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        assert await run_apply(settings) == 1
-    sentence = " ".join(capsys.readouterr().out.split())
-    assert sentence.endswith(
-        "The Prefect server at PREFECT_API_URL did not do it: ConnectError: All connection attempts failed"
-    )
+    sentence = "The Prefect server at PREFECT_API_URL did not do it: ConnectError: All connection attempts failed"
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        pytest.raises(CommandFailed, match=f"^{sentence}$"),
+        failing_in_words(),
+    ):
+        await run_apply(settings=settings)

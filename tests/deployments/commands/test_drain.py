@@ -1,6 +1,7 @@
 """`drain` and `resume`: what counts as going, and what they say when they cannot do it."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
 from prefect.states import AwaitingRetry, Running, Scheduled
 
 from deployments.commands.drain import run_drain, run_resume
+from deployments.failures import CommandFailed
 from flows.settings import Settings
 from tests.support.served_prefect import serving
 
@@ -76,7 +78,7 @@ async def test_drain_waits_for_a_run_that_a_process_holds(
 ) -> None:
     server.add_run(state, retry_type=retry_type)
     server.ends_what_was_seen = True
-    assert await run_drain(SETTINGS, timeout_seconds=60) == 0
+    assert await run_drain(settings=SETTINGS, patience=timedelta(minutes=1)) == 0
     assert "Waiting for 1 run(s)" in capsys.readouterr().out
 
 
@@ -89,14 +91,20 @@ async def test_drain_does_not_wait_for_a_run_that_no_worker_has(
     server: Server, capsys: pytest.CaptureFixture[str], state: State, retry_type: str | None
 ) -> None:
     server.add_run(state, retry_type=retry_type)
-    assert await run_drain(SETTINGS, timeout_seconds=30) == 0
+    assert await run_drain(settings=SETTINGS, patience=timedelta(seconds=30)) == 0
     assert "No run is going." in capsys.readouterr().out
     assert server.pools == {"vibecheck": True, "vibecheck-status": True}
 
 
-async def test_a_work_pool_that_is_not_there_is_named(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [run_drain, run_resume])
+async def test_a_work_pool_that_is_not_there_is_named(server: Server, command: Any) -> None:
     del server.pools["vibecheck-status"]
-    for code in (await run_drain(SETTINGS, timeout_seconds=1), await run_resume(SETTINGS)):
-        assert code == 1
-    first, second = capsys.readouterr().out.strip().splitlines()
-    assert first == second == "The server has no work pool 'vibecheck-status': `vibecheck apply` makes it."
+    with pytest.raises(CommandFailed, match=r"^The server has no work pool 'vibecheck-status': `vibecheck apply`"):
+        await command(settings=SETTINGS)
+
+
+async def test_drain_says_that_runs_outlasted_its_patience(server: Server) -> None:
+    server.add_run(Running())
+    with pytest.raises(CommandFailed, match=r"still going after 0:00:00\.01"):
+        await run_drain(settings=SETTINGS, patience=timedelta(milliseconds=10))
+    assert server.pools == {"vibecheck": True, "vibecheck-status": True}

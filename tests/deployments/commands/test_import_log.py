@@ -18,6 +18,7 @@ from deployments.commands.import_log import (
     import_log,
     run_import,
 )
+from deployments.failures import CommandFailed
 from flows.database.engine import create_engine, reading
 from flows.monitoring.jobs.registry import StoredJob, write_job
 from flows.monitoring.log.rows import LogRow, latest_runs, read_rows
@@ -157,7 +158,7 @@ async def test_a_status_that_nobody_knows_is_reported_and_left_out(
 
     settings = Settings(_env_file=None, database_url=database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
     source = old.engine.url.render_as_string(hide_password=False)
-    assert await run_import(settings, source_url=source) == 1
+    assert await run_import(settings=settings, source_url=source) == 1
     assert "1  of unknown status" in capsys.readouterr().out
 
 
@@ -171,14 +172,11 @@ async def test_more_rows_than_one_batch_all_arrive(
     assert await import_log(old.engine, database, now=NOW) == {IMPORTED: 5}
 
 
-async def test_a_database_without_the_table_is_named_as_the_reason(
-    empty_database_url: str, sqlite_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_database_without_the_table_is_named_as_the_reason(empty_database_url: str, sqlite_url: str) -> None:
     settings = Settings(_env_file=None, database_url=sqlite_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
 
-    assert await run_import(settings, source_url=empty_database_url) == 1
-
-    assert "The old log cannot be read" in capsys.readouterr().out
+    with pytest.raises(CommandFailed, match=r"^The old log cannot be read"):
+        await run_import(settings=settings, source_url=empty_database_url)
 
 
 async def test_a_row_whose_time_cannot_be_read_is_reported_and_the_others_arrive(
@@ -194,7 +192,7 @@ async def test_a_row_whose_time_cannot_be_read_is_reported_and_the_others_arrive
         )
     settings = Settings(_env_file=None, database_url=database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
 
-    assert await run_import(settings, source_url=old.engine.url.render_as_string()) == 1
+    assert await run_import(settings=settings, source_url=old.engine.url.render_as_string()) == 1
 
     output = capsys.readouterr().out
     assert "1  imported" in output
@@ -203,12 +201,9 @@ async def test_a_row_whose_time_cannot_be_read_is_reported_and_the_others_arrive
 
 
 async def test_a_pipeline_that_was_never_migrated_is_named_as_the_reason_and_not_the_old_log(
-    old: OldLog, empty_database_url: str, capsys: pytest.CaptureFixture[str]
+    old: OldLog, empty_database_url: str
 ) -> None:
     settings = Settings(_env_file=None, database_url=empty_database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
 
-    assert await run_import(settings, source_url=old.engine.url.render_as_string(hide_password=False)) == 1
-
-    output = " ".join(capsys.readouterr().out.split())
-    assert "The pipeline's own database cannot be used" in output
-    assert "`vibecheck apply`" in output
+    with pytest.raises(CommandFailed, match=r"^The pipeline's own database cannot be used: .*`vibecheck apply`"):
+        await run_import(settings=settings, source_url=old.engine.url.render_as_string(hide_password=False))

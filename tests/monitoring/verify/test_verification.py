@@ -14,7 +14,9 @@ from rich.console import Console
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.commands.verify import CouldNotTell, moment, run_verify, timeline
+from deployments.__main__ import app
+from deployments.commands.verify import moment, run_verify, timeline
+from deployments.failures import CommandFailed
 from flows.database.base import table_of
 from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.jobs.expectations import sync_expectations
@@ -333,13 +335,20 @@ async def test_the_timeline_puts_like_ticks_in_one_line_and_names_problems_at_th
     ],
 )
 def test_times_may_be_given_as_durations_or_in_iso_form(text: str, meant: datetime) -> None:
-    assert moment(text, START) == meant
+    _, given, _ = app.parse_args(["verify", "--since", text])
+    assert moment(given.arguments["since"], START) == meant
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "24", "h", "-3h", "9999999d", "0001-01-01T00:00+14:00"])
+@pytest.mark.parametrize("text", ["", "yesterday", "24", "h", "-3h", "P1D"])
 def test_a_time_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(CouldNotTell):
-        moment(text, START)
+    with pytest.raises(SystemExit):
+        app.parse_args(["verify", "--since", text])
+
+
+@pytest.mark.parametrize("given", [timedelta(days=9_999_999), datetime.fromisoformat("0001-01-01T00:00+14:00")])
+def test_a_time_that_no_calendar_has_is_refused(given: timedelta | datetime) -> None:
+    with pytest.raises(CommandFailed, match="further away than the calendar goes"):
+        moment(given, START)
 
 
 @pytest.fixture
@@ -348,28 +357,24 @@ def no_server_needed() -> Generator[None]:
         yield
 
 
-async def run(capsys: pytest.CaptureFixture[str], database_url: str, *, as_json: bool = False) -> tuple[int, str]:
+async def run(database_url: str, *, as_json: bool = False) -> int:
     settings = Settings(database_url=SecretStr(database_url))  # pyright: ignore[reportCallIssue]  # the rest has defaults
-    code = await run_verify(settings, since="24h", until=None, grace_seconds=600, as_json=as_json)
-    return code, " ".join(capsys.readouterr().out.split())
+    return await run_verify(settings=settings, as_json=as_json)
 
 
 @pytest.mark.usefixtures("no_server_needed")
-async def test_a_database_that_is_away_or_empty_means_that_nobody_can_tell(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    code, output = await run(capsys, "postgresql+asyncpg://somebody:secret@127.0.0.1:9/none")
-    assert code == 2
-    assert "Could not tell: The database cannot be reached" in output
-    assert "secret" not in output
-    code, output = await run(capsys, f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
-    assert code == 2
-    assert "empty.db has no tables" in output
+async def test_a_database_that_is_away_or_empty_means_that_nobody_can_tell(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match=r"^The database cannot be reached") as away:
+        await run("postgresql+asyncpg://somebody:secret@127.0.0.1:9/none")
+    assert "secret" not in str(away.value)
+    with pytest.raises(CommandFailed, match=r"empty\.db has no tables") as empty:
+        await run(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
+    assert away.value.exit_code == empty.value.exit_code == 2
 
 
 async def test_without_a_servers_address_nobody_can_tell(capsys: pytest.CaptureFixture[str], sqlite_url: str) -> None:
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        code, output = await run(capsys, sqlite_url, as_json=True)
-    assert code == 2
-    assert json.loads(output)["complete"] is None
-    assert "PREFECT_API_URL is not set" in json.loads(output)["error"]
+        assert await run(sqlite_url, as_json=True) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["complete"] is None
+    assert "PREFECT_API_URL is not set" in document["error"]
