@@ -1,6 +1,7 @@
 """The pipeline as a user runs it: a real Prefect server, real workers, the sandbox over HTTP, a database of its own."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -98,10 +99,29 @@ class Pipeline:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class AppliedTemplate:
+    """The files of a server and of a database to which everything is applied, to copy."""
+
+    home: Path
+    database: Path
+
+
+@pytest.fixture(scope="session")
+def applied_template(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> AppliedTemplate:
+    folder = tmp_path_factory.mktemp("applied-template")
+    database = folder / "vibecheck.db"
+    with running_prefect(
+        folder, prefect_template, {"VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}"}
+    ) as prefect:
+        prefect.command("deployments", "apply")
+    return AppliedTemplate(folder / "home", database)
+
+
 @pytest.fixture
-def pipeline(tmp_path: Path, prefect_template: Path) -> Iterator[Pipeline]:
+def pipeline(tmp_path: Path, applied_template: AppliedTemplate) -> Iterator[Pipeline]:
     """A server with everything applied, and no worker yet: a test starts its own."""
-    with applied_pipeline(tmp_path, prefect_template) as applied:
+    with applied_pipeline(tmp_path, applied_template) as applied:
         yield applied
 
 
@@ -114,16 +134,17 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, applied_template: AppliedTemplate) -> Iterator[Installation]:
     """One installation with a worker for a whole module: starting one costs more than most tests do."""
-    with applied_pipeline(tmp_path_factory.mktemp("installation"), prefect_template) as pipeline:
+    with applied_pipeline(tmp_path_factory.mktemp("installation"), applied_template) as pipeline:
         yield Installation(pipeline, pipeline.prefect.start_worker("vibecheck"))
 
 
 @contextmanager
-def applied_pipeline(folder: Path, template: Path) -> Generator[Pipeline]:
-    """An installation in `folder`, applied to a new server from `template`. No tick comes in its first minutes."""
+def applied_pipeline(folder: Path, template: AppliedTemplate) -> Generator[Pipeline]:
+    """An installation in `folder`, as applied to `template`. No tick comes in its first minutes."""
     database = folder / "vibecheck.db"
+    shutil.copyfile(template.database, database)
     with running_sandbox(as_of=BUSY_MOMENT) as sandbox:
         environment = {
             "ASKNEWS_API_URL": sandbox.base_url,
@@ -132,8 +153,7 @@ def applied_pipeline(folder: Path, template: Path) -> Generator[Pipeline]:
             "VIBECHECK_REQUESTS_PER_SECOND": "100",
             "VIBECHECK_DATA_DIRECTORY": str(folder / "data"),
         }
-        with running_prefect(folder, template, environment) as prefect:
-            prefect.command("deployments", "apply")
+        with running_prefect(folder, template.home, environment) as prefect:
             pipeline = Pipeline(prefect, sandbox, database)
             pipeline.postpone_ticks()
             yield pipeline
