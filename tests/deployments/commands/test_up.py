@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from deployments.commands.first_runs import sweep_due_runs
 from deployments.commands.processes import Children
-from deployments.commands.up import drained_at_the_end, sweep_due_runs
+from deployments.commands.up import drained_at_the_end
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
