@@ -1,13 +1,20 @@
 """The first runs of the jobs, when `vibecheck up` starts."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 from prefect.client.orchestration import PrefectClient
-from prefect.deployments import arun_deployment
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Scheduled
 
-from flows.monitoring.jobs.deployments import read_live_jobs
+from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.prefect_runs import JobRuns, server_now
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
+
+# A first run, with a day of news to catch up on, has ended by then.
+LONGEST_FIRST_RUN = timedelta(minutes=10)
+IN_HAND = (StateType.PENDING, StateType.RUNNING)
 
 
 async def sweep_due_runs(client: PrefectClient) -> None:
@@ -21,8 +28,42 @@ async def sweep_due_runs(client: PrefectClient) -> None:
     await sweep_late_runs(JobRuns(client, jobs), now, late_after=timedelta(0))
 
 
-async def start_runs(client: PrefectClient) -> None:
-    """One run of each supervised job at once, through its worker; their schedules go on beside it."""
-    for job in await read_live_jobs(client, await server_now(client)):
-        if job.is_supervised:
-            await arun_deployment(job.full_name, timeout=0, as_subflow=False, tags=["start-up"])
+async def start_first_runs(client: PrefectClient) -> None:
+    """Let each supervised job run at once, through its worker; its schedule goes on. Raises httpx.HTTPError.
+
+    1. Let the server plan the next ticks now: its scheduler may come by only in some seconds.
+    2. A job that has a run in a worker's hands needs no other: it would be refused, as an overlap.
+    3. A job whose next tick comes soon gets the run of that tick, brought forward: the tick itself would be refused.
+    4. Any other job gets a run of its own.
+    """
+    now = await server_now(client)
+    jobs = [job for job in await read_live_jobs(client, now) if job.is_supervised]
+    for job in jobs:
+        if not job.paused:
+            await client.request(
+                "POST", "/deployments/{id}/schedule", path_params={"id": str(job.deployment_id)}, json={}
+            )
+    names = {job.deployment_id: job.job_name for job in jobs}
+    runs = await JobRuns(client, names).in_states([StateType.SCHEDULED, *IN_HAND])
+    for job in jobs:
+        await _start_first_run(client, job, [run for run in runs if run.deployment_id == job.deployment_id], now)
+
+
+async def _start_first_run(client: PrefectClient, job: LiveJob, runs: Sequence[FlowRun], now: datetime) -> None:
+    if any(run.state_type in IN_HAND for run in runs):
+        return
+    planned = sorted(
+        (run.expected_start_time, run.id) for run in runs if run.auto_scheduled and run.expected_start_time is not None
+    )
+    if planned and planned[0][0] <= now + _soon([due for due, _ in planned]):
+        message = "Brought forward by `vibecheck up`, as its first run."
+        await client.set_flow_run_state(planned[0][1], Scheduled(scheduled_time=now, message=message))
+    else:
+        await client.create_flow_run_from_deployment(job.deployment_id, tags=["start-up"])
+
+
+def _soon(planned: Sequence[datetime]) -> timedelta:
+    """How near a tick must be to be brought forward: up to half an interval, or the job would be overdue before its
+    next tick.
+    """
+    return min([LONGEST_FIRST_RUN, *((later - due) / 2 for due, later in pairwise(planned))])

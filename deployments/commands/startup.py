@@ -77,7 +77,7 @@ async def _start_pipeline(settings: Settings, children: Children, console: Conso
     from prefect import get_client
 
     from deployments.commands.apply import apply
-    from deployments.commands.first_runs import start_runs, sweep_due_runs
+    from deployments.commands.first_runs import start_first_runs, sweep_due_runs
     from deployments.server.work_pools import work_pool_names
 
     console.print("Applying: database, work pools, deployments …")
@@ -92,7 +92,7 @@ async def _start_pipeline(settings: Settings, children: Children, console: Conso
         )
     health_url = await _start_health_app(children, environment, console)
     async with get_client() as client:
-        await start_runs(client)
+        await start_first_runs(client)
     return health_url
 
 

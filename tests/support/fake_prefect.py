@@ -126,6 +126,12 @@ class FakePrefect:
                 return _page([each for each in self.deployments if tags <= set(each["tags"])], body)
             case ["deployments", id_]:
                 return next((each for each in self.deployments if each["id"] == id_), None)
+            case ["deployments", _, "schedule"]:
+                return {}  # a test says itself what is planned
+            case ["deployments", id_, "create_flow_run"]:
+                deployment = next(each for each in self.deployments if each["id"] == id_)
+                job = self.flows[deployment["flow_id"]]
+                return self.runs[str(self.run(job, self.now, "SCHEDULED", run_count=0, auto_scheduled=False))]
             case ["flows", "filter"]:
                 found = [{"id": id_, "name": name} for id_, name in self.flows.items() if self._is_wanted(id_, body)]
                 return _page(found, body)
@@ -139,6 +145,8 @@ class FakePrefect:
             case ["flow_runs", id_, "set_state"]:
                 state = body["state"]
                 self.set_state(UUID(id_), state["type"], name=state["name"], message=state["message"])
+                if (wanted := state["state_details"].get("scheduled_time")) is not None:
+                    self.runs[id_]["next_scheduled_start_time"] = wanted
                 return {"status": "ACCEPT", "state": self.runs[id_]["state"], "details": {}}
             case ["automations", "related-to", _]:
                 return self.automations

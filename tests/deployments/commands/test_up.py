@@ -2,18 +2,14 @@
 
 import asyncio
 import io
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from deployments.commands.first_runs import sweep_due_runs
 from deployments.commands.processes import Children
 from deployments.commands.up import drained_at_the_end
-from tests.support.fake_prefect import START, FakePrefect
 
-JOB = "poll"
 # A worker with a run in its hands, which takes a moment after SIGTERM.
 WORKER = """
 import pathlib, signal, sys, time
@@ -23,19 +19,6 @@ signal.sigwait([signal.SIGTERM])
 time.sleep(0.5)
 pathlib.Path(sys.argv[1], "finished").touch()
 """
-
-
-async def test_what_is_due_when_up_starts_is_missed_however_young_and_what_is_to_come_stays() -> None:
-    prefect = FakePrefect()
-    prefect.deploy(JOB)
-    due = prefect.run(JOB, START - timedelta(seconds=40), "SCHEDULED", run_count=0)
-    coming = prefect.run(JOB, START + timedelta(seconds=5), "SCHEDULED", run_count=0)
-
-    async with prefect.client() as client:
-        await sweep_due_runs(client)
-
-    assert prefect.runs[str(due)]["state"]["name"] == "Missed"
-    assert prefect.runs[str(coming)]["state"]["type"] == "SCHEDULED"
 
 
 async def test_an_error_while_everything_runs_cuts_no_run_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
