@@ -7,10 +7,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import reading
+from flows.database.engine import DatabaseUnavailable, reading
+from flows.database.parts import MONITORING, MONITORING_TABLES, MONITORING_VERSION, REST, WHOLE, Part
 
 # Any number will do, as long as nobody else locks it: it stands for the schema of this pipeline.
 _MIGRATION_LOCK = 0x76696265
@@ -18,8 +19,11 @@ _MIGRATION_LOCK = 0x76696265
 logger = structlog.stdlib.get_logger()
 
 
-async def migrate(engine: AsyncEngine) -> str:
+async def migrate(engine: AsyncEngine, *, watch_only: bool = False) -> str:
     """Upgrade the schema to the newest revision and return its revision. Safe to call twice, and twice at once.
+
+    With `watch_only` a new database gets the monitoring's tables alone. Without it later, it gets the others as well,
+    and is from then on like any other; a database that has them all keeps them either way.
 
     A schema that newer code has migrated is left alone, with a warning: a release only adds, so that the code of the
     release before works on it. One transaction: a migration that fails changes nothing. Raises DatabaseUnavailable.
@@ -30,7 +34,7 @@ async def migrate(engine: AsyncEngine) -> str:
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         # SQLite needs no lock of its own: every transaction that is not `reading` holds the database's write lock.
-        return await connection.run_sync(_upgrade)
+        return await connection.run_sync(_upgrade, watch_only)
 
 
 async def revision_of(engine: AsyncEngine) -> str | None:
@@ -46,19 +50,39 @@ def newest_revision() -> str:
     return revision
 
 
-def alembic_config(connection: Connection | None = None) -> Config:
+def alembic_config(connection: Connection | None = None, part: Part = WHOLE) -> Config:
     """Alembic's configuration, to run its commands on `connection` (in the transaction that is open there)."""
     config = Config()
     folder = Path(__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
+    config.attributes["part"] = part
     return config
 
 
-def _upgrade(connection: Connection) -> str:
-    """Upgrade what this code can upgrade; gives the revision that the schema then has."""
-    config = alembic_config(connection)
-    current, newest = _current_revision(connection), newest_revision()
+def _upgrade(connection: Connection, watch_only: bool) -> str:
+    tables = set(inspect(connection).get_table_names())
+    if MONITORING_VERSION not in tables:
+        is_new = not tables & MONITORING_TABLES
+        return _upgrade_part(connection, MONITORING if watch_only and is_new else WHOLE)
+    revision = _upgrade_part(connection, MONITORING)
+    # Where newer code has migrated the monitoring's tables, it alone can join them with the rest.
+    if watch_only or revision != newest_revision():
+        return revision
+    if _revision_of_part(connection, REST) is not None:
+        raise DatabaseUnavailable(
+            "This database holds the monitoring beside another project's tables: the whole pipeline needs a database "
+            "of its own."
+        )
+    _upgrade_part(connection, REST)
+    connection.execute(text(f"DROP TABLE {MONITORING_VERSION}"))
+    return revision
+
+
+def _upgrade_part(connection: Connection, part: Part) -> str:
+    """Upgrade what this code can upgrade; gives the revision that the part then has."""
+    config = alembic_config(connection, part)
+    current, newest = _revision_of_part(connection, part), newest_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if current is None or current in known:
         command.upgrade(config, "head")
@@ -73,4 +97,10 @@ def _upgrade(connection: Connection) -> str:
 
 
 def _current_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    is_part = inspect(connection).has_table(MONITORING_VERSION)
+    return _revision_of_part(connection, MONITORING if is_part else WHOLE)
+
+
+def _revision_of_part(connection: Connection, part: Part) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": part.version_table})
+    return context.get_current_revision()

@@ -19,7 +19,8 @@ def upgrade() -> None:
     # The old row stays where it is: the release before may still run, and reads it there.
     op.execute(
         "INSERT INTO reconciler_watermark (id, reconciled_until) SELECT 1, watermark FROM cursors "
-        "WHERE job_name = 'pipeline_status' AND scope = 'reconcile' AND watermark IS NOT NULL"
+        "WHERE job_name = 'pipeline_status' AND scope = 'reconcile' AND watermark IS NOT NULL",
+        execution_options={"tables": ["reconciler_watermark", "cursors"]},
     )
 
 
