@@ -11,6 +11,9 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+# A wheel has the code in site-packages, inside `vibecheck`: nobody keeps files of his own there.
+IS_CHECKOUT = __name__ == "flows.settings"
+ENV_FILE = PROJECT_ROOT / ".env" if IS_CHECKOUT else Path(".env")
 
 HIGHEST_PORT = 65_535
 
@@ -43,7 +46,7 @@ class MonitoringSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="VIBECHECK_",
         env_nested_delimiter="__",
-        env_file=PROJECT_ROOT / ".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -60,7 +63,8 @@ class MonitoringSettings(BaseSettings):
         default=None, description="Name of a prefect-sqlalchemy AsyncSqlAlchemyConnector block; wins over the address."
     )
     data_directory: Path = Field(
-        default=PROJECT_ROOT / ".vibecheck", description="Where embedded databases and logs of `vibecheck up` live."
+        default=(PROJECT_ROOT if IS_CHECKOUT else Path.home()) / ".vibecheck",
+        description="Where embedded databases and logs of `vibecheck up` live.",
     )
 
     # The execution log
@@ -117,11 +121,18 @@ class MonitoringSettings(BaseSettings):
         """What messages call this installation: the configured name, or the host's."""
         return self.installation or gethostname()
 
+    def has_database(self) -> bool:
+        """Whether a database is configured, or the embedded one has been made."""
+        return bool(self.database_url or self.database_block) or self._embedded_database().exists()
+
     def effective_database_url(self) -> str:
         """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite+aiosqlite:///{self.data_directory / 'vibecheck.db'}"
+        return f"sqlite+aiosqlite:///{self._embedded_database()}"
+
+    def _embedded_database(self) -> Path:
+        return self.data_directory / "vibecheck.db"
 
 
 class Settings(MonitoringSettings):

@@ -90,22 +90,35 @@ async def _write(fact: Fact, flow_run: FlowRun) -> str:
     configure_logging(settings)
     bind_run(fact.execution_id, fact.job_name)
     try:
-        async with asyncio.timeout(HOOK_SECONDS), opened_engine(settings) as engine:
-            fact = replace(fact, job_name=await _job_name(engine, fact.job_name, flow_run.deployment_id))
-            bind_run(fact.execution_id, fact.job_name)
-            async with engine.begin() as connection:
-                await record(connection, fact)
+        async with asyncio.timeout(HOOK_SECONDS):
+            if not settings.has_database():
+                logger.warning(
+                    "execution_log_not_configured",
+                    explanation="VIBECHECK_DATABASE_URL is not set here: this run's row comes from the status flow, "
+                    "within 5 minutes and without what the flow returned. Set it in the environment of the worker.",
+                )
+                return await _name_in_prefect(fact.job_name, flow_run.deployment_id)
+            async with opened_engine(settings) as engine:
+                fact = replace(fact, job_name=await _job_name(engine, fact.job_name, flow_run.deployment_id))
+                bind_run(fact.execution_id, fact.job_name)
+                async with engine.begin() as connection:
+                    await record(connection, fact)
     except Exception as error:  # noqa: BLE001  # a hook must never disturb its flow; the reconciler writes the row
         logger.warning("execution_log_write_failed", error_type=type(error).__name__, error=str(error))
     return fact.job_name
 
 
 async def _job_name(engine: AsyncEngine, flow: str, deployment_id: UUID | None) -> str:
+    if deployment_id is not None:
+        async with reading(engine) as connection:
+            if (known := await job_of_deployment(connection, deployment_id)) is not None:
+                return known
+    return await _name_in_prefect(flow, deployment_id)
+
+
+async def _name_in_prefect(flow: str, deployment_id: UUID | None) -> str:
     if deployment_id is None:
         return flow
-    async with reading(engine) as connection:
-        if (known := await job_of_deployment(connection, deployment_id)) is not None:
-            return known
     try:
         async with get_client() as client:
             return job_name_of(flow, (await client.read_deployment(deployment_id)).name)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import pytest
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from flows import logs
 from flows.database.engine import reading
@@ -147,3 +149,15 @@ def test_monitored_puts_a_hook_on_every_way_in_which_a_run_can_start_and_end() -
         flow.on_cancellation_hooks,
     ):
         assert len(hooks) == 1
+
+
+async def test_without_a_database_the_hook_says_so_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIBECHECK_DATA_DIRECTORY", str(tmp_path / "data"))
+    with capture_logs() as events:
+        await call(run(), "", monkeypatch)
+    (warning,) = events
+    assert (warning["event"], warning["log_level"]) == ("execution_log_not_configured", "warning")
+    assert "VIBECHECK_DATABASE_URL" in warning["explanation"]
+    assert not (tmp_path / "data").exists()
