@@ -9,13 +9,14 @@ COPY requirements.lock /tmp/requirements.lock
 # Bytecode is compiled here: without it a flow run starts 9 seconds later, and the file system is read-only then.
 RUN pip install --compile --no-deps --require-hashes --only-binary :all: -r /tmp/requirements.lock
 WORKDIR /app
-COPY pyproject.toml README.md LICENSE prefect.yaml ./
+COPY pyproject.toml hatch_build.py README.md LICENSE prefect.yaml ./
 COPY deployments deployments
 COPY flows flows
+COPY vibecheck vibecheck
 # Editable, since the code reads prefect.yaml beside it. What only the installation needed is removed again.
 RUN pip install --no-deps --no-build-isolation --editable . \
  && pip uninstall --yes --quiet hatchling editables trove-classifiers \
- && /opt/vibecheck/bin/python -m compileall -q deployments flows
+ && /opt/vibecheck/bin/python -m compileall -q deployments flows vibecheck
 
 FROM python:3.13-slim-trixie
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /tmp vibecheck

@@ -78,7 +78,7 @@ def content_security_policy() -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("flows.monitoring.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader(__name__.rpartition(".")[0]), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
 
 
