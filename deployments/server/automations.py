@@ -9,7 +9,9 @@ changed restarts its timer. So:
 4. Create what is missing, write what differs, delete duplicates and what is no longer wanted.
 """
 
+import glob
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +28,7 @@ from prefect.settings import PREFECT_UI_URL
 
 from deployments.server.notifications import receiver_block
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
-from flows.monitoring.jobs.schedules import ScheduleSpec, longest_gap_seconds
+from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 from flows.monitoring.jobs.workers import names_in
 from flows.monitoring.prefect_runs import server_now
 from flows.monitoring.verdicts.wording import duration
@@ -93,7 +95,12 @@ def scheduled_jobs(live: Iterable[LiveJob], now: datetime) -> list[Job]:
     jobs: list[Job] = []
     for job in live:
         specs = [cast("ScheduleSpec", {**spec, "active": job.paused or spec["active"]}) for spec in job.schedule]
-        if (interval := longest_gap_seconds(specs, now)) is not None:
+        try:
+            interval = longest_gap_seconds(specs, now)
+        except InvalidSchedule as error:
+            logger.warning("schedule_not_understood", job_name=job.job_name, error=str(error))
+            continue
+        if interval is not None:
             jobs.append(Job(job.job_name, interval))
     return jobs
 
@@ -122,7 +129,9 @@ def expand(
             for action in entry["actions"]
         ]
         for values in _values_for_each(entry.get("for_each"), jobs, live):
-            content = _fill({**entry, "actions": actions}, common | values)
+            content = _fill({**entry, "trigger": None, "actions": None}, common | values)
+            content["trigger"] = _fill(entry["trigger"], _as_patterns(common | values))
+            content["actions"] = _fill(actions, _as_templates(common | values))
             content |= {"description": f"{content['description']} {MARK}", "owner_resource": OWNER, "tags": []}
             wanted.append(AutomationCore.model_validate(content))
     return wanted
@@ -242,6 +251,24 @@ def _fill(value: Any, values: Mapping[str, Any]) -> Any:
             return {key: _fill(item, values) for key, item in cast("dict[str, Any]", value).items()}
         case _:
             return value
+
+
+def _as_patterns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as Prefect's triggers match nothing else: `*`, `?` and `[` in a name are characters, no wildcards.
+
+    A `!` at the beginning would turn the match round, and has no other escape than any one character.
+    """
+    return {
+        name: re.sub("^!", "?", glob.escape(value)) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def _as_templates(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as Prefect's templates show them unchanged: a brace in a name begins no expression of theirs."""
+    return {
+        name: value.replace("{", "{{ '{' }}") if isinstance(value, str) else value for name, value in values.items()
+    }
 
 
 def _sorted(value: Any) -> Any:

@@ -10,8 +10,18 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+from prefect.server.events.schemas.events import Resource, ResourceSpecification
+from prefect.server.utilities.user_templates import render_user_template
 
-from deployments.server.automations import Job, apply_automations, canonical, expand, load, silence_seconds
+from deployments.server.automations import (
+    Job,
+    apply_automations,
+    canonical,
+    expand,
+    load,
+    scheduled_jobs,
+    silence_seconds,
+)
 from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER
 from flows.settings import Settings
@@ -30,6 +40,11 @@ def expanded(*, jobs: list[Job] = JOBS, with_receiver: bool = True) -> dict[str,
     wanted = expand(load(), jobs, live, block_id, reminder_seconds=21_600)
     assert len({automation.name for automation in wanted}) == len(wanted)
     return {automation.name: automation for automation in wanted}
+
+
+def schedule(seconds: float) -> dict[str, Any]:
+    return {"interval": seconds, "anchor": "2026-11-23T12:00:00+00:00", "cron": None, "rrule": None, "timezone": None,
+            "active": True, "slug": None}  # fmt: skip
 
 
 def trigger(automation: AutomationCore) -> EventTrigger:
@@ -108,6 +123,32 @@ def test_a_job_that_is_only_watched_has_nothing_that_interferes() -> None:
     assert names == ["VibeCheck: silent job watched", LATE_RUNS]
 
 
+def matches(automation: AutomationCore, resource: dict[str, str]) -> bool:
+    """Whether the server would take an event of the resource for the automation's own."""
+    return ResourceSpecification(trigger(automation).model_dump(mode="json")["match"]).matches(Resource(resource))
+
+
+@pytest.mark.parametrize("name", ["sum {{ of", "{% for", "{# {{{x}}}", "news*", "n?ws[1]", "$job ${job}"])
+async def test_a_name_is_neither_a_template_nor_a_wildcard(name: str) -> None:
+    job, pool = live_job(name), live_job("other", work_pool=f"!{name}")
+    jobs = [Job(name, 60), Job("pipeline_status", 300)]
+    wanted = {each.name: each for each in expand(load(), jobs, [job, pool], uuid4(), reminder_seconds=60)}
+    body = wanted["VibeCheck: tell of silent jobs"].actions[0].model_dump()["body"]
+    assert f"{name}, every 1 min" in await render_user_template(body, {})
+    silent = wanted[f"VibeCheck: silent job {name}"]
+    assert matches(silent, {"prefect.resource.id": f"vibecheck.job.{name}"})
+    assert not matches(silent, {"prefect.resource.id": "vibecheck.job.news_of_others"})
+    down = wanted[f"VibeCheck: work pool !{name} down"]
+    assert matches(down, {"prefect.resource.id": "prefect.work-pool.1", "prefect.resource.name": f"!{name}"})
+    assert not matches(down, {"prefect.resource.id": "prefect.work-pool.1", "prefect.resource.name": "x"})
+
+
+def test_a_schedule_that_cannot_be_read_leaves_the_others_their_automations() -> None:
+    odd = live_job("odd", schedule=[{**schedule(60), "interval": -1.0, "anchor": None}] * 2)
+    known = live_job("known", schedule=[schedule(60)])
+    assert [job.name for job in scheduled_jobs([odd, known], datetime.now(UTC))] == ["known"]
+
+
 def test_nothing_to_watch_needs_no_automation() -> None:
     assert expanded(jobs=[]) == {}
 
@@ -178,6 +219,12 @@ class TestApplied:
         assert (second.created, second.updated, second.deleted) == ([], [], [])
         assert sorted(second.unchanged) == sorted(first.created)
         assert rows() == before
+
+    async def test_a_name_that_looks_like_a_template_is_taken(self, client: PrefectClient) -> None:
+        await deploy(client, "sum {{ of*", minutes=15)
+        changes = await apply_automations(client, with_receiver())
+        assert "VibeCheck: silent job sum {{ of*" in changes.created
+        assert (await apply_automations(client, with_receiver())).updated == []
 
     async def test_a_change_is_made_in_place_and_leaves_the_rest_and_the_operators_switch_alone(
         self, client: PrefectClient
