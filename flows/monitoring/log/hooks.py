@@ -20,8 +20,10 @@ from prefect.exceptions import PrefectException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import opened_engine, reading
+from flows.database.types import clean_json
 from flows.logs import bind_run, configure_logging
 from flows.monitoring.log.facts import fact_of
+from flows.monitoring.log.merge import LONGEST_ERROR, bounded
 from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact, record
@@ -57,12 +59,7 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
     outcome = outcome_of(state, run_count=None)
     if outcome is None:
         return
-    details = dict(outcome.details)
-    if state.is_completed():
-        # What the flow returned: its statistics. Only a completed state's result is cheap and safe to ask for.
-        result: object = await state.aresult(raise_on_failure=False)
-        if isinstance(result, dict):
-            details.update(result)  # pyright: ignore[reportUnknownArgumentType]  # the flows' own dictionaries
+    details = {**outcome.details, **await _returned(state)}
     closing = Closing(
         status=outcome.status,
         completed_at=state.timestamp,
@@ -77,8 +74,20 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
     emit_event(
         event="vibecheck.job.skipped" if outcome.status == Status.SKIPPED else "vibecheck.job.finished",
         resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "vibecheck.status": outcome.status},
-        payload={"execution_id": str(flow_run.id), "status": outcome.status, "error": outcome.error_message},
+        payload={"execution_id": str(flow_run.id), "status": outcome.status, "error": closing.error_message},
     )
+
+
+async def _returned(state: State[Any]) -> dict[str, Any]:
+    """What the flow returned where that is a dictionary, such as its statistics, as far as a row keeps it."""
+    if not state.is_completed():
+        return {}  # only a completed state's result is cheap and safe to ask for
+    try:
+        result: Any = await state.aresult(raise_on_failure=False)
+        return bounded(clean_json(result)) if isinstance(result, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+    except Exception as error:  # noqa: BLE001  # foreign data: unreadable, endless, or with a __str__ that raises
+        logger.warning("result_not_kept", error_type=type(error).__name__, error=str(error)[:LONGEST_ERROR])
+        return {}
 
 
 async def _write(fact: Fact, flow_run: FlowRun) -> str:

@@ -5,6 +5,7 @@ others. So `merge` is a join: commutative, associative and idempotent. Whatever 
 order, the row ends the same.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,11 @@ STATUSES = (Status.MISSED, Status.SKIPPED, Status.CANCELLED, Status.FAILURE, Sta
 # The key in the row's metadata under which each closer's own word is kept.
 CLAIMS = "claims"
 LONGEST_ERROR = 8_000
+# The statistics of a poll that mentions 500 entities fit. A status page reads 60 rows of each job.
+LONGEST_DETAILS = 16_000
+# The key that says how many details were left out, and room for it.
+LEFT_OUT = "left_out"
+_ROOM_FOR_COUNT = 40
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,8 @@ class Closing:
     """How an execution ended, as `closed_by` says it.
 
     `status` is one of STATUSES, `closed_by` one of AUTHORITY. `details` are kept as JSON gives them back (see
-    `clean_json`); their key "claims" is reserved and left out. The error is cut to LONGEST_ERROR characters.
+    `clean_json`); their key "claims" is reserved and left out. The error is cut to LONGEST_ERROR characters, and of the
+    details those are kept that `bounded` keeps.
     Raises ValueError for an unknown status or closer, or a naive time.
     """
 
@@ -50,7 +57,7 @@ class Closing:
             object.__setattr__(self, "error_message", clean_text(self.error_message)[:LONGEST_ERROR])
         details: dict[str, Any] = clean_json(self.details)
         details.pop(CLAIMS, None)
-        object.__setattr__(self, "details", details)
+        object.__setattr__(self, "details", bounded(details))
 
     def rank(self) -> tuple[object, ...]:
         """The total order of closings: the greatest wins whole."""
@@ -115,6 +122,30 @@ def merge(a: Fact, b: Fact) -> Fact:
         closing=max((each.closing for each in (a, b) if each.closing is not None), key=Closing.rank, default=None),
         claims=_join_claims(a.claims, b.claims),
     )
+
+
+def bounded(details: Mapping[str, Any]) -> dict[str, Any]:
+    """`details` (clean JSON), or, where they are longer than LONGEST_DETAILS characters, as many as fit.
+
+    The shortest are kept first: those are the counts and reasons, which others read. `left_out` then says how many
+    are missing. What was bounded once stays as it is.
+    """
+    sizes = {name: len(_json({name: value})) for name, value in details.items()}
+    if sum(sizes.values()) <= LONGEST_DETAILS:
+        return dict(details)
+    kept: dict[str, Any] = {}
+    room = LONGEST_DETAILS - _ROOM_FOR_COUNT
+    for name in sorted(details, key=lambda name: (sizes[name], name)):
+        room -= sizes[name]
+        if room < 0:
+            break
+        kept[name] = details[name]
+    kept[LEFT_OUT] = len(details) - len(kept)
+    return dict(sorted(kept.items()))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _join_claims(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:

@@ -214,14 +214,19 @@ def _facts(run: FlowRun | None, row: LogRow | None) -> dict[str, Any]:
         facts.setdefault("at", row.scheduled_for or row.started_at)
         facts |= {
             "execution_id": row.execution_id,
-            "reason": row.details.get("reason"),
+            "reason": _if_is(str, row.details.get("reason")),
             "closed_by": row.closed_by,
             "duration_seconds": row.duration_seconds if row.attempt else None,
-            "late_seconds": row.details.get("late_seconds"),
+            "late_seconds": _if_is((int, float), row.details.get("late_seconds")),
         }
     if facts.get("late_seconds") is None and started_at is not None:
         facts["late_seconds"] = round((started_at - facts["at"]).total_seconds(), 1)
     return facts
+
+
+def _if_is(kind: type | tuple[type, ...], value: object) -> Any:
+    """`value` if it is of that kind, else None: details may hold whatever a flow returned."""
+    return value if isinstance(value, kind) else None
 
 
 def _nothing(at: datetime, window: Window) -> Account:

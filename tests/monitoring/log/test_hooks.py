@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from flows import logs
 from flows.database.engine import reading
-from flows.monitoring.log.hooks import monitored, record_running
+from flows.monitoring.log.hooks import monitored, record_end, record_running
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.settings import Settings, load_settings
 from tests.database.proxy import proxied
@@ -47,14 +47,16 @@ def run(run_count: int = 0, **changes: Any) -> FlowRun:
     )
 
 
-async def call(flow_run: FlowRun, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def call(
+    flow_run: FlowRun, url: str, monkeypatch: pytest.MonkeyPatch, *, hook: Any = record_running, **state: Any
+) -> None:
     """Call the hook as Prefect does, with a database address from the environment."""
     monkeypatch.setenv("VIBECHECK_DATABASE_URL", url)
     load_settings.cache_clear()
     try:
-        state = State[None](type=StateType.RUNNING, timestamp=STARTED)  # pyright: ignore[reportArgumentType]
+        entered = State.model_validate({"type": StateType.RUNNING, "timestamp": STARTED, **state})
         async with asyncio.timeout(PROMISED_SECONDS + 1):  # its own work, and a loaded machine's second
-            await record_running(FLOW, flow_run, state)
+            await hook(FLOW, flow_run, entered)
     finally:
         load_settings.cache_clear()
 
@@ -109,6 +111,61 @@ async def test_the_server_knows_the_name_of_a_new_job(
         row = await row_of(database, flow_run)
         assert row is not None
         assert row.job_name == name
+
+
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The events that would have been sent."""
+    sent: list[Any] = []
+
+    def emit(**event: Any) -> None:
+        sent.append(event)
+
+    monkeypatch.setattr("flows.monitoring.log.hooks.emit_event", emit)
+    return sent
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("not in words")
+
+
+ENDLESS: dict[str, Any] = {"fetched": 1}
+ENDLESS["itself"] = ENDLESS
+
+
+@pytest.mark.parametrize(
+    ("returned", "kept"),
+    [
+        ({"fetched": 5, "pages": {str(number): "x" * 50 for number in range(100_000)}}, {"fetched": 5, "left_out": 1}),
+        (ENDLESS, {}),
+        ({"frame": Unprintable()}, {}),
+        (["a", "list"], {}),
+        ({"reason": {"not": "a text"}, "claims": {"flow": "failure"}}, {"reason": {"not": "a text"}}),
+    ],
+)
+async def test_a_row_keeps_of_what_a_flow_returned_what_it_can(
+    database: AsyncEngine,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    returned: Any,
+    kept: dict[str, Any],
+) -> None:
+    sent = emitted(monkeypatch)
+    flow_run = run(run_count=1, start_time=STARTED)
+    await call(flow_run, database_url, monkeypatch, hook=record_end, type=StateType.COMPLETED, data=returned)
+    row = await row_of(database, flow_run)
+    assert row is not None
+    assert row.status == "success"
+    assert {name: value for name, value in row.details.items() if name != "claims"} == kept
+    assert sent
+
+
+async def test_a_long_error_is_as_short_in_the_event_as_in_the_row(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = emitted(monkeypatch)
+    await call(run(1), sqlite_url, monkeypatch, hook=record_end, type=StateType.FAILED, message="x" * 5_000_000)
+    assert len(sent[0]["payload"]["error"]) == 8_000
 
 
 async def test_a_database_that_refuses_is_logged_and_no_error(

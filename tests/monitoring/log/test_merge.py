@@ -3,13 +3,15 @@
 from datetime import datetime
 from functools import reduce
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.monitoring.log.merge import AUTHORITY, STATUSES, Closing, Fact, merge
+from flows.database.types import canonical_json
+from flows.monitoring.log.merge import AUTHORITY, LONGEST_DETAILS, STATUSES, Closing, Fact, merge
 from tests.monitoring.log.facts import NOON, arrivals, closing, closings, fact, facts
 
 
@@ -180,3 +182,16 @@ def test_a_closing_that_makes_no_sense_is_refused(values: dict[str, object], mes
 def test_a_fact_that_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fact(**values)  # pyright: ignore[reportArgumentType]  # wrong on purpose
+
+
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=9_000) | st.integers(), max_size=30))
+def test_details_are_bounded_once_and_for_all(details: dict[str, Any]) -> None:
+    kept = Closing("success", NOON, "hook", details=details).details
+    assert len(canonical_json(kept)) <= LONGEST_DETAILS
+    assert Closing("success", NOON, "hook", details=kept).details == kept
+
+
+def test_of_endless_details_the_short_ones_are_kept() -> None:
+    details = {"fetched": 5, "reason": "budget", **{f"page {number}": "x" * 5_000 for number in range(1_000)}}
+    kept = Closing("success", NOON, "hook", details=details).details
+    assert (kept["fetched"], kept["reason"], kept["left_out"]) == (5, "budget", 997)
