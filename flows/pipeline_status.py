@@ -19,10 +19,7 @@ from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.monitoring.alarms.ping import watched_from_outside
 from flows.monitoring.alarms.publish import publish
 from flows.monitoring.alarms.refusals import Refusal, explain_refusals
-from flows.monitoring.jobs.expectations import sync_expectations
-from flows.monitoring.jobs.workers import absent_workers
-from flows.monitoring.log.retention import delete_old_rows
-from flows.monitoring.reconcile.reconciler import reconcile
+from flows.monitoring.reconcile.repair import repair
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.wording import explain_all
@@ -53,21 +50,19 @@ async def pipeline_status(
         opened_engine(settings) as engine,
         get_client() as client,
     ):
-        synced = await sync_expectations(client, engine)
-        reconciled = await reconcile(client, engine, synced.jobs)
-        deleted = await delete_old_rows(engine, settings.retention_days)
-        absent = await absent_workers(client, synced.jobs)
-        report = await judge(engine, settings, absent)
+        repaired = await repair(client, engine, settings)
+        report = await judge(engine, settings, repaired.absent)
         published = await publish(client, engine, settings, report)
         watch.summary = _summary(report, published.refusals)
         watch.is_trouble = not published.is_told
+        repaired.raise_failures()
     details = {
         "status": report.overall.verdict,
         "unhealthy_jobs": list(report.overall.unhealthy_jobs),
-        "repaired": reconciled.repaired,
-        "lost": reconciled.lost,
-        "missed": reconciled.missed,
-        "deleted": deleted,
+        "repaired": repaired.repaired,
+        "lost": repaired.lost,
+        "missed": repaired.missed,
+        "deleted": repaired.deleted,
     }
     logger.info("status_finished", summary=watch.summary, **details)
     return state_of(report, details, published.refusals)

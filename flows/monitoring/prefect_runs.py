@@ -1,12 +1,14 @@
 """What Prefect's server knows of the jobs' flow runs, read in pages. A job's runs are those of its deployment."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
+import structlog
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -19,10 +21,15 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectException
 
 # The server gives no more in one answer.
 PAGE = 200
 TERMINAL = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+
+T = TypeVar("T")
+
+logger = structlog.stdlib.get_logger()
 
 
 async def server_now(client: PrefectClient) -> datetime:
@@ -30,6 +37,18 @@ async def server_now(client: PrefectClient) -> datetime:
     # Any question would do; this is one that Prefect Cloud answers as well.
     date = (await client.request("POST", "/flows/count", json={})).headers.get("date")
     return parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
+
+
+async def unless_refused(answer: Awaitable[T], **about: str) -> T | None:
+    """The answer to one request; None if the server refuses it, which ends nothing but what it was asked for.
+
+    A server that cannot be reached at all refuses everything: that raises httpx.HTTPError.
+    """
+    try:
+        return await answer
+    except (httpx.HTTPStatusError, PrefectException) as error:
+        logger.warning("request_refused", error_type=type(error).__name__, error=str(error), **about)
+        return None
 
 
 async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:

@@ -27,9 +27,13 @@ class FakePrefect:
     deployments: list[Json] = field(default_factory=list[Json])
     runs: dict[str, Json] = field(default_factory=dict[str, Json])
     automations: list[Json] = field(default_factory=list[Json])
+    work_pools: dict[str, str] = field(default_factory=dict[str, str])
+    """Their status, by name. No worker polls any."""
     heartbeats: dict[str, datetime] = field(default_factory=dict[str, datetime])
     requests: list[str] = field(default_factory=list[str])
     is_broken_for: Callable[[str], bool] = lambda _path: False
+    is_gone: set[str] = field(default_factory=set[str])
+    """Runs that are deleted between being found and being asked for."""
 
     def client(self) -> PrefectClient:
         return PrefectClient("http://prefect.test/api", httpx_settings={"transport": httpx.MockTransport(self._answer)})
@@ -141,7 +145,7 @@ class FakePrefect:
             case ["flow_runs", "count"]:
                 return len(self._matching(body))
             case ["flow_runs", id_]:
-                return self.runs.get(id_)
+                return None if id_ in self.is_gone else self.runs.get(id_)
             case ["flow_runs", id_, "set_state"]:
                 state = body["state"]
                 self.set_state(UUID(id_), state["type"], name=state["name"], message=state["message"])
@@ -150,6 +154,11 @@ class FakePrefect:
                 return {"status": "ACCEPT", "state": self.runs[id_]["state"], "details": {}}
             case ["automations", "related-to", _]:
                 return self.automations
+            case ["work_pools", _, "workers", "filter"]:
+                return []
+            case ["work_pools", name]:
+                status = self.work_pools.get(name)
+                return status and {"id": str(uuid4()), "name": name, "type": "process", "status": status}
             case ["events", "filter"]:
                 return {"events": self._events(body["filter"]), "total": 1, "next_page": None}
             case _:

@@ -101,13 +101,19 @@ async def retire_job(connection: AsyncConnection, job_name: str, at: datetime) -
     )
 
 
-async def note_absent_workers(connection: AsyncConnection, absent: Mapping[str, AbsentWorker]) -> None:
-    """Note for which jobs, by name, nobody was there to execute them; and that somebody was for all others."""
+async def note_absent_workers(connection: AsyncConnection, absent: Mapping[str, AbsentWorker | None]) -> None:
+    """Note for which jobs, by name, nobody was there to execute them, and for which somebody was (None).
+
+    Of other jobs nothing new is known, and what was noted stays.
+    """
     none = dict.fromkeys(_ABSENCE)
+    served = [name for name, worker in absent.items() if worker is None]
     await connection.execute(
-        update(_JOBS).where(_JOBS.c.absence_noted_at.is_not(None), _JOBS.c.job_name.not_in(absent)).values(none)
+        update(_JOBS).where(_JOBS.c.absence_noted_at.is_not(None), _JOBS.c.job_name.in_(served)).values(none)
     )
     for name, worker in sorted(absent.items()):
+        if worker is None:
+            continue
         found = {
             "absent_work_pool": worker.work_pool,
             "worker_absent_since": worker.since,

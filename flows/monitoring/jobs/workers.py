@@ -8,27 +8,32 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.monitoring.jobs.deployments import LiveJob
 from flows.monitoring.jobs.registry import AbsentWorker
+from flows.monitoring.prefect_runs import unless_refused
 
 
-async def absent_workers(client: PrefectClient, jobs: Sequence[LiveJob]) -> dict[str, AbsentWorker]:
-    """The jobs that no worker would execute, by name. A pool that somebody paused is not one without workers."""
-    absences = {pool: await _absence(client, pool) for pool in {job.work_pool for job in jobs} if pool is not None}
-    return {
-        job.job_name: absence
-        for job in jobs
-        if job.work_pool is not None and (absence := absences[job.work_pool]) is not None
-    }
+async def absent_workers(client: PrefectClient, jobs: Sequence[LiveJob]) -> dict[str, AbsentWorker | None]:
+    """The work pool of each job that no worker would execute; None for one that somebody would. By the jobs' names.
+
+    A pool that somebody paused is not one without workers. Jobs of pools of which the server does not tell are left
+    out. Raises httpx.HTTPError when the server cannot be asked.
+    """
+    absences: dict[str | None, AbsentWorker | None] = {None: None}
+    for pool in sorted({job.work_pool for job in jobs if job.work_pool is not None}):
+        looked = await unless_refused(_absence(client, pool), work_pool=pool)
+        if looked is not None:
+            (absences[pool],) = looked
+    return {job.job_name: absences[job.work_pool] for job in jobs if job.work_pool in absences}
 
 
-async def _absence(client: PrefectClient, pool: str) -> AbsentWorker | None:
+async def _absence(client: PrefectClient, pool: str) -> tuple[AbsentWorker | None]:
     try:
         if (await client.read_work_pool(pool)).status != WorkPoolStatus.NOT_READY:
-            return None
+            return (None,)
         workers = await client.read_workers_for_work_pool(pool)
     except ObjectNotFound:
-        return AbsentWorker(pool, None)
+        return (AbsentWorker(pool, None),)
     heartbeats = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time is not None]
-    return AbsentWorker(pool, max(heartbeats, default=None))
+    return (AbsentWorker(pool, max(heartbeats, default=None)),)
 
 
 def names_in(jobs: Iterable[LiveJob], work_pool: str) -> list[str]:

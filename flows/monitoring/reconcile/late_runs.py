@@ -16,7 +16,7 @@ from prefect.states import Cancelled
 from flows.monitoring.log.facts import end_of
 from flows.monitoring.log.outcome import MISSED
 from flows.monitoring.log.record import Fact
-from flows.monitoring.prefect_runs import JobRuns
+from flows.monitoring.prefect_runs import JobRuns, unless_refused
 
 # As the server has it, and the misfire guard by default.
 LATE_AFTER = timedelta(seconds=60)
@@ -32,13 +32,13 @@ logger = structlog.stdlib.get_logger()
 async def sweep_late_runs(runs: JobRuns, now: datetime, *, late_after: timedelta = LATE_AFTER) -> list[Fact]:
     """Cancel, as `Missed`, what the jobs' schedules wanted `late_after` ago. Return what the log should say.
 
-    What a person asked for, retries or has put off waits as long as it takes. `now` is the server's clock. Raises
-    httpx.HTTPError when the server cannot be asked.
+    What a person asked for, retries or has put off waits as long as it takes; what the server refuses is left to the
+    next time. `now` is the server's clock. Raises httpx.HTTPError when the server cannot be asked.
     """
     overdue = await runs.overdue(now - late_after)
     facts: list[Fact] = []
     for run in [run for run in overdue if _is_late(run)][:MOST_RUNS]:
-        ended = await _cancel(runs.client, run)
+        ended = await unless_refused(_cancel(runs.client, run), flow_run_id=str(run.id))
         if ended is not None and (fact := end_of(ended, runs.job_of(run))) is not None:
             logger.info("late_run_missed", flow_run_id=str(run.id), scheduled_for=str(run.expected_start_time))
             facts.append(fact)

@@ -22,7 +22,7 @@ from prefect.states import Cancelled, Crashed
 
 from flows.monitoring.log.facts import fact_of
 from flows.monitoring.log.record import Closing, Fact
-from flows.monitoring.prefect_runs import JobRuns
+from flows.monitoring.prefect_runs import JobRuns, unless_refused
 from flows.monitoring.vocabulary import STATUS_FLOW, Status
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -64,10 +64,15 @@ async def end_lost_runs(runs: JobRuns, now: datetime, patience: Patience) -> lis
     """End every lost run of the jobs on the server, and return what the log should say.
 
     A pending or running run becomes Crashed, which frees its concurrency slot, and so does one that waited for its
-    retry; one that was being cancelled becomes Cancelled. `now` is the server's clock.
+    retry; one that was being cancelled becomes Cancelled. What the server refuses for one run is left to the next time.
+    `now` is the server's clock. Raises httpx.HTTPError when the server cannot be asked.
     """
     active = [run for run in await runs.in_states(_ACTIVE) if _is_in_a_process(run)]
-    losses = [loss for run in active if (loss := await _loss_of(runs.client, run, now, patience)) is not None]
+    losses = [
+        loss
+        for run in active
+        if (loss := await unless_refused(_loss_of(runs.client, run, now, patience), flow_run_id=str(run.id)))
+    ]
     lost_ids = {loss.run.id for loss in losses}
     in_use = {run.deployment_id for run in active if run.id not in lost_ids}
     facts: list[Fact] = []
@@ -77,7 +82,7 @@ async def end_lost_runs(runs: JobRuns, now: datetime, patience: Patience) -> lis
         is_slot_used = loss.frees_slot and loss.run.deployment_id in in_use and job_name != STATUS_FLOW
         if is_slot_used and now - loss.last_seen_at < SLOT_WAIT:
             logger.info("lost_run_waits_for_slot", flow_run_id=str(loss.run.id))
-        elif (fact := await _end(runs.client, loss, job_name)) is not None:
+        elif fact := await unless_refused(_end(runs.client, loss, job_name), flow_run_id=str(loss.run.id)):
             logger.warning("lost_run_ended", flow_run_id=str(loss.run.id), explanation=loss.message)
             facts.append(fact)
     return facts

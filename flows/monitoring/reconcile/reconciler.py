@@ -23,7 +23,7 @@ from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
 from flows.monitoring.log.watermark import read_watermark, write_watermark
-from flows.monitoring.prefect_runs import JobRuns, server_now
+from flows.monitoring.prefect_runs import JobRuns, server_now, unless_refused
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
 from flows.monitoring.reconcile.lost_runs import LOST, Patience, end_lost_runs
 from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER, STATUS_FLOW, Status
@@ -197,8 +197,13 @@ class _Reconciliation:
 
 
 async def _switched_on(client: PrefectClient) -> set[str]:
-    """Which of the ways to interfere nobody has switched off in Prefect's UI. One without an automation is on."""
-    automations = await client.read_resource_related_automations(OWNER)
+    """Which of the ways to interfere nobody has switched off in Prefect's UI. One without an automation is on.
+
+    None where the server does not say.
+    """
+    automations = await unless_refused(client.read_resource_related_automations(OWNER), resource=OWNER)
+    if automations is None:
+        return set()
     switches = {
         name: [each.enabled for each in automations if each.name.startswith(name)] for name in (LATE_RUNS, LOST_RUNS)
     }

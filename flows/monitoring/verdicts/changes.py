@@ -29,11 +29,12 @@ CONFIRMATIONS = 2
 
 
 async def judge(
-    engine: AsyncEngine, settings: MonitoringSettings, absent: Mapping[str, AbsentWorker] | None = None
+    engine: AsyncEngine, settings: MonitoringSettings, absent: Mapping[str, AbsentWorker | None] | None = None
 ) -> Report:
     """Judge every expected job, store what has changed, and return the report.
 
-    1. Note which jobs no worker would execute (`absent`, by the job's name), for everybody who judges.
+    1. Note which jobs no worker would execute (`absent`, by the job's name; None for those that have one), for
+       everybody who judges.
     2. Read the report: the rules' verdict on each job, at one moment of the database's clock. People hear of a dead
        worker minutes after its death, and not only when a job is overdue.
     3. Compare with the stored verdicts, and store each change that is confirmed.

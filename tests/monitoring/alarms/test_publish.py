@@ -261,13 +261,13 @@ async def test_a_job_has_no_worker_when_nobody_polls_its_work_pool(client: Prefe
         await client.create_flow_from_name("lonely_job"), "scheduled", tags=["monitored"], work_pool_name=pool.name
     )
 
-    async def absent() -> dict[str, AbsentWorker]:
+    async def absent() -> dict[str, AbsentWorker | None]:
         return await absent_workers(client, await read_live_jobs(client, datetime.now(UTC)))
 
     assert await absent() == {"lonely_job": AbsentWorker("lonely", None)}
     await client.update_work_pool(pool.name, WorkPoolUpdate(is_paused=True))
-    assert await absent() == {}
+    assert await absent() == {"lonely_job": None}
     await client.update_work_pool(pool.name, WorkPoolUpdate(is_paused=False))
     await client.send_worker_heartbeat(pool.name, "worker", heartbeat_interval_seconds=30)
-    assert await absent() == {}
+    assert await absent() == {"lonely_job": None}
     await client.delete_deployment(deployment_id)

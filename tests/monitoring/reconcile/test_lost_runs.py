@@ -79,6 +79,29 @@ async def test_a_run_without_a_sign_of_life_is_lost(prefect: FakePrefect, databa
     assert row.error_message == "Lost while running: no sign of life for 660 s."
 
 
+@pytest.mark.parametrize("refused", ["/flow_runs/{run}", "/flow_runs/{run}/set_state", "/flow_runs/{run} (gone)"])
+async def test_a_refused_request_ends_only_its_own_runs_repair(
+    prefect: FakePrefect, database: AsyncEngine, refused: str
+) -> None:
+    prefect.deploy("other")
+    spared, ended = (prefect.run(job, DUE, "PENDING", run_count=0) for job in (JOB, "other"))
+    missed_by_all = prefect.run(JOB, DUE + 15 * MINUTE)
+    if refused.endswith("(gone)"):
+        prefect.is_gone = {str(spared)}
+    else:
+        prefect.is_broken_for = lambda path: path == refused.format(run=spared)
+    rounds = await rounds_until(prefect, database, 20)
+    assert sum(done.lost for done in rounds) == 1
+    assert (prefect.runs[str(spared)]["state_type"], prefect.runs[str(ended)]["state_type"]) == ("PENDING", "CRASHED")
+    assert await row_of(database, missed_by_all) is not None
+
+
+async def test_without_the_servers_events_no_run_is_lost(prefect: FakePrefect, database: AsyncEngine) -> None:
+    prefect.run(JOB, DUE, "RUNNING")
+    prefect.is_broken_for = lambda path: path == "/events/filter"
+    assert sum(done.lost for done in await rounds_until(prefect, database, 70)) == 0
+
+
 @pytest.mark.parametrize("why", ["it is only watched", "the automation is switched off"])
 async def test_a_lost_run_that_nobody_may_touch_stays(prefect: FakePrefect, database: AsyncEngine, why: str) -> None:
     if why == "it is only watched":
