@@ -68,6 +68,7 @@ class MonitoredJob(Base):
 
     job_name: Mapped[str] = mapped_column(primary_key=True)
     deployment_id: Mapped[UUID | None]
+    earlier_deployment_id: Mapped[UUID | None]
     interval_seconds: Mapped[float]
     schedule: Mapped[list[dict[str, Any]]]
     since: Mapped[datetime]

@@ -3,10 +3,11 @@
 The copy remembers the past as well: `schedule_history` says what was expected at any time since.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 from prefect.client.orchestration import PrefectClient
@@ -19,6 +20,7 @@ from flows.monitoring.jobs.registry import (
     StoredJob,
     append_schedule,
     read_jobs,
+    rename_job,
     retire_job,
     schedule_history,
     write_job,
@@ -47,10 +49,11 @@ async def sync_expectations(client: PrefectClient, engine: AsyncEngine, now: dat
     """Bring `monitored_jobs` and `schedule_history` to what the server has deployed. Safe to repeat.
 
     1. Read everything from the server, before any lock is taken on the database.
-    2. Insert new jobs and update known ones. `since` moves only when a job comes back, is resumed or rescheduled, so
+    2. Give a job that 0.1.0 called by its flow alone the name of its deployment, with its past.
+    3. Insert new jobs and update known ones. `since` moves only when a job comes back, is resumed or rescheduled, so
        that it is not overdue at once.
-    3. Append to the history where the schedules changed, as of the time at which the server says that they did.
-    4. Retire the jobs whose deployment is gone.
+    4. Append to the history where the schedules changed, as of the time at which the server says that they did.
+    5. Retire the jobs whose deployment is gone.
 
     `now` is the server's clock unless given. Raises httpx.HTTPError when the server cannot be asked, and
     DatabaseUnavailable.
@@ -85,6 +88,11 @@ def last_entry(job: StoredJob, history: Sequence[ScheduleEntry], now: datetime) 
 
 async def _store(connection: AsyncConnection, live: Sequence[LiveJob], now: datetime) -> Synced:
     known = await read_jobs(connection)
+    if renamed := _renamed(live, known):
+        for old, new in renamed.items():
+            logger.info("job_renamed", old=old, job_name=new)
+            await rename_job(connection, old, new)
+        known = await read_jobs(connection)
     history = await schedule_history(connection)
     newest = await latest_run_of_each_job(connection)
     appeared: list[str] = []
@@ -100,7 +108,7 @@ async def _store(connection: AsyncConnection, live: Sequence[LiveJob], now: date
         elif entry is not None:
             rescheduled.append(job.job_name)
         since = now if stored is None or is_new else entry.valid_from if entry is not None else stored.since
-        await write_job(connection, _row(job, since, covered_until(newest.get(job.job_name), since), now))
+        await write_job(connection, _row(job, stored, since, covered_until(newest.get(job.job_name), since), now))
     gone = [
         job for name, job in known.items() if job.retired_at is None and name not in {each.job_name for each in live}
     ]
@@ -124,7 +132,23 @@ def covered_until(last_run: LogRow | None, since: datetime) -> datetime:
     return max(planned_from, last_run.started_at, last_run.scheduled_for or last_run.started_at)
 
 
-def _row(job: LiveJob, since: datetime, covered: datetime, now: datetime) -> StoredJob:
+def _renamed(live: Sequence[LiveJob], known: Mapping[str, StoredJob]) -> dict[str, str]:
+    """The new names, by the old ones: the deployment is the same, and no other of its flow can have a part in the past.
+
+    Prefect renames neither flows nor deployments, so only the names of 0.1.0 change.
+    """
+    names = {job.job_name for job in live}
+    old = {job.deployment_id: name for name, job in known.items() if name not in names}
+    return {
+        was: job.job_name
+        for job in live
+        if (was := old.get(job.deployment_id)) is not None
+        and job.job_name not in known
+        and [each for each in live if each.full_name.startswith(f"{was}/")] == [job]
+    }
+
+
+def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datetime, now: datetime) -> StoredJob:
     interval: float | None = None
     ticks: list[str] | None = None
     try:
@@ -138,6 +162,7 @@ def _row(job: LiveJob, since: datetime, covered: datetime, now: datetime) -> Sto
     return StoredJob(
         job_name=job.job_name,
         deployment_id=job.deployment_id,
+        earlier_deployment_id=_earlier(job, stored),
         interval_seconds=interval or 0.0,
         schedule=job.schedule,
         since=since,
@@ -148,6 +173,12 @@ def _row(job: LiveJob, since: datetime, covered: datetime, now: datetime) -> Sto
         expectations=job.expectations.as_json(),
         ticks=ticks,
     )
+
+
+def _earlier(job: LiveJob, stored: StoredJob | None) -> UUID | None:
+    if stored is None:
+        return None
+    return stored.earlier_deployment_id if stored.deployment_id == job.deployment_id else stored.deployment_id
 
 
 def _is_judged_by_ticks(job: LiveJob) -> bool:

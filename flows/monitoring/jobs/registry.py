@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 from flows.database.base import table_of
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
-from flows.monitoring.tables import MonitoredJob, ScheduleHistory
+from flows.monitoring.tables import ExecutionLog, JobTransition, MonitoredJob, ScheduleHistory, Silence
 from flows.monitoring.vocabulary import Verdict
 
 _JOBS = table_of(MonitoredJob)
@@ -39,6 +39,8 @@ class StoredJob:
     planned_runs: int
     expectations: dict[str, Any] | None = None
     """What its tags say, as `Expectations.as_json`."""
+    earlier_deployment_id: UUID | None = None
+    """What its deployment was before it was deleted and made again."""
     ticks: list[str] | None = None
     """The first ticks after its last run, as that was known then, or since it is expected. None where the rule of
     2 intervals holds."""
@@ -76,8 +78,9 @@ async def read_jobs(connection: AsyncConnection) -> dict[str, StoredJob]:
 
 
 def deployments_of(jobs: Mapping[str, StoredJob]) -> dict[UUID, str]:
-    """The names of the jobs by their deployments' ids."""
-    return {job.deployment_id: name for name, job in jobs.items() if job.deployment_id is not None}
+    """The names of the jobs by the ids of their deployments, and of those that these have replaced."""
+    earlier = {id_: name for name, job in jobs.items() if (id_ := job.earlier_deployment_id) is not None}
+    return earlier | {id_: name for name, job in jobs.items() if (id_ := job.deployment_id) is not None}
 
 
 async def write_job(connection: AsyncConnection, job: StoredJob) -> None:
@@ -90,6 +93,12 @@ async def write_job(connection: AsyncConnection, job: StoredJob) -> None:
         .values(**values, **verdict)
         .on_conflict_do_update(index_elements=["job_name"], set_=changes)
     )
+
+
+async def rename_job(connection: AsyncConnection, old: str, new: str) -> None:
+    """Call a job by another name, with all its past. There must be none of that name."""
+    for table in map(table_of, (MonitoredJob, ScheduleHistory, ExecutionLog, JobTransition, Silence)):
+        await connection.execute(update(table).where(table.c.job_name == old).values(job_name=new))
 
 
 async def retire_job(connection: AsyncConnection, job_name: str, at: datetime) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select, text, update
+from sqlalchemy import Select, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
@@ -67,10 +67,10 @@ async def read_rows(connection: AsyncConnection, execution_ids: Collection[UUID]
 
 
 async def job_of_deployment(connection: AsyncConnection, deployment_id: UUID) -> str | None:
-    """The name of the job that a deployment is, or None if it was not seen yet."""
+    """The name of the job that a deployment is or was, or None if it was not seen yet."""
     statement = (
         select(MonitoredJob.job_name)
-        .where(MonitoredJob.deployment_id == deployment_id)
+        .where(or_(MonitoredJob.deployment_id == deployment_id, MonitoredJob.earlier_deployment_id == deployment_id))
         .order_by(MonitoredJob.retired_at.is_(None).desc())
         .limit(1)
     )
