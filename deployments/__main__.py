@@ -1,6 +1,7 @@
 """The `vibecheck` command. A subcommand's module is imported when it is called, so that `--help` answers at once.
 
-The settings come first: they may name the server of a running `up`, and Prefect reads that when it is imported.
+It is named from this package, whose name differs in a wheel. The settings come first: they may name the server of a
+running `up`, and Prefect reads that when it is imported.
 """
 
 import asyncio
@@ -27,57 +28,57 @@ app = App(
     version_flags=["--version"],
 )
 app.command(
-    "deployments.commands.up:run_up",
+    f"{__package__}.commands.up:run_up",
     name="up",
     help="Run the whole pipeline on this machine, with embedded defaults, until Ctrl-C.",
 )
 app.command(
-    "deployments.commands.apply:run_apply",
+    f"{__package__}.commands.apply:run_apply",
     name="apply",
     help="Migrate the database and bring the Prefect server at PREFECT_API_URL to what this checkout describes.",
 )
 app.command(
-    "deployments.commands.worker:run_worker",
+    f"{__package__}.commands.worker:run_worker",
     name="worker",
     help="Execute runs as processes. SIGTERM drains it: no further run starts, and those that are going end first.",
 )
 app.command(
-    "deployments.commands.drain:run_drain",
+    f"{__package__}.commands.drain:run_drain",
     name="drain",
     help="Pause the work pools, and wait until no run is going: for maintenance of the server or the database.",
 )
 app.command(
-    "deployments.commands.drain:run_resume",
+    f"{__package__}.commands.drain:run_resume",
     name="resume",
     help="Let the work pools start runs again, after `drain`.",
 )
 app.command(
-    "deployments.commands.silence:run_silence",
+    f"{__package__}.commands.silence:run_silence",
     name="silence",
     help="Send no messages about some jobs for a time; verdicts and rows go on. Alone: list the silences.",
 )
 app.command(
-    "deployments.commands.verify:run_verify",
+    f"{__package__}.commands.verify:run_verify",
     name="verify",
     help="Say what happened to each tick of each job. Exit code 0: all accounted for; 1: not; 2: could not tell.",
 )
 app.command(
-    "deployments.commands.status:run_status",
+    f"{__package__}.commands.status:run_status",
     name="status",
     help="Say whether the jobs do what is expected. Exit code 0: all healthy; 1: not; 2: could not tell.",
 )
 app.command(
-    "deployments.commands.health:run_health",
+    f"{__package__}.commands.health:run_health",
     name="health",
     help="Serve the status page, `GET /health/scheduler` (200 or 503) and `GET /health`, from the database alone.",
 )
 app.command(
-    "deployments.commands.import_log:run_import",
+    f"{__package__}.commands.import_log:run_import",
     name="import-log",
     help="Import the execution log of the APScheduler service that this pipeline replaces. Doing it again is harmless.",
 )
 app.command(
-    "deployments.sandbox.__main__:serve",
+    f"{__package__}.sandbox.__main__:serve",
     name="sandbox",
     help="Serve an AskNews-compatible API with made-up news, for demonstration and tests.",
 )

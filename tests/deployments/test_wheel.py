@@ -46,6 +46,7 @@ def test_the_wheel_has_one_package_and_its_command(installed: Path, folder: Path
     top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in top if not name.endswith(".dist-info")} == {"vibecheck"}
     assert run(installed, tmp_path, "vibecheck", "--version")
+    assert run(installed, tmp_path, "vibecheck", "status", "--help")
 
 
 def test_it_stands_beside_a_projects_own_flows_and_deployments(installed: Path, tmp_path: Path) -> None:
