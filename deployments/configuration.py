@@ -1,12 +1,15 @@
 """The settings as a command gets them: those of a running `up` among them, and what is wrong with them in words."""
 
 import sys
+from collections.abc import Sequence
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from deployments.commands.access import join_running_up, readable_by_others
 from deployments.failures import CommandFailed
-from flows.settings import PROJECT_ROOT, Settings, load_settings
+from flows.misspelled import misspelled_variables
+from flows.settings import PROJECT_ROOT, Settings, load_settings, variable_of
 
 
 def command_settings() -> Settings:
@@ -20,14 +23,34 @@ def command_settings() -> Settings:
             load_settings.cache_clear()
             settings = load_settings()
     except ValidationError as error:
-        lines = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
-        raise CommandFailed("\n  ".join(["The settings are not usable:", *lines])) from None
+        wrong = [(str(problem["loc"][0]), problem["msg"]) for problem in error.errors()]
+        raise _unusable([f"{_variable(location)}: {message}" for location, message in wrong]) from None
+    except SettingsError as error:
+        field = str(error).split('"')[1]  # the one thing that it says for people
+        raise _unusable([f"{variable_of(field)}: Input should be a JSON object"]) from None
+    if problems := _problems(settings):
+        raise _unusable(problems)
     for sentence in readable_by_others([PROJECT_ROOT / ".env", settings.data_directory]):
         print(sentence, file=sys.stderr)  # noqa: T201  # before any logging; stdout may be JSON
     return settings
 
 
+def _unusable(problems: Sequence[str]) -> CommandFailed:
+    return CommandFailed("\n  ".join(["The settings are not usable:", *problems]))
+
+
+def _problems(settings: Settings) -> list[str]:
+    """What no single setting shows: names that are none, and half a login."""
+    problems = [
+        f"{name}: There is no such setting. " + (f"Did you mean {meant}?" if meant else "docs/settings.md lists them.")
+        for name, meant in misspelled_variables().items()
+    ]
+    has_other_login = settings.asknews_api_key or settings.asknews_secret_block
+    if not has_other_login and (half := settings.missing_half_of_login()):
+        problems.append(f"{half}.")
+    return problems
+
+
 def _variable(location: str) -> str:
     """The environment variable of a validation problem, which names the field or, where there is one, its alias."""
-    is_field = location in Settings.model_fields
-    return f"{Settings.model_config.get('env_prefix', '')}{location}".upper() if is_field else location
+    return variable_of(location) if location in Settings.model_fields else location

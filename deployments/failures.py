@@ -33,11 +33,19 @@ def _in_words(error: Exception) -> str | None:
     from flows.database.engine import DatabaseUnavailable
     from flows.monitoring.alarms.receivers import InvalidReceiver
 
-    if isinstance(error, DatabaseUnavailable | InvalidReceiver):
+    if isinstance(error, DatabaseUnavailable):
+        return which_database(error)
+    if isinstance(error, InvalidReceiver):
         return str(error)
     if isinstance(error, httpx.HTTPError | PrefectException) or _is_of_prefects_client(error):
         return f"The Prefect server at PREFECT_API_URL did not do it: {type(error).__name__}: {error}"
     return None
+
+
+def which_database(error: Exception) -> str:
+    """What `error` says, and the setting that names the database."""
+    hint = "Is it the right one (VIBECHECK_DATABASE_URL), and does it run?"
+    return str(error) if "VIBECHECK_" in str(error) else f"{str(error).rstrip('.')}. {hint}"
 
 
 def _is_of_prefects_client(error: Exception) -> bool:

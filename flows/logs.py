@@ -15,6 +15,7 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from flows.misspelled import misspelled_variables
 from flows.settings import MonitoringSettings
 
 LOGGER_NAME = "vibecheck"
@@ -96,6 +97,9 @@ def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) 
         logger_factory=lambda *_arguments: logger,
         cache_logger_on_first_use=False,
     )
+    # A command has stopped at such a name before; a run goes on, in whosever environment.
+    for name, meant in misspelled_variables().items():
+        structlog.stdlib.get_logger().warning("setting_unknown", variable=name, did_you_mean=meant)
 
 
 def bind_run(execution_id: UUID, job_name: str) -> None:

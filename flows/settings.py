@@ -6,7 +6,7 @@ from socket import gethostname
 from typing import Annotated, Literal
 
 import httpx
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -16,6 +16,10 @@ IS_CHECKOUT = __name__ == "flows.settings"
 ENV_FILE = PROJECT_ROOT / ".env" if IS_CHECKOUT else Path(".env")
 
 HIGHEST_PORT = 65_535
+
+_PREFIX = "VIBECHECK_"
+
+_DATABASE_SCHEMES = ("postgresql+asyncpg://", "sqlite+aiosqlite://")
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -32,7 +36,18 @@ def _check_web_address(value: str | SecretStr | None) -> str | SecretStr | None:
     return value
 
 
+def _check_database_address(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not value.get_secret_value().startswith(_DATABASE_SCHEMES):
+        raise PydanticCustomError("database_address", f"Input should begin with {' or '.join(_DATABASE_SCHEMES)}")
+    return value
+
+
 IS_WEB_ADDRESS = AfterValidator(_check_web_address)
+IS_DATABASE_ADDRESS = AfterValidator(_check_database_address)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 def _from_environment(name: str) -> AliasChoices:
@@ -44,7 +59,7 @@ class MonitoringSettings(BaseSettings):
     """What the monitoring needs. Each field's environment variable is `VIBECHECK_` and its name."""
 
     model_config = SettingsConfigDict(
-        env_prefix="VIBECHECK_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         env_file=ENV_FILE,
         env_ignore_empty=True,
@@ -54,7 +69,7 @@ class MonitoringSettings(BaseSettings):
     )
 
     # The database
-    database_url: SecretStr | None = Field(
+    database_url: Annotated[SecretStr | None, IS_DATABASE_ADDRESS] = Field(
         default=None,
         description="SQLAlchemy address of the pipeline's database (asyncpg or aiosqlite). Default: a SQLite file in "
         "the data directory.",
@@ -113,7 +128,7 @@ class MonitoringSettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="`auto` is coloured on a terminal and JSON elsewhere."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         default="INFO", description="Lowest level that is logged."
     )
 
@@ -196,6 +211,15 @@ class Settings(MonitoringSettings):
         """Whether anything is configured to log in to AskNews with."""
         return bool(self.asknews_api_key or self.asknews_client_id or self.asknews_secret_block)
 
+    def missing_half_of_login(self) -> str | None:
+        """What is wrong with the client credentials where one of the two is not set, else None."""
+        given = {"ASKNEWS_CLIENT_ID": self.asknews_client_id, "ASKNEWS_CLIENT_SECRET": self.asknews_client_secret}
+        absent = [name for name, value in given.items() if value is None]
+        if len(absent) != 1:
+            return None
+        (present,) = given.keys() - absent
+        return f"{present} is set, but not {absent[0]}: set it too"
+
 
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
@@ -204,3 +228,9 @@ def load_settings() -> Settings:
     Raises pydantic.ValidationError, which names the variable but never shows its value.
     """
     return Settings()
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of the setting `name`."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{_PREFIX}{name}".upper()

@@ -28,6 +28,7 @@ from flows.database.engine import opened_engine
 from flows.database.migrate import migrate
 from flows.entities import load_tracked
 from flows.logs import configure_logging
+from flows.monitoring.alarms.receivers import check_receivers, receivers_of
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.schedules import schedule_in_words
@@ -112,6 +113,7 @@ async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
 async def run_apply(*, settings: GivenSettings) -> int:
     """The `apply` command: do it, and print what is deployed. Return the exit code."""
     require_server()
+    check_receivers(receivers_of(settings).values())
     configure_logging(settings, to_prefect=False)
     jobs = await apply(settings)
     table = Table("deployment", "schedule", "next run", "planned runs")

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
-from flows.database.engine import create_engine, opened_engine, reading
+from flows.database.engine import DatabaseUnavailable, create_engine, opened_engine, reading
 from flows.logs import configure_logging
 from flows.monitoring.jobs.registry import read_jobs
 from flows.monitoring.log.merge import STATUSES
@@ -53,7 +53,10 @@ async def run_import(
     console = Console(highlight=False)
     try:
         async with opened_engine(settings) as engine:
-            source = create_engine(source_url)
+            try:
+                source = create_engine(source_url)
+            except DatabaseUnavailable as error:
+                raise _unreadable(error) from None
             try:
                 counts = await import_log(source, engine, now=datetime.now(UTC))
             finally:
@@ -93,7 +96,13 @@ async def _read(source: AsyncEngine, after_id: int) -> list[OldRow]:
         async with reading(source) as connection:
             return await read_old_rows(connection, after_id=after_id, limit=BATCH)
     except DBAPIError as error:
-        raise CommandFailed(f"The old log cannot be read: {error.orig}") from None
+        raise _unreadable(error.orig) from None
+    except DatabaseUnavailable as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: BaseException | None) -> CommandFailed:
+    return CommandFailed(f"The old log cannot be read (--from, OLD_DATABASE_URL): {error}")
 
 
 async def _import(connection: AsyncConnection, row: OldRow, taken_over_at: datetime | None, now: datetime) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deployments.failures import which_database
 from deployments.parameters import GivenSettings
 from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
 from flows.logs import configure_logging, redact
@@ -60,7 +61,7 @@ async def run_status(
                 return await _watch(engine, settings, console, as_json=as_json)
             seen = await look(engine, settings)
     except DatabaseUnavailable as error:
-        seen = CannotTell(str(error))
+        seen = CannotTell(which_database(error))
     _print(console, seen, as_json=as_json, indent=2)
     return _exit_code(seen)
 
@@ -92,7 +93,7 @@ async def look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
     except TimeoutError:
         return CannotTell(f"The database {database_shown(settings)} has not answered for {LOOK_SECONDS:g} s.")
     except DatabaseUnavailable as error:
-        return CannotTell(str(error))
+        return CannotTell(which_database(error))
     except SQLAlchemyError as error:
         return CannotTell(
             f"The database {database_shown(settings)} cannot be read ({type(error).__name__}). Is it the right one "

@@ -30,10 +30,7 @@ def _authentication(settings: Settings, api_key: SecretStr | None) -> Authentica
     client_id, client_secret = settings.asknews_client_id, settings.asknews_client_secret
     if client_id is not None and client_secret is not None:
         return ClientCredentials(client_id, client_secret, token_url=settings.asknews_token_url)
-    if client_id is not None:
-        raise MissingCredentials("ASKNEWS_CLIENT_ID is set, but not ASKNEWS_CLIENT_SECRET: set it too")
-    if client_secret is not None:
-        raise MissingCredentials("ASKNEWS_CLIENT_SECRET is set, but not ASKNEWS_CLIENT_ID: set it too")
     raise MissingCredentials(
-        "no AskNews credentials: set ASKNEWS_API_KEY, or ASKNEWS_CLIENT_ID and ASKNEWS_CLIENT_SECRET"
+        settings.missing_half_of_login()
+        or "no AskNews credentials: set ASKNEWS_API_KEY, or ASKNEWS_CLIENT_ID and ASKNEWS_CLIENT_SECRET"
     )

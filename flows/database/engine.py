@@ -28,6 +28,7 @@ IDLE_TRANSACTION_SECONDS = 60.0
 
 _READ_ONLY = "vibecheck_read_only"
 _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+_EXAMPLES = "It looks like postgresql+asyncpg://user:password@host:5432/name or sqlite+aiosqlite:////folder/file.db."
 
 
 class DatabaseUnavailable(Exception):
@@ -44,7 +45,7 @@ def create_engine(url: str) -> AsyncEngine:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         # The parser's own message may quote the address, with its password.
-        raise DatabaseUnavailable("The database's address is not a valid SQLAlchemy URL.") from None
+        raise DatabaseUnavailable(f"The database's address is not a valid SQLAlchemy URL. {_EXAMPLES}") from None
     return _configured(create_async_engine(parsed, connect_args=_connect_arguments(parsed), **_engine_options(parsed)))
 
 

@@ -57,6 +57,8 @@ def test_the_documented_variable_is_the_one_that_is_read(monkeypatch: pytest.Mon
         ("VIBECHECK_PING_URL", "hc.example.org/secret"),
         ("ASKNEWS_API_URL", "ftp://api.asknews.app"),
         ("VIBECHECK_NOT_STARTED_IS_HEALTHY", "perhaps"),
+        ("VIBECHECK_DATABASE_URL", "postgres://user:hc.example.org@host/name"),
+        ("VIBECHECK_NOTIFICATION_BY_OWNER", '{"data": hc.example.org'),
     ],
 )
 def test_a_wrong_value_stops_with_a_sentence_that_names_the_variable(
@@ -69,6 +71,10 @@ def test_a_wrong_value_stops_with_a_sentence_that_names_the_variable(
         run(["resume"])
 
     assert "hc.example.org" not in str(stopped.value), "the address is a secret"
+
+
+def test_a_log_level_may_be_written_small() -> None:
+    assert Settings.model_validate({"log_level": "debug"}).log_level == "DEBUG"
 
 
 def test_a_wrong_value_ends_a_worker_before_it_asks_any_server() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from flows.settings import IS_WEB_ADDRESS, PROJECT_ROOT, Settings
+from flows.settings import IS_DATABASE_ADDRESS, IS_WEB_ADDRESS, PROJECT_ROOT, Settings, variable_of
 
 DOCUMENT = PROJECT_ROOT / "docs" / "settings.md"
 EXAMPLE = PROJECT_ROOT / ".env.example"
@@ -70,7 +70,8 @@ _DOCUMENT_HEAD = """\
 Made by `python -m tests.support.settings_document`: change the descriptions in `flows/settings.py`, not here.
 
 Each is an environment variable, or a line in the file `.env` of the project's folder; the environment wins. A value
-that is not allowed stops every command with a sentence that names the variable, before anything runs.
+that is not allowed stops every command with a sentence that names the variable, before anything runs, and so does a
+name that begins with `VIBECHECK_` or `ASKNEWS_` and is not in these lists. A flow run only warns of such a name.
 
 """
 _COMPOSE_HEAD = """
@@ -95,7 +96,7 @@ _EXAMPLE_SETTINGS = """
 def settings_variables() -> list[Variable]:
     """The variables of the settings class, in its order."""
     return [
-        Variable(_variable_name(name, field), _default(field), _allowed(field), field.description or "")
+        Variable(variable_of(name), _default(field), _allowed(field), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
 
@@ -126,13 +127,6 @@ def _table(variables: "list[Variable] | tuple[Variable, ...]") -> str:
     return "| variable | default | allowed | effect |\n|--|--|--|--|\n" + "".join(rows)
 
 
-def _variable_name(name: str, field: FieldInfo) -> str:
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return f"{Settings.model_config.get('env_prefix', '')}{name}".upper()
-
-
 def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None or value is PydanticUndefined:
@@ -155,6 +149,8 @@ def _allowed(field: FieldInfo) -> str:
         return "JSON object of secret texts"
     if IS_WEB_ADDRESS in field.metadata:
         return f"{_KINDS[kind]}, a web address"
+    if IS_DATABASE_ADDRESS in field.metadata:
+        return f"{_KINDS[kind]}, a database address"
     bounds = [
         f"{sign} {getattr(constraint, name):g}"
         for constraint in field.metadata

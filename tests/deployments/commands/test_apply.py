@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from deployments.commands.apply import run_apply, verify_deployments
 from deployments.failures import CommandFailed, failing_in_words
+from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.settings import Settings
 from tests.support.fake_prefect import START, FakePrefect
 
@@ -44,6 +45,13 @@ async def test_a_schedule_for_which_no_run_is_ever_planned_is_named(monkeypatch:
 
     assert job.lacks_runs
     assert [event["deployment"] for event in events if event["event"] == "no_planned_runs"] == ["forgotten/scheduled"]
+
+
+def test_a_wrong_receiver_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data_directory": tmp_path, "notification": "nonsense"})
+    with pytest.raises(InvalidReceiver, match="VIBECHECK_NOTIFICATION must be"):
+        asyncio.run(run_apply(settings=settings))
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_server_that_is_away_is_said_in_one_sentence(tmp_path: Path) -> None:

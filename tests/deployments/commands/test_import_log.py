@@ -175,7 +175,7 @@ async def test_more_rows_than_one_batch_all_arrive(
 async def test_a_database_without_the_table_is_named_as_the_reason(empty_database_url: str, sqlite_url: str) -> None:
     settings = Settings(_env_file=None, database_url=sqlite_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
 
-    with pytest.raises(CommandFailed, match=r"^The old log cannot be read"):
+    with pytest.raises(CommandFailed, match=r"^The old log cannot be read \(--from, OLD_DATABASE_URL\): "):
         await run_import(settings=settings, source_url=empty_database_url)
 
 

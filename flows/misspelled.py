@@ -1,0 +1,45 @@
+"""Variables that look like settings of ours and are none: a misspelled setting would do nothing, in silence."""
+
+import difflib
+import os
+import re
+from typing import get_origin
+
+from dotenv import dotenv_values
+
+from flows.settings import PROJECT_ROOT, Settings, variable_of
+
+_PREFIXES = ("VIBECHECK_", "ASKNEWS_")
+
+
+def misspelled_variables() -> dict[str, str | None]:
+    """Return what is set, here or in `.env`, and looks like a setting of ours but is none; with each, what it may mean.
+
+    What only docker compose reads from `.env` is known, too. An empty value sets nothing.
+    """
+    known = {variable_of(name): name for name in Settings.model_fields}
+    mappings = [name for name, field in known.items() if get_origin(Settings.model_fields[field].annotation) is dict]
+    given = {**dotenv_values(PROJECT_ROOT / ".env"), **os.environ}
+    unknown = [
+        name
+        for name, value in given.items()
+        if value
+        and name.upper().startswith(_PREFIXES)
+        and name.upper() not in known
+        and name.upper() not in _compose_variables()
+        and not name.upper().startswith(tuple(f"{mapping}__" for mapping in mappings))
+    ]
+    by_bare_name = {_bare(name): name for name in known}
+    close = {name: difflib.get_close_matches(_bare(name.upper()), by_bare_name, n=1) for name in unknown}
+    return {name: by_bare_name[found[0]] if found else None for name, found in close.items()}
+
+
+def _bare(variable: str) -> str:
+    """The name without our prefixes: whatever is ours would be close otherwise."""
+    return re.sub(f"^({'|'.join(_PREFIXES)})+", "", variable)
+
+
+def _compose_variables() -> set[str]:
+    # An image and an installed package have no such file, and nobody sets its variables there.
+    file = PROJECT_ROOT / "docker-compose.yml"
+    return set(re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8"))) if file.exists() else set()

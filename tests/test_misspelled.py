@@ -1,0 +1,82 @@
+"""A misspelled setting is found, in the environment and in `.env`, and nothing else is taken for one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deployments.__main__ import run
+from deployments.failures import CommandFailed
+from flows.logs import configure_logging
+from flows.misspelled import misspelled_variables
+from flows.settings import PROJECT_ROOT, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_read_again() -> None:
+    load_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("VIBECHECK_LOGLEVEL", "VIBECHECK_LOG_LEVEL"),
+        ("vibecheck_retention_day", "VIBECHECK_RETENTION_DAYS"),
+        ("ASKNEWS_APIKEY", "ASKNEWS_API_KEY"),
+        ("VIBECHECK_ASKNEWS_API_KEY", "ASKNEWS_API_KEY"),
+        ("VIBECHECK_NOTIFICATION_BY_OWNER_DATA", "VIBECHECK_NOTIFICATION_BY_OWNER"),
+        ("VIBECHECK_XYZ", None),
+    ],
+)
+def test_a_misspelled_name_is_found_with_what_it_means(
+    monkeypatch: pytest.MonkeyPatch, variable: str, meant: str | None
+) -> None:
+    monkeypatch.setenv(variable, "value")
+    assert misspelled_variables() == {variable: meant}
+
+
+def test_a_misspelled_name_in_the_file_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("VIBECHECK_FAILING=3\nVIBECHECK_EMPTY=\nFOREIGN=1\n")
+    monkeypatch.setattr("flows.misspelled.PROJECT_ROOT", tmp_path)
+    assert misspelled_variables() == {"VIBECHECK_FAILING": "VIBECHECK_FAILING_AFTER"}
+
+
+def test_every_name_of_the_example_file_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = re.findall(r"^#?([A-Z_]+)=", (PROJECT_ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert "VIBECHECK_IMAGE" in names
+    for name in [*names, "VIBECHECK_NOTIFICATION_BY_OWNER__DATA", "vibecheck_log_format"]:
+        monkeypatch.setenv(name, "value")
+    assert misspelled_variables() == {}
+
+
+def test_a_command_stops_at_a_misspelled_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIBECHECK_LOGLEVEL", "DEBUG")
+    with pytest.raises(CommandFailed, match=r"VIBECHECK_LOGLEVEL: There is .*Did you mean VIBECHECK_LOG_LEVEL\?"):
+        run(["status"])
+
+
+def test_a_run_goes_on_and_warns_of_a_misspelled_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASKNEWS_APIKEY", "secret")
+    configure_logging(Settings())
+    (line,) = capsys.readouterr().out.splitlines()
+    assert '"variable": "ASKNEWS_APIKEY", "did_you_mean": "ASKNEWS_API_KEY"' in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("present", "absent"),
+    [("ASKNEWS_CLIENT_ID", "ASKNEWS_CLIENT_SECRET"), ("ASKNEWS_CLIENT_SECRET", "ASKNEWS_CLIENT_ID")],
+)
+def test_a_command_stops_at_half_a_login(monkeypatch: pytest.MonkeyPatch, present: str, absent: str) -> None:
+    monkeypatch.setenv(present, "half")
+    with pytest.raises(CommandFailed, match=f"{present} is set, but not {absent}: set it too"):
+        run(["status"])
+
+
+def test_half_a_login_beside_a_key_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASKNEWS_CLIENT_ID", "half")
+    monkeypatch.setenv("ASKNEWS_API_KEY", "key")
+    monkeypatch.setenv("VIBECHECK_DATABASE_URL", "sqlite+aiosqlite://")
+    assert run(["status"]) == 2
