@@ -35,7 +35,7 @@ app.command(
 app.command(
     f"{__package__}.commands.apply:run_apply",
     name="apply",
-    help="Migrate the database and bring the Prefect server at PREFECT_API_URL to what this checkout describes.",
+    help="Migrate the database and bring the Prefect server at PREFECT_API_URL to what prefect.yaml describes.",
 )
 app.command(
     f"{__package__}.commands.worker:run_worker",

@@ -9,7 +9,7 @@ from pydantic_settings import SettingsError
 from deployments.commands.access import join_running_up, readable_by_others
 from deployments.failures import CommandFailed
 from flows.misspelled import misspelled_variables
-from flows.settings import PROJECT_ROOT, Settings, load_settings, variable_of
+from flows.settings import ENV_FILE, Settings, load_settings, variable_of
 
 
 def command_settings() -> Settings:
@@ -30,7 +30,7 @@ def command_settings() -> Settings:
         raise _unusable([f"{variable_of(field)}: Input should be a JSON object"]) from None
     if problems := _problems(settings):
         raise _unusable(problems)
-    for sentence in readable_by_others([PROJECT_ROOT / ".env", settings.data_directory]):
+    for sentence in readable_by_others([ENV_FILE, settings.data_directory]):
         print(sentence, file=sys.stderr)  # noqa: T201  # before any logging; stdout may be JSON
     return settings
 

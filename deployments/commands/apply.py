@@ -1,4 +1,4 @@
-"""`vibecheck apply`: bring a database and a Prefect server to what this checkout describes. Running it again is safe.
+"""`vibecheck apply`: bring a database and a Prefect server to what prefect.yaml describes. Running it again is safe.
 
 1. Migrate the pipeline's database and seed the tracked entities.
 2. Make the work pools that prefect.yaml names, if they are not there.
@@ -6,14 +6,18 @@
 4. Make the server's automations, and the block that they notify through.
 5. Note in the database which jobs are expected from now on, and how often.
 6. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
+
+With `--watch-only` it does so for the monitoring alone: its tables, the status flow and its pool, the automations.
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import structlog
+from cyclopts import Parameter
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from rich.console import Console
@@ -22,8 +26,9 @@ from rich.table import Table
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
 from deployments.server.automations import apply_automations
+from deployments.server.described import file_to_deploy
 from deployments.server.settings import require_server
-from deployments.server.work_pools import PREFECT_FILE, make_work_pools
+from deployments.server.work_pools import make_work_pools
 from flows.database.engine import opened_engine
 from flows.database.migrate import migrate
 from flows.entities import load_tracked
@@ -42,16 +47,16 @@ PLANNING_SECONDS = 90.0
 logger = structlog.stdlib.get_logger()
 
 
-async def apply(settings: Settings) -> Sequence[LiveJob]:
-    """Do all steps, and return the monitored deployments.
+async def apply(settings: Settings, *, watch_only: bool = False) -> Sequence[LiveJob]:
+    """Do all steps, for the monitoring alone if `watch_only`, and return the monitored deployments.
 
     Raises DatabaseUnavailable, InvalidReceiver for a wrong VIBECHECK_NOTIFICATION, httpx.HTTPError or PrefectException
     when the server does not answer, and CommandFailed when `prefect deploy` fails.
     """
-    await prepare_database(settings)
+    await prepare_database(settings, watch_only=watch_only)
     async with get_client() as client:
-        await make_work_pools(client)
-        await deploy()
+        await make_work_pools(client, watch_only=watch_only)
+        await deploy(watch_only=watch_only)
         await apply_automations(client, settings)
         # From now on, so that one that never runs is noticed; and those that are gone no more.
         async with opened_engine(settings) as engine:
@@ -59,26 +64,29 @@ async def apply(settings: Settings) -> Sequence[LiveJob]:
         return await verify_deployments(client)
 
 
-async def prepare_database(settings: Settings) -> None:
-    """Migrate the pipeline's database to the newest revision, and seed the tracked entities."""
+async def prepare_database(settings: Settings, *, watch_only: bool = False) -> None:
+    """Migrate the database to the newest revision, and seed the tracked entities unless it is only to watch."""
     async with opened_engine(settings) as engine:
-        await migrate(engine)
+        await migrate(engine, watch_only=watch_only)
+        if watch_only:
+            return
         async with engine.begin() as connection:
             await seed_entities(connection, [(entity.name, entity.category) for entity in load_tracked()])
 
 
-async def deploy() -> None:
+async def deploy(*, watch_only: bool = False) -> None:
     """Run `prefect deploy --all`. Raises CommandFailed with its output when it fails."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)),
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "PREFECT_CLI_COLORS": "false", "COLUMNS": "160"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
+    with file_to_deploy(watch_only=watch_only) as file:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)),
+            cwd=PROJECT_ROOT,
+            env={**os.environ, "PREFECT_CLI_COLORS": "false", "COLUMNS": "160"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
     if process.returncode != 0:
         raise CommandFailed(f"`prefect deploy --all` failed:\n{output.decode(errors='replace')}")
 
@@ -110,12 +118,18 @@ async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
     return jobs
 
 
-async def run_apply(*, settings: GivenSettings) -> int:
+async def run_apply(
+    *,
+    watch_only: Annotated[
+        bool, Parameter(help="Only the monitoring: its tables, status flow, automations and pool.", negative="")
+    ] = False,
+    settings: GivenSettings,
+) -> int:
     """The `apply` command: do it, and print what is deployed. Return the exit code."""
     require_server()
     check_receivers(receivers_of(settings).values())
     configure_logging(settings, to_prefect=False)
-    jobs = await apply(settings)
+    jobs = await apply(settings, watch_only=watch_only)
     table = Table("deployment", "schedule", "next run", "planned runs")
     for job in jobs:
         next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M:%S} UTC" if job.next_run_at else "none"

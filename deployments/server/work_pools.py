@@ -1,7 +1,6 @@
 """The work pools that prefect.yaml names: made, paused to drain their workers, and resumed."""
 
 import structlog
-import yaml
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
@@ -17,26 +16,19 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from deployments.failures import CommandFailed
-from flows.settings import PROJECT_ROOT
+from deployments.server.described import work_pool_names
 
-PREFECT_FILE = PROJECT_ROOT / "prefect.yaml"
 # States in which a worker has a run in its hands.
 _ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 logger = structlog.stdlib.get_logger()
 
 
-def work_pool_names() -> list[str]:
-    """The work pools of the deployments in prefect.yaml."""
-    content = yaml.safe_load(PREFECT_FILE.read_text())
-    return sorted({deployment["work_pool"]["name"] for deployment in content["deployments"]})
-
-
-async def make_work_pools(client: PrefectClient) -> None:
+async def make_work_pools(client: PrefectClient, *, watch_only: bool = False) -> None:
     """Make the work pools that are missing, as process pools. A pool that exists, of any type, is left alone."""
     from prefect.workers.process import ProcessWorker
 
-    for name in work_pool_names():
+    for name in work_pool_names(watch_only=watch_only):
         try:
             await client.read_work_pool(name)
         except ObjectNotFound:

@@ -13,6 +13,8 @@ import importlib, pkgutil, sys, vibecheck
 for module in pkgutil.walk_packages(vibecheck.__path__, "vibecheck."):
     if ".migrations." not in module.name:
         importlib.import_module(module.name)
+from vibecheck.deployments.__main__ import app
+[app[name].default_command for name in app]
 print({name.split(".")[0] for name in sys.modules} & {"flows", "deployments"})
 
 import flows.etl, deployments.jobs
