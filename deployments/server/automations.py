@@ -27,6 +27,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.settings import PREFECT_UI_URL
 
 from deployments.server.notifications import receiver_block
+from flows.monitoring.alarms.events import emit, expected
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 from flows.monitoring.jobs.workers import names_in
@@ -80,8 +81,18 @@ async def apply_automations(client: PrefectClient, settings: Settings) -> Change
     now = await server_now(client)
     live = await read_live_jobs(client, now)
     block_id = await receiver_block(client, settings)
-    wanted = expand(load(), scheduled_jobs(live, now), live, block_id, reminder_seconds=settings.reminder_seconds)
+    wanted = expand(
+        load(),
+        scheduled_jobs(live, now),
+        live,
+        block_id,
+        reminder_seconds=settings.reminder_seconds,
+        installation=settings.installation_name(),
+    )
     changes = await _write(client, wanted, await client.read_resource_related_automations(OWNER))
+    if changes.created or changes.updated:
+        # One that was written waits for a sign of the status flow before it tells anybody: this is the first.
+        await emit(client, [expected(STATUS_FLOW, now)])
     logger.info(
         "automations_applied",
         **{name: list(getattr(changes, name)) for name in ("created", "updated", "deleted")},
@@ -117,10 +128,11 @@ def expand(
     block_id: UUID | None,
     *,
     reminder_seconds: float,
+    installation: str,
 ) -> list[AutomationCore]:
     """The automations for these jobs. Those that send a notification do so through the block, or are left out."""
     wanted: list[AutomationCore] = []
-    common = _common_values(jobs, reminder_seconds)
+    common = _common_values(jobs, reminder_seconds, installation)
     for entry in entries:
         if block_id is None and any(action["type"] == SEND for action in entry["actions"]):
             continue
@@ -182,13 +194,20 @@ async def _write(client: PrefectClient, wanted: Sequence[AutomationCore], existi
     return Changes(created, updated, deleted, unchanged)
 
 
-def _common_values(jobs: Sequence[Job], reminder_seconds: float) -> dict[str, Any]:
+def _common_values(jobs: Sequence[Job], reminder_seconds: float, installation: str) -> dict[str, Any]:
+    # A timer fires again every second `within`; and the alarm comes before its reminder.
+    reminder_within = max(
+        [reminder_seconds / 2, *(2 * silence_seconds(job, jobs) for job in jobs if job.name == STATUS_FLOW)]
+    )
     return {
+        "installation": installation,
+        "status_flow": STATUS_FLOW,
         "monitored_tag": MONITORED_TAG,
         "supervised_tag": SUPERVISED_TAG,
         "ui_url": (PREFECT_UI_URL.value() or "").rstrip("/"),
-        "reminder": duration(reminder_seconds),
-        "reminder_seconds": reminder_seconds,
+        "reminder_within": duration(reminder_within),
+        "reminder_within_seconds": reminder_within,
+        "reminder_period": duration(2 * reminder_within),
         "forever_seconds": FOREVER_SECONDS,
         "jobs_and_silences": "\n".join(
             f"{job.name}, every {duration(job.interval_seconds)}: within {duration(silence_seconds(job, jobs))}"
@@ -209,11 +228,13 @@ def _values_for_each(what: str | None, jobs: Sequence[Job], live: Sequence[LiveJ
             for job in jobs:
                 if (job.name == STATUS_FLOW) == (what == "status_flow"):
                     silence = silence_seconds(job, jobs)
+                    pool = next((each.work_pool for each in live if each.job_name == job.name), None)
                     yield {
                         "job": job.name,
                         "interval": duration(job.interval_seconds),
                         "silence": duration(silence),
                         "silence_seconds": silence,
+                        "to_do": f"start a worker: vibecheck worker --pool {pool}" if pool else "start what serves it",
                     }
         case "heartbeat":
             supervised = [job for job in live if job.is_supervised]

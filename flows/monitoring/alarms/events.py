@@ -1,6 +1,7 @@
 """Events on the Prefect server: for automations, the server's own second path among them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
 import httpx
@@ -12,6 +13,8 @@ from flows.monitoring.alarms.messages import Notice
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.vocabulary import Reason, Verdict
+
+EXPECTED = "vibecheck.job.expected"
 
 logger = structlog.stdlib.get_logger()
 
@@ -49,6 +52,15 @@ def judged(job_name: str, job: JobReport, report: Report) -> Event:
         event="vibecheck.job.judged",
         resource=_resource(job_name, job.judgement.verdict),  # pyright: ignore[reportArgumentType]
         payload={"status": job.judgement.verdict, "reason": job.judgement.reason},
+    )
+
+
+def expected(job_name: str, at: datetime) -> Event:
+    """That the job is expected to work from then on, which may lie ahead: the server's timers start again then."""
+    return Event(
+        occurred=at,  # pyright: ignore[reportArgumentType]  # any datetime will do
+        event=EXPECTED,
+        resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "prefect.resource.name": job_name},  # pyright: ignore[reportArgumentType]
     )
 
 

@@ -1,14 +1,12 @@
 """The automations: expanded from the file without a server, and applied to a real one."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.server.events.schemas.events import Resource, ResourceSpecification
 from prefect.server.utilities.user_templates import render_user_template
@@ -25,6 +23,7 @@ from deployments.server.automations import (
 from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER
 from flows.settings import Settings
+from tests.deployments.server.deploying import deploy
 from tests.support.live_jobs import live_job
 from tests.support.prefect_server import PrefectServer
 
@@ -37,7 +36,7 @@ RECEIVER = {"notification": "json://somebody:sentinel@127.0.0.1:9/alarms"}
 def expanded(*, jobs: list[Job] = JOBS, with_receiver: bool = True) -> dict[str, AutomationCore]:
     live = [each for each in LIVE if each.job_name in {job.name for job in jobs}]
     block_id = uuid4() if with_receiver else None
-    wanted = expand(load(), jobs, live, block_id, reminder_seconds=21_600)
+    wanted = expand(load(), jobs, live, block_id, reminder_seconds=21_600, installation="staging")
     assert len({automation.name for automation in wanted}) == len(wanted)
     return {automation.name: automation for automation in wanted}
 
@@ -59,7 +58,8 @@ def test_each_job_has_an_automation_of_its_own_that_also_fires_if_it_never_ran()
         assert silent.posture == Posture.Proactive
         assert silent.match["prefect.resource.id"] == [f"vibecheck.job.{job.name}"]  # pyright: ignore[reportUnknownMemberType]
         # The one shape that arms itself: the same events in both, and no for_each.
-        assert silent.after == silent.expect == {"vibecheck.job.finished", "vibecheck.job.judged"}
+        own = {"vibecheck.job.finished", "vibecheck.job.judged", "vibecheck.job.expected"}
+        assert silent.after == silent.expect == own
         assert silent.for_each == set()
 
 
@@ -105,7 +105,10 @@ def test_what_would_repeat_the_status_flow_is_off_by_default() -> None:
 
 def test_a_run_is_lost_after_three_heartbeats_of_its_own_job() -> None:
     slow, watched = live_job("slow", heartbeat_seconds=180.0), live_job("watched", is_supervised=False)
-    wanted = {each.name: each for each in expand(load(), JOBS, [*LIVE, slow, watched], None, reminder_seconds=60)}
+    wanted = {
+        each.name: each
+        for each in expand(load(), JOBS, [*LIVE, slow, watched], None, reminder_seconds=60, installation="here")
+    }
     within = {
         trigger(automation).within: trigger(automation).match_related
         for name, automation in wanted.items()
@@ -119,7 +122,10 @@ def test_a_run_is_lost_after_three_heartbeats_of_its_own_job() -> None:
 
 def test_a_job_that_is_only_watched_has_nothing_that_interferes() -> None:
     watched = [live_job("watched", is_supervised=False)]
-    names = [each.name for each in expand(load(), [Job("watched", 60)], watched, None, reminder_seconds=60)]
+    names = [
+        each.name
+        for each in expand(load(), [Job("watched", 60)], watched, None, reminder_seconds=60, installation="here")
+    ]
     assert names == ["VibeCheck: silent job watched", LATE_RUNS]
 
 
@@ -156,7 +162,7 @@ def test_nothing_to_watch_needs_no_automation() -> None:
 def test_an_entry_for_something_unknown_is_refused() -> None:
     entry = {**load()[0], "for_each": "moon"}
     with pytest.raises(ValueError, match="for_each must be"):
-        expand([entry], JOBS, LIVE, None, reminder_seconds=1)
+        expand([entry], JOBS, LIVE, None, reminder_seconds=1, installation="here")
 
 
 def test_two_automations_are_the_same_whatever_their_ids_their_order_and_their_switch() -> None:
@@ -170,22 +176,12 @@ def test_two_automations_are_the_same_whatever_their_ids_their_order_and_their_s
     assert canonical(one) != canonical(other)
 
 
-@pytest.fixture
-async def client(client: PrefectClient) -> PrefectClient:
-    """A client of the server, on which there are two monitored jobs and no automation."""
-    await deploy(client, "poll_news", minutes=15)
-    await deploy(client, "pipeline_status", minutes=5)
-    return client
-
-
-async def deploy(client: PrefectClient, name: str, *, minutes: float) -> None:
-    schedule = IntervalSchedule(interval=timedelta(minutes=minutes), anchor_date=datetime(2026, 1, 1, tzinfo=UTC))  # pyright: ignore[reportArgumentType]
-    await client.create_deployment(
-        await client.create_flow_from_name(name),
-        "scheduled",
-        tags=["monitored", "supervised"],
-        schedules=[DeploymentScheduleCreate(schedule=schedule, active=True)],
-    )
+def test_the_watchdogs_reminders_come_at_their_interval_and_after_the_alarm() -> None:
+    remind = trigger(expanded()["VibeCheck: remind of a silent watchdog"])
+    # It fires again every second `within`.
+    assert remind.within == timedelta(hours=3)
+    often = {each.name: each for each in expand(load(), JOBS, LIVE, uuid4(), reminder_seconds=60, installation="here")}
+    assert trigger(often["VibeCheck: remind of a silent watchdog"]).within == timedelta(minutes=30)
 
 
 async def on_server(client: PrefectClient) -> dict[str, Automation]:
@@ -209,7 +205,7 @@ class TestApplied:
 
     async def test_applying_twice_changes_nothing(self, prefect: PrefectServer, client: PrefectClient) -> None:
         first = await apply_automations(client, with_receiver())
-        assert len(first.created) == 9
+        assert len(first.created) == 10
 
         def rows() -> Any:
             return [(row["id"], row["updated"]) for row in prefect.api("automations/filter")]

@@ -1,0 +1,65 @@
+"""The server's own path, on a real server: each outage is told once."""
+
+from collections.abc import Iterator
+
+import pytest
+from prefect.client.orchestration import PrefectClient
+from prefect.events.schemas.events import Event
+
+from deployments.server.automations import apply_automations
+from flows.monitoring.alarms.events import emit
+from flows.settings import Settings
+from tests.deployments.server.deploying import deploy
+from tests.support.prefect_server import wait_until
+from tests.support.receiver import Receiver, running_receiver
+
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.timeout(300),
+    # Apprise imports it for a plugin of its own.
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
+
+NOBODY_WATCHES = "VibeCheck staging: nobody watches the jobs, pipeline_status has done nothing for 12 s"
+NEWS_IS_SILENT = "VibeCheck staging: poll_news is silent, and nobody watches the jobs"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as receiver:
+        yield receiver
+
+
+def firing(automation: str) -> Event:
+    """What the server emits when a timer of ours fires, as it does again and again while a silence lasts."""
+    resource = {"prefect.resource.id": "prefect.automation.test", "prefect.resource.name": automation}
+    return Event(event="prefect.automation.triggered", resource=resource)  # pyright: ignore[reportArgumentType]
+
+
+async def judge(client: PrefectClient) -> None:
+    """The status flow works."""
+    names = {"prefect.resource.id": "vibecheck.job.pipeline_status", "prefect.resource.name": "pipeline_status"}
+    await emit(client, [Event(event="vibecheck.job.judged", resource=names)])  # pyright: ignore[reportArgumentType]
+
+
+def wait_for(receiver: Receiver, *subjects: str) -> None:
+    wait_until(lambda: len(receiver.subjects) >= len(subjects), seconds=60, what=f"{len(subjects)} messages")
+    assert receiver.subjects == list(subjects)
+
+
+async def test_each_outage_is_told_once(client: PrefectClient, receiver: Receiver) -> None:
+    await deploy(client, "pipeline_status", minutes=4 / 60)
+    settings = {"notification": receiver.apprise_url, "installation": "staging"}
+    await apply_automations(client, Settings.model_validate(settings))
+    # It never works.
+    wait_for(receiver, NOBODY_WATCHES)
+    again = [firing("VibeCheck: silent watchdog pipeline_status") for _ in range(2)]
+    await emit(client, [*again, firing("VibeCheck: silent job poll_news")])
+    wait_for(receiver, NOBODY_WATCHES, NEWS_IS_SILENT)
+    await emit(client, [firing("VibeCheck: silent job poll_stories")])
+
+    await judge(client)
+    await emit(client, [firing("VibeCheck: silent job poll_news")])
+    # The second within the hour, of each.
+    wait_for(receiver, NOBODY_WATCHES, NEWS_IS_SILENT, NEWS_IS_SILENT)
+    wait_for(receiver, NOBODY_WATCHES, NEWS_IS_SILENT, NEWS_IS_SILENT, NOBODY_WATCHES)
