@@ -45,7 +45,7 @@ app.command(
 app.command(
     f"{__package__}.commands.drain:run_drain",
     name="drain",
-    help="Pause the work pools, and wait until no run is going: for maintenance of the server or the database.",
+    help="Pause the work pools, and wait until no run is going: for maintenance. Nobody is told of it meanwhile.",
 )
 app.command(
     f"{__package__}.commands.drain:run_resume",

@@ -8,12 +8,20 @@ from cyclopts import Parameter
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from rich.console import Console
+from rich.markup import escape
+from sqlalchemy.exc import SQLAlchemyError
 
 from deployments.failures import CommandFailed
 from deployments.parameters import Duration, GivenSettings
 from deployments.server.settings import require_server
+from deployments.server.timers import hold_timers
 from deployments.server.work_pools import count_active_runs, set_work_pools_paused, work_pool_names
+from flows.database.clock import database_now
+from flows.database.engine import DatabaseUnavailable, opened_engine
 from flows.logs import configure_logging
+from flows.monitoring.alarms.planned_stops import begin_planned_stop, end_planned_stop
+from flows.monitoring.verdicts.wording import clock
+from flows.settings import Settings
 
 CHECK_SECONDS = 1.0
 
@@ -23,11 +31,15 @@ async def run_drain(
     patience: Annotated[
         Duration, Parameter(name="--timeout", help="How long to wait for the runs, such as 90s or 15m.")
     ] = timedelta(minutes=15),
+    duration: Annotated[
+        Duration, Parameter(name="--for", help="Tell nobody of the stop for so long at most, such as 90m or 3h.")
+    ] = timedelta(hours=1),
     settings: GivenSettings,
 ) -> int:
     """Pause the work pools and wait for their runs. Return the exit code 0 once none is going.
 
-    Raises CommandFailed after `patience`. The pools stay paused in either case, until `resume`.
+    Raises CommandFailed after `patience`. The pools stay paused in either case, until `resume`. Nobody is told of the
+    jobs until then, but for `duration` at most.
     """
     require_server()
     configure_logging(settings, to_prefect=False)
@@ -37,6 +49,7 @@ async def run_drain(
         async with get_client() as client:
             await set_work_pools_paused(client, paused=True)
             console.print(f"Paused {pools}: no run starts until `vibecheck resume`.")
+            await _silence(settings, client, console, duration)
             async with asyncio.timeout(patience.total_seconds()):
                 await _wait_for_runs(client, console)
     except TimeoutError:
@@ -51,8 +64,32 @@ async def run_resume(*, settings: GivenSettings) -> int:
     configure_logging(settings, to_prefect=False)
     async with get_client() as client:
         await set_work_pools_paused(client, paused=False)
-    Console().print(f"Resumed {' and '.join(work_pool_names())}.")
+    console = Console()
+    console.print(f"Resumed {' and '.join(work_pool_names())}.")
+    try:
+        async with opened_engine(settings) as engine, engine.begin() as connection:
+            await end_planned_stop(connection)
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        console.print(f"[yellow]Nobody is told of the jobs for the rest of the planned stop: {_in_short(error)}")
     return 0
+
+
+async def _silence(settings: Settings, client: PrefectClient, console: Console, duration: timedelta) -> None:
+    """Let neither the status flow nor the server tell people of what is planned."""
+    try:
+        async with opened_engine(settings) as engine, engine.begin() as connection:
+            until = await begin_planned_stop(connection, duration)
+            now = await database_now(connection)
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        console.print(f"[yellow]The stop is not silenced, people may be told of it: {_in_short(error)}")
+        return
+    await hold_timers(client, duration)
+    console.print(f"Nobody is told of the jobs until {clock(until, now)} at the latest; `--for` says how long.")
+
+
+def _in_short(error: Exception) -> str:
+    # What follows the first line is the statement.
+    return escape((str(error).splitlines() or [""])[0])
 
 
 async def _wait_for_runs(client: PrefectClient, console: Console) -> None:

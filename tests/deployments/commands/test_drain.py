@@ -1,7 +1,8 @@
 """`drain` and `resume`: what counts as going, and what they say when they cannot do it."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import AsyncGenerator, Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -9,13 +10,15 @@ import pytest
 from fastapi import APIRouter, HTTPException
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
 from prefect.states import AwaitingRetry, Running, Scheduled
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.drain import run_drain, run_resume
 from deployments.failures import CommandFailed
+from flows.database.engine import create_engine
+from flows.monitoring.alarms.silences import active_silences, silence
 from flows.settings import Settings
+from tests.monitoring.verdicts.seeding import MINUTE, clock, seed_healthy
 from tests.support.served_prefect import serving
-
-SETTINGS = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]  # pydantic's
 
 
 class Server:
@@ -25,6 +28,7 @@ class Server:
         self.pools = {"vibecheck": False, "vibecheck-status": False}
         self.runs: list[FlowRun] = []
         self.ends_what_was_seen = False
+        self.events: list[dict[str, Any]] = []
 
     def add_run(self, state: State, *, retry_type: Any = None) -> None:
         policy = FlowRunPolicy(retry_type=retry_type)
@@ -50,6 +54,21 @@ class Server:
                 self.runs.clear()
             return found
 
+        @router.post("/flows/count")
+        def count_flows() -> int:
+            return 0
+
+        @router.get("/automations/related-to/{resource}")
+        def timers(resource: str) -> Any:
+            trigger = {"type": "event", "posture": "Proactive", "within": 900, "id": str(uuid4())}
+            trigger |= {"match": {"prefect.resource.id": "vibecheck.job.pipeline_status"}}
+            trigger |= {"after": ["vibecheck.job.expected"], "expect": ["vibecheck.job.expected"]}
+            return [{"id": str(uuid4()), "name": resource, "trigger": trigger, "actions": []}]
+
+        @router.post("/events")
+        def take_events(body: list[dict[str, Any]]) -> None:
+            self.events += body
+
         return router
 
 
@@ -68,17 +87,22 @@ def server() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def settings(sqlite_url: str) -> Settings:
+    return Settings.model_validate({"database_url": sqlite_url})
+
+
 @pytest.mark.parametrize(
     ("state", "retry_type"),
     [(Running(), None), (AwaitingRetry(), "in_process")],
     ids=["running", "waiting for its own retry"],
 )
 async def test_drain_waits_for_a_run_that_a_process_holds(
-    server: Server, capsys: pytest.CaptureFixture[str], state: State, retry_type: str | None
+    server: Server, settings: Settings, capsys: pytest.CaptureFixture[str], state: State, retry_type: str | None
 ) -> None:
     server.add_run(state, retry_type=retry_type)
     server.ends_what_was_seen = True
-    assert await run_drain(settings=SETTINGS, patience=timedelta(minutes=1)) == 0
+    assert await run_drain(settings=settings, patience=timedelta(minutes=1)) == 0
     assert "Waiting for 1 run(s)" in capsys.readouterr().out
 
 
@@ -88,23 +112,80 @@ async def test_drain_waits_for_a_run_that_a_process_holds(
     ids=["planned", "asked for again by a person"],
 )
 async def test_drain_does_not_wait_for_a_run_that_no_worker_has(
-    server: Server, capsys: pytest.CaptureFixture[str], state: State, retry_type: str | None
+    server: Server, settings: Settings, capsys: pytest.CaptureFixture[str], state: State, retry_type: str | None
 ) -> None:
     server.add_run(state, retry_type=retry_type)
-    assert await run_drain(settings=SETTINGS, patience=timedelta(seconds=30)) == 0
+    assert await run_drain(settings=settings, patience=timedelta(seconds=30)) == 0
     assert "No run is going." in capsys.readouterr().out
     assert server.pools == {"vibecheck": True, "vibecheck-status": True}
 
 
 @pytest.mark.parametrize("command", [run_drain, run_resume])
-async def test_a_work_pool_that_is_not_there_is_named(server: Server, command: Any) -> None:
+async def test_a_work_pool_that_is_not_there_is_named(server: Server, settings: Settings, command: Any) -> None:
     del server.pools["vibecheck-status"]
     with pytest.raises(CommandFailed, match=r"^The server has no work pool 'vibecheck-status': `vibecheck apply`"):
-        await command(settings=SETTINGS)
+        await command(settings=settings)
 
 
-async def test_drain_says_that_runs_outlasted_its_patience(server: Server) -> None:
+async def test_drain_says_that_runs_outlasted_its_patience(server: Server, settings: Settings) -> None:
     server.add_run(Running())
     with pytest.raises(CommandFailed, match=r"still going after 0:00:00\.01"):
-        await run_drain(settings=SETTINGS, patience=timedelta(milliseconds=10))
+        await run_drain(settings=settings, patience=timedelta(milliseconds=10))
     assert server.pools == {"vibecheck": True, "vibecheck-status": True}
+
+
+@pytest.fixture
+async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine]:
+    engine = create_engine(sqlite_url)
+    await seed_healthy(engine)
+    yield engine
+    await engine.dispose()
+
+
+async def silenced_until(engine: AsyncEngine) -> dict[str, datetime | None]:
+    async with engine.begin() as connection:
+        return {row.job_name: row.until for row in await active_silences(connection)}
+
+
+async def test_nobody_is_told_of_a_planned_stop_for_its_time(
+    server: Server, settings: Settings, engine: AsyncEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run_drain(duration=timedelta(hours=2), settings=settings) == 0
+    assert "Nobody is told of the jobs until" in capsys.readouterr().out
+    now = await clock(engine)
+    until = await silenced_until(engine)
+    assert set(until) == {"pipeline_status", "poll_news", "poll_stories"}
+    assert all(each is not None and each - now > 119 * MINUTE for each in until.values())
+    # The server's timer of 15 minutes is led to its new beginning, by steps that are shorter than it.
+    occurred = [datetime.fromisoformat(event["occurred"]) for event in server.events]
+    assert {event["event"] for event in server.events} == {"vibecheck.job.expected"}
+    assert occurred[-1] - occurred[0] == timedelta(hours=2)
+    assert max(after - before for before, after in pairwise(occurred)) < 10 * MINUTE
+
+
+@pytest.mark.usefixtures("server")
+async def test_after_resume_people_are_told_once_each_job_could_run(settings: Settings, engine: AsyncEngine) -> None:
+    await run_drain(duration=timedelta(hours=2), settings=settings)
+    assert await run_resume(settings=settings) == 0
+    now = await clock(engine)
+    minutes = {name: until and round((until - now) / MINUTE) for name, until in (await silenced_until(engine)).items()}
+    assert minutes == {"pipeline_status": 15, "poll_news": 25, "poll_stories": 70}
+
+
+@pytest.mark.usefixtures("server")
+async def test_a_silence_of_somebody_else_outlasts_resume(settings: Settings, engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await silence(connection, ["poll_news"], until=None, reason="moving house")
+    await run_drain(duration=timedelta(hours=2), settings=settings)
+    await run_resume(settings=settings)
+    async with engine.begin() as connection:
+        reasons = [row.reason for row in await active_silences(connection) if row.job_name == "poll_news"]
+    assert reasons == ["moving house", "planned stop (vibecheck drain)"]
+
+
+@pytest.mark.usefixtures("server")
+async def test_drain_works_without_the_database(capsys: pytest.CaptureFixture[str]) -> None:
+    away = Settings.model_validate({"database_url": "postgresql+asyncpg://nobody@127.0.0.1:9/none"})
+    assert await run_drain(settings=away) == 0
+    assert "people may be told of it" in capsys.readouterr().out
+    assert await run_resume(settings=away) == 0

@@ -1,12 +1,14 @@
-"""The server's own path, on a real server: each outage is told once."""
+"""The server's own path, on a real server: each outage is told once, and a planned stop is none."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.events.schemas.events import Event
 
 from deployments.server.automations import apply_automations
+from deployments.server.timers import hold_timers
 from flows.monitoring.alarms.events import emit
 from flows.settings import Settings
 from tests.deployments.server.deploying import deploy
@@ -47,7 +49,9 @@ def wait_for(receiver: Receiver, *subjects: str) -> None:
     assert receiver.subjects == list(subjects)
 
 
-async def test_each_outage_is_told_once(client: PrefectClient, receiver: Receiver) -> None:
+async def test_each_outage_is_told_once_and_not_before_a_planned_stop_is_over(
+    client: PrefectClient, receiver: Receiver
+) -> None:
     await deploy(client, "pipeline_status", minutes=4 / 60)
     settings = {"notification": receiver.apprise_url, "installation": "staging"}
     await apply_automations(client, Settings.model_validate(settings))
@@ -59,7 +63,12 @@ async def test_each_outage_is_told_once(client: PrefectClient, receiver: Receive
     await emit(client, [firing("VibeCheck: silent job poll_stories")])
 
     await judge(client)
+    stop = timedelta(seconds=15)
+    stopped_at = datetime.now(UTC)
+    await hold_timers(client, stop)
     await emit(client, [firing("VibeCheck: silent job poll_news")])
     # The second within the hour, of each.
     wait_for(receiver, NOBODY_WATCHES, NEWS_IS_SILENT, NEWS_IS_SILENT)
     wait_for(receiver, NOBODY_WATCHES, NEWS_IS_SILENT, NEWS_IS_SILENT, NOBODY_WATCHES)
+    # The server's clock is read to the second.
+    assert datetime.now(UTC) >= stopped_at + stop + timedelta(seconds=12 - 1)
