@@ -1,4 +1,4 @@
-"""Variables that look like settings of ours and are none: a misspelled setting would do nothing, in silence."""
+"""Variables that look like settings of ours and are not: a misspelled setting would do nothing, in silence."""
 
 import difflib
 import os
@@ -7,7 +7,7 @@ from typing import get_origin
 
 from dotenv import dotenv_values
 
-from flows.settings import PROJECT_ROOT, Settings, variable_of
+from flows.settings import ENV_FILE, PROJECT_ROOT, Settings, variable_of
 
 _PREFIXES = ("VIBECHECK_", "ASKNEWS_")
 
@@ -19,7 +19,7 @@ def misspelled_variables() -> dict[str, str | None]:
     """
     known = {variable_of(name): name for name in Settings.model_fields}
     mappings = [name for name, field in known.items() if get_origin(Settings.model_fields[field].annotation) is dict]
-    given = {**dotenv_values(PROJECT_ROOT / ".env"), **os.environ}
+    given = {**dotenv_values(ENV_FILE), **os.environ}
     unknown = [
         name
         for name, value in given.items()

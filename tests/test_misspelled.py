@@ -37,7 +37,7 @@ def test_a_misspelled_name_is_found_with_what_it_means(
 
 def test_a_misspelled_name_in_the_file_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("VIBECHECK_FAILING=3\nVIBECHECK_EMPTY=\nFOREIGN=1\n")
-    monkeypatch.setattr("flows.misspelled.PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("flows.misspelled.ENV_FILE", tmp_path / ".env")
     assert misspelled_variables() == {"VIBECHECK_FAILING": "VIBECHECK_FAILING_AFTER"}
 
 
