@@ -63,18 +63,15 @@ def api_router(sandbox: Sandbox) -> APIRouter:
 
     @router.get("/v1/profiles/me/limits", dependencies=guarded)
     def read_limits() -> dict[str, object]:
-        """Say how much of the limits is left. The real body is undocumented; this one says what the headers say."""
+        """Say what the limits are, and how much of them is left, in AskNews' own words (doc, 0.32)."""
         limits = sandbox.limits
         return {
-            "rate_limit": {
-                "limit": limits.burst,
-                "remaining": limits.remaining(),
-                "requests_per_second": limits.requests_per_second,
-            },
-            "concurrency_limit": {
-                "limit": limits.concurrency,
-                "remaining": max(0, limits.concurrency - limits.in_progress),
-            },
+            "request_rate": limits.requests_per_second,
+            "request_rate_capacity": float(limits.burst),
+            "request_rate_remaining": float(limits.remaining()),
+            "retry_after": None,
+            "concurrency_limit": limits.concurrency,
+            "concurrency_remaining": max(0, limits.concurrency - limits.in_progress),
         }
 
     return router

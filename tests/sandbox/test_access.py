@@ -97,7 +97,7 @@ async def test_headers_tell_what_the_limits_leave_and_beyond_them_is_429_with_a_
         assert first.headers["X-RateLimit-Remaining"] == "1"
         assert first.headers["X-Concurrency-Limit"] == "5"
         assert first.headers["X-Concurrency-Remaining"] == "4"
-        assert first.json()["rate_limit"]["remaining"] == 1
+        assert first.json()["request_rate_remaining"] == 1
         assert (await client.get(LIMITS)).status_code == 200
         refused = await client.get(LIMITS)
     assert refused.status_code == 429
