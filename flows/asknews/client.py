@@ -29,6 +29,7 @@ RecordT = TypeVar("RecordT", bound=Tolerant)
 Parameters = list[tuple[str, str | int | float | bool | None]]
 Parser = Callable[[Sequence[object]], tuple[list[RecordT], list[Reject]]]
 
+LIMITS_PATH = "/v1/profiles/me/limits"
 NEWS_PATH = "/v1/news/search"
 STORIES_PATH = "/v1/stories"
 
@@ -111,6 +112,24 @@ class AskNewsClient:
         `archive` also finds articles older than 48 hours, at five times the price. Raises AskNewsError, and ValueError
         for arguments that make no query.
         """
+        body = await self.search_news_json(
+            names=names, start=start, end=end, offset=offset, page_size=page_size, archive=archive
+        )
+        is_empty = "as_dicts" in body and body["as_dicts"] is None and not body.get("as_string")
+        items: object = [] if is_empty else body.get("as_dicts")
+        return self._page(NEWS_PATH, body, items, parse_articles, offset=offset)
+
+    async def search_news_json(
+        self,
+        *,
+        names: Sequence[str],
+        start: datetime,
+        end: datetime,
+        offset: int | str = 0,
+        page_size: int,
+        archive: bool = False,
+    ) -> Mapping[str, object]:
+        """The answer of `search_news` as it came, for those who ask whether it is as documented. Raises as that."""
         if not names:
             raise ValueError("names must not be empty: without one, the search would return all of the news")
         parameters: Parameters = [
@@ -126,10 +145,14 @@ class AskNewsClient:
         ]
         if archive:
             parameters.append(("historical", "true"))
-        body = await self._get(NEWS_PATH, parameters)
-        is_empty = "as_dicts" in body and body["as_dicts"] is None and not body.get("as_string")
-        items: object = [] if is_empty else body.get("as_dicts")
-        return self._page(NEWS_PATH, body, items, parse_articles, offset=offset)
+        return await self._get(NEWS_PATH, parameters)
+
+    async def limits(self) -> Mapping[str, object]:
+        """What the account may ask for: `request_rate` a second, `concurrency_limit` at once (doc). It is free.
+
+        Raises AskNewsError.
+        """
+        return await self._get(LIMITS_PATH, [])
 
     async def list_stories(
         self,

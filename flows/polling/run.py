@@ -175,7 +175,7 @@ async def polling_run(job_name: str, *, keeps_credits_for: str | None = None) ->
     bind_run(flow_run.id, job_name)
     logger.info("poll_started", attempt=flow_run.run_count, scheduled_for=str(flow_run.expected_start_time))
     try:
-        client = client_from_settings(settings, api_key=await _api_key_from_block(settings))
+        client = client_from_settings(settings, api_key=await api_key_from_block(settings))
         async with opened_engine(settings) as engine, client:
             run = await _opened(flow_run, job_name, settings, engine, client, keeps_credits_for)
             async with _outage_counted(run):
@@ -244,7 +244,7 @@ async def _note_failed(run: PollingRun, retry_after: float | None) -> None:
         )
 
 
-async def _api_key_from_block(settings: Settings) -> SecretStr | None:
+async def api_key_from_block(settings: Settings) -> SecretStr | None:
     """The API key from its Prefect Secret block, where one is named and the environment has no key."""
     if settings.asknews_api_key is not None or settings.asknews_secret_block is None:
         return None
