@@ -68,6 +68,11 @@ app.command(
     help="Say whether the jobs do what is expected. Exit code 0: all healthy; 1: not; 2: could not tell.",
 )
 app.command(
+    f"{__package__}.commands.doctor.command:run_doctor",
+    name="doctor",
+    help="Say what is wrong with this installation, and what to do. Exit code 0: all well; 1: warnings; 2: failures.",
+)
+app.command(
     f"{__package__}.commands.health:run_health",
     name="health",
     help="Serve the status page, `GET /health/scheduler` (200 or 503) and `GET /health`, from the database alone.",
@@ -99,6 +104,8 @@ def run(tokens: Sequence[str] | None = None) -> int:
         if unusable is not None:
             raise unusable
         arguments.arguments["settings"] = settings
+    if "settings_or_failure" in injected:
+        arguments.arguments["settings_or_failure"] = settings or unusable
     with failing_in_words():
         result: Any = command(*arguments.args, **arguments.kwargs)
         return int((asyncio.run(result) if iscoroutine(result) else result) or 0)
@@ -113,6 +120,8 @@ def main() -> None:
         console = Console(stderr=True, highlight=False)
         # A terminal gets whole words in its width; a file gets whole lines.
         console.print(f"[red]{escape(str(error))}", soft_wrap=not console.is_terminal)
+        if sys.argv[1:2] in (["up"], ["apply"]):
+            console.print("`vibecheck doctor` looks at everything, and says what to do.")
         code = error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -23,20 +23,22 @@ class FakePrefect:
     """The server. Its clock, `now`, stands still until a test moves it."""
 
     now: datetime = START
+    version: str = "3.8.8"
     flows: dict[str, str] = field(default_factory=dict[str, str])
     deployments: list[Json] = field(default_factory=list[Json])
     runs: dict[str, Json] = field(default_factory=dict[str, Json])
     automations: list[Json] = field(default_factory=list[Json])
     work_pools: dict[str, str] = field(default_factory=dict[str, str])
-    """Their status, by name. No worker polls any."""
+    """Their status, by name. A worker polls those that are ready."""
     heartbeats: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    settings: Json = field(default_factory=dict[str, Any])
     requests: list[str] = field(default_factory=list[str])
     is_broken_for: Callable[[str], bool] = lambda _path: False
     is_gone: set[str] = field(default_factory=set[str])
     """Runs that are deleted between being found and being asked for."""
 
     def client(self) -> PrefectClient:
-        return PrefectClient("http://prefect.test/api", httpx_settings={"transport": httpx.MockTransport(self._answer)})
+        return PrefectClient("http://prefect.test/api", httpx_settings={"transport": httpx.MockTransport(self.answer)})
 
     def flow_id(self, job_name: str) -> str:
         return next((id_ for id_, name in self.flows.items() if name == job_name), None) or self._new_flow(job_name)
@@ -107,7 +109,7 @@ class FakePrefect:
         self.flows[id_] = job_name
         return id_
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api")
         self.requests.append(path)
         if self.is_broken_for(path):
@@ -124,7 +126,9 @@ class FakePrefect:
             case ["flows", "count"]:
                 return len(self.flows)
             case ["admin", "version"]:
-                return "3.8.8"
+                return self.version
+            case ["admin", "settings"]:
+                return self.settings
             case ["deployments", "filter"]:
                 tags = set(_find(body, "deployments", "tags", "all_") or ())
                 return _page([each for each in self.deployments if tags <= set(each["tags"])], body)
@@ -154,11 +158,13 @@ class FakePrefect:
                 return {"status": "ACCEPT", "state": self.runs[id_]["state"], "details": {}}
             case ["automations", "related-to", _]:
                 return self.automations
-            case ["work_pools", _, "workers", "filter"]:
-                return []
+            case ["work_pools", name, "workers", "filter"]:
+                worker = {"id": str(uuid4()), "name": "worker", "work_pool_id": str(uuid4()), "status": "ONLINE"}
+                return [worker] if self.work_pools.get(name) == "READY" else []
             case ["work_pools", name]:
                 status = self.work_pools.get(name)
-                return status and {"id": str(uuid4()), "name": name, "type": "process", "status": status}
+                pool = {"id": str(uuid4()), "name": name, "type": "process", "status": status}
+                return status and {**pool, "is_paused": status == "PAUSED"}
             case ["events", "filter"]:
                 return {"events": self._events(body["filter"]), "total": 1, "next_page": None}
             case _:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.__main__ import run
+from deployments.__main__ import main, run
 from deployments.failures import CommandFailed
 from flows.settings import PROJECT_ROOT, load_settings
 
@@ -64,3 +64,16 @@ def test_a_reader_that_has_enough_ends_no_command_in_a_traceback(tmp_path: Path)
     )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens:UserWarning")
+def test_up_and_apply_point_to_the_doctor_when_they_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        for command, points in (("apply", True), ("drain", False)):
+            monkeypatch.setattr("sys.argv", ["vibecheck", command])
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert ended.value.code == 1
+            assert ("`vibecheck doctor`" in capsys.readouterr().err) is points

@@ -1,0 +1,110 @@
+"""AskNews: whether it takes the credentials, what the account may do, and, on demand, what it really answers."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import cast
+
+from deployments.commands.doctor.checks import Check, Finding, Mark, sentence
+from deployments.commands.doctor.news_contract import deviations
+from flows.asknews import AskNewsClient, AskNewsError, RetryableError, client_from_settings
+from flows.asknews.endpoints import api_endpoint
+from flows.entities import load_tracked, search_names
+from flows.polling.run import api_key_from_block
+from flows.settings import Settings
+
+SUBJECT = "AskNews"
+# What each plan allows (doc): requests a second, and at once. An account's limits do not name its plan.
+PLANS = {(1, 5): "Spelunker", (5, 10): "Analyst"}
+# The most that may be asked for, and as long ago as costs one credit (with a margin).
+MOST_ARTICLES = 101
+WINDOW = timedelta(hours=47)
+
+
+def asknews_checks(settings: Settings, *, spend: bool) -> list[Check]:
+    """The checks of AskNews; with `spend` one of them makes a request of one credit."""
+    seconds = settings.request_timeout_seconds + 10.0
+    checks = [Check(SUBJECT, partial(look_at_account, settings), seconds)]
+    return [*checks, Check("news", partial(look_at_news, settings), seconds)] if spend else checks
+
+
+async def look_at_account(settings: Settings) -> Sequence[Finding]:
+    """Look whether the credentials are accepted, and what the account allows. It costs nothing."""
+    login = _login(settings)
+    if login is None:
+        text = "No key is set: `vibecheck up` uses the sandbox, whose news is made up."
+        return [Finding(SUBJECT, Mark.WARNING, text, "Put ASKNEWS_API_KEY into .env to poll the real API.")]
+    try:
+        async with client_from_settings(settings, api_key=await api_key_from_block(settings)) as client:
+            limits = await client.limits()
+    except AskNewsError as error:
+        return [_failure(SUBJECT, error)]
+    where = api_endpoint(settings.asknews_api_url).address
+    found = [Finding(SUBJECT, Mark.WELL, f"{where} accepts {login}{_allowance(limits)}.")]
+    rate = _number(limits, "request_rate")
+    if rate is not None and settings.requests_per_second > rate:
+        text = f"Up to {settings.requests_per_second:g} requests a second are made, and the account allows {rate:g}."
+        found.append(Finding(SUBJECT, Mark.WARNING, text, f"Set VIBECHECK_REQUESTS_PER_SECOND to {rate:g}."))
+    return found
+
+
+async def look_at_news(settings: Settings) -> Sequence[Finding]:
+    """Make one news request, of one credit, and say how long a page is and where the answer is not as documented."""
+    subject = "news"
+    now = datetime.now(UTC)
+    try:
+        async with client_from_settings(settings, api_key=await api_key_from_block(settings)) as client:
+            answer = await _search(client, now)
+    except AskNewsError as error:
+        return [_failure(subject, error)]
+    articles, usage = answer.get("as_dicts"), answer.get("usage")
+    count = len(cast("list[object]", articles)) if isinstance(articles, list) else 0
+    credits = cast("dict[str, object]", usage).get("credits") if isinstance(usage, dict) else None
+    cap = f"so a page holds {count} at most" if 0 < count < MOST_ARTICLES else "so there is no cap below that"
+    if count:
+        text = f"Of {MOST_ARTICLES} articles that were asked for {count} came, {cap}; credits used: {credits}."
+        found = [Finding(subject, Mark.WELL, text)]
+    else:
+        to_do = "See that flows/entities/tracked.toml names what the news writes about."
+        found = [Finding(subject, Mark.WARNING, "No article of two days mentions what is tracked.", to_do)]
+    odd = deviations(answer)
+    if not odd:
+        return [*found, Finding("news contract", Mark.WELL, "Every field is as documented.")]
+    return found + [Finding("news contract", Mark.WARNING, problem) for problem in odd]
+
+
+async def _search(client: AskNewsClient, now: datetime) -> Mapping[str, object]:
+    return await client.search_news_json(
+        names=search_names(load_tracked()), start=now - WINDOW, end=now, page_size=MOST_ARTICLES
+    )
+
+
+def _login(settings: Settings) -> str | None:
+    """Return what is logged in with, in the order in which the polls choose; None if nothing is set."""
+    if settings.asknews_api_key is not None:
+        return "ASKNEWS_API_KEY"
+    if settings.asknews_secret_block is not None:
+        return f"the key in the Secret block {settings.asknews_secret_block}"
+    if settings.asknews_client_id is not None or settings.asknews_client_secret is not None:
+        return "ASKNEWS_CLIENT_ID with its secret"
+    return None
+
+
+def _failure(subject: str, error: AskNewsError) -> Finding:
+    to_do = "Try again later, or see https://status.asknews.app." if isinstance(error, RetryableError) else ""
+    return Finding(subject, Mark.FAILURE, sentence(str(error)), to_do)
+
+
+def _allowance(limits: Mapping[str, object]) -> str:
+    """Say what the account allows, and on which plan that is so."""
+    rate, at_once = _number(limits, "request_rate"), _number(limits, "concurrency_limit")
+    if rate is None or at_once is None:
+        return "; its limits are not told as documented"
+    plan = PLANS.get((round(rate), round(at_once)))
+    told = f", as on the plan {plan}" if plan else ", as on no plan that is documented"
+    return f": {rate:g} requests a second, {at_once:g} at once{told}"
+
+
+def _number(limits: Mapping[str, object], name: str) -> float | None:
+    value = limits.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
