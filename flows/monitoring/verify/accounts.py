@@ -162,7 +162,8 @@ def _judge(run: FlowRun | None, row: LogRow | None, interval: timedelta, window:
 
 def _judge_going(run: FlowRun, interval: timedelta, window: Window) -> tuple[str, str | None, str | None]:
     assert run.state is not None  # noqa: S101  # the caller has looked
-    age = window.now - run.state.timestamp
+    # The server tells its clock in whole seconds: what is newer than that has no age.
+    age = max(window.now - run.state.timestamp, timedelta(0))
     name = run.state.name or run.state.type.value
     if run.state.type == StateType.SCHEDULED:
         due = run.next_scheduled_start_time or run.expected_start_time or run.state.timestamp
