@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 _MICROSECOND = timedelta(microseconds=1)
 # How far back and ahead `longest_gap_seconds` looks, until it sees a tick on both sides. The first step holds every
 # weekday and weekend; the last one a leap day.
+_FREQUENCIES = {
+    "MINUTELY": "minute",
+    "HOURLY": "hour",
+    "DAILY": "day",
+    "WEEKLY": "week",
+    "MONTHLY": "month",
+    "YEARLY": "year",
+}
+_DAYS = {day[:2].upper(): day for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")}
+# Parts of a recurrence rule that change nothing that the words say.
+_PARTS_WITHOUT_WORDS = {"WKST", "BYSECOND"}
 _HORIZONS = tuple(timedelta(days=days) for days in (8, 32, 128, 512, 1_600))
 
 
@@ -78,14 +89,45 @@ def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float |
 
 
 def schedule_in_words(specs: Iterable[ScheduleSpec]) -> str:
-    """The active schedules: `every 15 min`, `cron 0 * * * *`, `rrule …`, or `no schedule`."""
+    """The active schedules: `every 15 min`, `cron 0 * * * *`, `every 2 weeks on Mon at 09:30`, or `no schedule`."""
     return ", ".join(_in_words(spec) for spec in specs if spec["active"]) or "no schedule"
 
 
 def _in_words(spec: ScheduleSpec) -> str:
     if (seconds := spec["interval"]) is not None:
         return f"every {seconds / 60:g} min" if seconds >= 60 else f"every {seconds:g} s"
-    return f"cron {spec['cron']}" if spec["cron"] is not None else f"rrule {spec['rrule']}"
+    if spec["cron"] is not None:
+        return f"cron {spec['cron']}"
+    rule = spec["rrule"] or ""
+    return _rule_in_words(rule) or f"rrule {' '.join(rule.split())}"
+
+
+def _rule_in_words(rule: str) -> str | None:
+    """A recurrence rule (RFC 5545) of the usual kinds; None for one that says more than these words can.
+
+    Where it starts is left out: `DTSTART` may be a line of its own, and gives the time of day where no other is given.
+    """
+    lines = [line.strip() for line in rule.upper().split() if not line.strip().startswith("DTSTART")]
+    if len(lines) != 1:
+        return None
+    named = (part.partition("=") for part in lines[0].removeprefix("RRULE:").split(";") if part)
+    parts = {name: value for name, _, value in named}
+    frequency, interval = _FREQUENCIES.get(parts.pop("FREQ", "")), parts.pop("INTERVAL", "1")
+    days = [_DAYS.get(day) for day in parts.pop("BYDAY", "").split(",") if day]
+    hour, minute = parts.pop("BYHOUR", None), parts.pop("BYMINUTE", None)
+    if frequency is None or None in days or parts.keys() - _PARTS_WITHOUT_WORDS:
+        return None
+    words = f"every {frequency}" if interval == "1" else f"every {interval} {frequency}s"
+    if days:
+        words += f" on {', '.join(filter(None, days))}"
+    if hour is not None:
+        hours = hour.split(",")
+        if not all(number.isdecimal() for number in (*hours, minute or "0")):
+            return None
+        words += f" at {', '.join(f'{int(number):02}:{int(minute or 0):02}' for number in hours)}"
+    elif minute is not None:
+        words += f" at minute {minute}"
+    return words
 
 
 def _ticks(spec: ScheduleSpec, start: datetime, end: datetime) -> Iterator[datetime]:
