@@ -109,7 +109,7 @@ async def _compare(
 
 
 async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: datetime, now: datetime) -> None:
-    if since <= stored.status_since:
+    if since < stored.status_since:
         return  # it has been noted already, by a run that failed afterwards
     silence = Transition(
         job_name=stored.job_name,

@@ -60,7 +60,7 @@ class Report:
     overall: Overall
     jobs: Mapping[str, JobReport]
     silent_since: datetime | None = None
-    """When the status flow should have reported, if by the log alone it did not; told to itself as well."""
+    """When the status flow last reported, if by the log alone it has been silent since; told to itself as well."""
 
     @property
     def budgets(self) -> Sequence[Budget]:
@@ -107,7 +107,8 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
         stale_since=None if is_judging else stale_since,
         not_started_is_healthy=settings.not_started_is_healthy,
     )
-    return Report(at=now, overall=overall, jobs=jobs, silent_since=stale_since)
+    silent_since = _last_sign_of(jobs[STATUS_FLOW]) if stale_since is not None else None
+    return Report(at=now, overall=overall, jobs=jobs, silent_since=silent_since)
 
 
 def _with_finding(job: JobReport, seen: StoredJob, now: datetime, limits: Limits) -> JobReport:
@@ -130,6 +131,10 @@ def _alive(job: JobReport) -> JobReport:
 
 def _staleness(status_flow: JobReport | None, now: datetime) -> tuple[bool, datetime | None]:
     return judge_staleness(status_flow and status_flow.expected, status_flow and _reported_at(status_flow), now)
+
+
+def _last_sign_of(status_flow: JobReport) -> datetime:
+    return max(status_flow.expected.since, _reported_at(status_flow) or status_flow.expected.since)
 
 
 async def _report_job(

@@ -256,10 +256,23 @@ async def test_a_silence_of_the_status_flow_itself_is_noted_once_when_it_is_over
     assert not report.overall.stale
     await judge_times(database, 3)
     silence, over = await told(database, "pipeline_status")
-    assert (silence.to_status, silence.reason, silence.at) == ("unhealthy", "stale", now - 165 * MINUTE)
+    assert (silence.to_status, silence.reason, silence.at) == ("unhealthy", "stale", now - 180 * MINUTE)
     assert over.to_status == "healthy"
     assert over.at >= now
-    assert datetime.fromisoformat(over.details["outage_began"]) == now - 165 * MINUTE
+    assert datetime.fromisoformat(over.details["outage_began"]) == now - 180 * MINUTE
+
+
+async def test_an_alarm_that_ended_during_a_silence_gets_its_end(database: AsyncEngine) -> None:
+    now = await once_overdue(database)
+    back = [ran(NEWS, now - number * 15 * MINUTE) for number in range(1, 4)]
+    await seed(
+        database,
+        [expected("pipeline_status", now, every_minutes=5)],
+        [*back, ran("pipeline_status", now - 60 * MINUTE), ran("pipeline_status", now, "running")],
+    )
+    await judge_times(database, 2)
+    (change,) = await told(database)
+    assert (change.from_status, change.to_status, change.at) == ("unhealthy", "healthy", now - 45 * MINUTE)
 
 
 async def test_the_status_flow_does_not_complain_about_itself(database: AsyncEngine) -> None:
