@@ -32,6 +32,7 @@ from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 from flows.monitoring.jobs.workers import names_in
 from flows.monitoring.prefect_runs import server_now
+from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, STALE_INTERVALS, grace
 from flows.monitoring.verdicts.wording import duration
 from flows.monitoring.vocabulary import MONITORED_TAG, OWNER, STATUS_FLOW, SUPERVISED_TAG
 from flows.settings import Settings
@@ -39,11 +40,8 @@ from flows.settings import Settings
 FILE = Path(__file__).parent / "automations.yaml"
 MARK = "Made by `vibecheck apply`, which undoes edits, but leaves on and off to you."
 
-# On top of 2 intervals: what a run may start late, and take.
+# On top of what is expected of the job: what a run may start late, and take.
 GRACE_SECONDS = 60.0
-# The status flow is silent after this many of its intervals; a job is given as long, so that the status flow, while it
-# is alive, is always the first to report it.
-STATUS_INTERVALS = 3
 # A run is lost when it has missed this many heartbeats.
 MISSED_HEARTBEATS = 3
 # A proactive trigger cannot be shorter.
@@ -56,10 +54,14 @@ logger = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True)
 class Job:
-    """A monitored job that has a schedule, and the longest time between its runs."""
+    """A monitored job that has a schedule, and the longest time between its ticks."""
 
     name: str
     interval_seconds: float
+    grace_seconds: float | None = None
+    """How long after a tick a run may start; None where the rule of 2 intervals holds."""
+    duration_seconds: float = 0.0
+    """How long a run may take, where its tags say so."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def scheduled_jobs(live: Iterable[LiveJob], now: datetime) -> list[Job]:
             logger.warning("schedule_not_understood", job_name=job.job_name, error=str(error))
             continue
         if interval is not None:
-            jobs.append(Job(job.job_name, interval))
+            after_tick = grace(job.expectations, interval).total_seconds() if job.is_judged_by_ticks else None
+            jobs.append(Job(job.job_name, interval, after_tick, job.expectations.duration or 0.0))
     return jobs
 
 
@@ -150,14 +153,21 @@ def expand(
 
 
 def silence_seconds(job: Job, jobs: Iterable[Job]) -> float:
-    """After how long a silence the server itself reports `job`."""
+    """After how long a silence the server itself reports `job`.
+
+    As long as the job may be silent by its own expectations, and at least as long as the status flow, so that this one,
+    while it is alive, is always the first to report it.
+    """
     if job.name == STATUS_FLOW:
-        return max(STATUS_INTERVALS * job.interval_seconds, SHORTEST_SILENCE_SECONDS)
-    intervals = 2 * job.interval_seconds
+        return max(STALE_INTERVALS * job.interval_seconds, SHORTEST_SILENCE_SECONDS)
+    if job.grace_seconds is None:
+        expected = OVERDUE_INTERVALS * job.interval_seconds
+    else:
+        expected = job.interval_seconds + job.grace_seconds + job.duration_seconds
     for other in jobs:
         if other.name == STATUS_FLOW:
-            intervals = max(intervals, STATUS_INTERVALS * other.interval_seconds)
-    return intervals + GRACE_SECONDS
+            expected = max(expected, STALE_INTERVALS * other.interval_seconds)
+    return expected + GRACE_SECONDS
 
 
 def canonical(automation: AutomationCore) -> str:

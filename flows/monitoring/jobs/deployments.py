@@ -69,6 +69,12 @@ class LiveJob:
         return cast("list[ScheduleSpec]", self.schedule)
 
     @property
+    def is_judged_by_ticks(self) -> bool:
+        """Whether it is late after a tick. Without `within`, a job of plain intervals is late after 2 intervals."""
+        counting = (spec for spec in self.specs if spec["active"] or self.paused)
+        return self.expectations.within is not None or any(spec["interval"] is None for spec in counting)
+
+    @property
     def lacks_runs(self) -> bool:
         """Whether the scheduler should have planned runs, and has none."""
         return not self.paused and self.planned_runs == 0

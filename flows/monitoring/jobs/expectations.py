@@ -30,6 +30,8 @@ from flows.monitoring.jobs.ticks import PLANNING_TIME, first_ticks
 from flows.monitoring.log.rows import LogRow, latest_run_of_each_job
 from flows.monitoring.prefect_runs import server_now
 
+# The scheduler looks at changed deployments every 5 seconds, at all of them every 60; a deployment takes away its plan.
+PLANNED_WITHIN = timedelta(seconds=90)
 _TICK_OF_A_CLOCK = timedelta(microseconds=1)
 
 logger = structlog.stdlib.get_logger()
@@ -151,10 +153,13 @@ def _renamed(live: Sequence[LiveJob], known: Mapping[str, StoredJob]) -> dict[st
 def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datetime, now: datetime) -> StoredJob:
     interval: float | None = None
     ticks: list[str] | None = None
+    next_run_at = job.next_run_at
     try:
         interval = longest_gap_seconds(job.specs, now)
-        if _is_judged_by_ticks(job):
+        if job.is_judged_by_ticks:
             ticks = [tick.isoformat() for tick in first_ticks(job.specs, covered)]
+        if job.lacks_runs and now - job.changed_at < PLANNED_WITHIN:
+            next_run_at = next(iter(first_ticks(job.specs, now)), None)
     except InvalidSchedule as error:
         logger.warning("schedule_not_understood", job_name=job.job_name, error=str(error))
     if job.expectations.wrong:
@@ -168,7 +173,7 @@ def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datet
         since=since,
         paused=job.paused,
         retired_at=None,
-        next_run_at=job.next_run_at,
+        next_run_at=next_run_at,
         planned_runs=job.planned_runs,
         expectations=job.expectations.as_json(),
         ticks=ticks,
@@ -179,12 +184,6 @@ def _earlier(job: LiveJob, stored: StoredJob | None) -> UUID | None:
     if stored is None:
         return None
     return stored.earlier_deployment_id if stored.deployment_id == job.deployment_id else stored.deployment_id
-
-
-def _is_judged_by_ticks(job: LiveJob) -> bool:
-    """Whether it is late after a tick. Without `within`, a job of plain intervals is late after 2 intervals."""
-    has_intervals_alone = all(spec["interval"] is not None for spec in job.specs if spec["active"])
-    return job.expectations.within is not None or not has_intervals_alone
 
 
 def _is_same(entry: ScheduleEntry, schedule: list[dict[str, Any]], paused: bool) -> bool:

@@ -1,8 +1,8 @@
 """What a job did lately: its last runs, the times in which it delivered nothing, and its uptime.
 
-A job is *up* while its last run that delivered (`success` or `partial_failure`) started no longer ago than the rules
-allow before it is overdue, give or take the usual delay of a start. So failed, skipped, cancelled, missed, stuck and
-absent runs all count alike: by the data that did not come.
+A job is *up* while its last run that delivered (`success` or `partial_failure`) started no longer ago than is expected
+of it, give or take the usual delay of a start. A job that never delivered was never up. So failed, skipped, cancelled,
+missed, stuck and absent runs all count alike: by the data that did not come.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.monitoring.log.rows import LogRow, latest_runs
 from flows.monitoring.verdicts.queries import last_delivery, long_pauses
-from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, ExpectedJob
+from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, ExpectedJob, grace
 
 RUNS_SHOWN = 60
 # A run starts a little early or late; the one after a skipped tick is no outage, though it comes two intervals later.
@@ -52,7 +52,7 @@ class JobHistory:
     downtimes: Sequence[Downtime]
     """Those within the longest window, oldest first."""
     uptimes: dict[str, Uptime]
-    """By the name of the window; empty for a job of which nothing can be expected."""
+    """By the name of the window; empty for a job of which nothing can be expected, or nothing could be yet."""
 
 
 async def read_history(connection: AsyncConnection, job: ExpectedJob, now: datetime) -> JobHistory:
@@ -61,7 +61,12 @@ async def read_history(connection: AsyncConnection, job: ExpectedJob, now: datet
     downtimes: list[Downtime] = []
     uptimes: dict[str, Uptime] = {}
     if job.longest_interval_seconds is not None and not job.paused and job.since < now:
-        downtimes = await _read_downtimes(connection, job, job.longest_interval_seconds, now)
+        interval = timedelta(seconds=job.longest_interval_seconds)
+        downtimes = await _read_downtimes(connection, job, interval, now)
+        if await last_delivery(connection, job.name) is None:
+            if not downtimes:
+                return JobHistory(runs[::-1], [], {})
+            downtimes = [Downtime(max(job.since, now - max(WINDOWS.values())), now, ongoing=True)]
         uptimes = {name: uptime(downtimes, max(job.since, now - length), now) for name, length in WINDOWS.items()}
     return JobHistory(runs[::-1], downtimes, uptimes)
 
@@ -73,12 +78,23 @@ def uptime(downtimes: Sequence[Downtime], start: datetime, end: datetime) -> Upt
     return Uptime(1 - down / window, window)
 
 
+def longest_wait(job: ExpectedJob, interval: timedelta) -> timedelta:
+    """How long after a delivery the next one may come: 2 intervals, or the longest gap between ticks and the grace.
+
+    For ticks that are not evenly spaced, such as those of weekdays, a single missed one may so go unseen. `stale_after`
+    makes it shorter.
+    """
+    by_schedule = OVERDUE_INTERVALS * interval
+    if job.ticks is not None:
+        by_schedule = interval + grace(job.tags, job.longest_interval_seconds)
+    return by_schedule if job.tags.stale_after is None else min(by_schedule, timedelta(seconds=job.tags.stale_after))
+
+
 async def _read_downtimes(
-    connection: AsyncConnection, job: ExpectedJob, interval_seconds: float, now: datetime
+    connection: AsyncConnection, job: ExpectedJob, interval: timedelta, now: datetime
 ) -> list[Downtime]:
     window_start = now - max(WINDOWS.values())
-    interval = timedelta(seconds=interval_seconds)
-    tolerated = OVERDUE_INTERVALS * interval
+    tolerated = longest_wait(job, interval)
     # What came before the window decides whether it begins up or down.
     before = await last_delivery(connection, job.name, before=window_start)
     pauses = await long_pauses(

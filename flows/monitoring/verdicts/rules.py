@@ -30,7 +30,7 @@ class ExpectedJob:
     """From when on it is expected to run: when it was first seen, or last resumed, or given another schedule."""
     paused: bool
     next_run_at: datetime | None
-    """When the scheduler will start it next, as far as it has planned."""
+    """When the scheduler will start it next, as far as it has planned, or is about to plan."""
     planned_runs: int
     """How many runs the scheduler has planned."""
     ticks: Sequence[datetime] | None = None
@@ -153,18 +153,18 @@ def late_from(job: ExpectedJob, facts: JobFacts) -> datetime | None:
         return max(job.since, facts.last_run or job.since) + OVERDUE_INTERVALS * interval
     covered = max(filter(None, (job.since, facts.last_run, facts.last_run_due)))
     due = next((tick for tick in job.ticks if tick > covered), None)
-    return None if due is None else due + grace(job)
+    return None if due is None else due + grace(job.tags, job.longest_interval_seconds)
 
 
-def grace(job: ExpectedJob) -> timedelta:
+def grace(tags: Expectations, longest_interval_seconds: float | None) -> timedelta:
     """How long after a tick a run may start: `within`, or a tenth of the gap between ticks, from 10 minutes to 1 hour.
 
     10 minutes, because runs that only Prefect knows of are seen every 5; an hour, because who has a nightly job wants
     to hear of it before the day begins.
     """
-    if job.tags.within is not None:
-        return timedelta(seconds=job.tags.within)
-    tenth = timedelta(seconds=job.longest_interval_seconds or 0) / 10
+    if tags.within is not None:
+        return timedelta(seconds=tags.within)
+    tenth = timedelta(seconds=longest_interval_seconds or 0) / 10
     return min(max(tenth, SHORTEST_GRACE), LONGEST_GRACE)
 
 
@@ -290,5 +290,5 @@ def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[War
         yield WarningCode.WRONG_TAG
     if facts.is_budget_tight:
         yield WarningCode.BUDGET
-    if not job.paused and (job.planned_runs == 0 or job.next_run_at is None):
+    if not job.paused and job.planned_runs == 0 and job.next_run_at is None:
         yield WarningCode.NO_PLANNED_RUNS

@@ -134,7 +134,10 @@ async def test_errors_warnings_and_lateness_are_shown_as_text(engine: AsyncEngin
     now = await seed_healthy(engine)
     await seed(
         engine,
-        [expected("failing", now, next_run_at=now - 3 * MINUTE), expected("unplanned", now, planned_runs=0)],
+        [
+            expected("failing", now, next_run_at=now - 3 * MINUTE),
+            expected("unplanned", now, planned_runs=0, next_run_at=None),
+        ],
         [
             *ran_every("failing", now - 15 * MINUTE, 15, 3, status="failure", error_message="[red]broken[/red] 503"),
             ran("unplanned", now),

@@ -1,36 +1,30 @@
-"""The automations: expanded from the file without a server, and applied to a real one."""
+"""The automations, expanded from the file without a server."""
 
-import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.orchestration import PrefectClient
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.server.events.schemas.events import Resource, ResourceSpecification
 from prefect.server.utilities.user_templates import render_user_template
 
 from deployments.server.automations import (
     Job,
-    apply_automations,
     canonical,
     expand,
     load,
     scheduled_jobs,
     silence_seconds,
 )
-from flows.monitoring.alarms.receivers import InvalidReceiver
+from flows.monitoring.jobs.expectation_tags import parse_tags
 from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER
-from flows.settings import Settings
-from tests.deployments.server.deploying import deploy
 from tests.support.live_jobs import live_job
-from tests.support.prefect_server import PrefectServer
 
 NEWS, STORIES, STATUS = Job("poll_news", 900), Job("poll_stories", 3600), Job("pipeline_status", 300)
 JOBS = [NEWS, STORIES, STATUS]
 LIVE = [live_job("poll_news"), live_job("poll_stories"), live_job("pipeline_status", work_pool="vibecheck-status")]
-RECEIVER = {"notification": "json://somebody:sentinel@127.0.0.1:9/alarms"}
 
 
 def expanded(*, jobs: list[Job] = JOBS, with_receiver: bool = True) -> dict[str, AutomationCore]:
@@ -65,6 +59,24 @@ def test_each_job_has_an_automation_of_its_own_that_also_fires_if_it_never_ran()
 
 def test_silence_is_two_intervals_and_a_grace_for_a_job_and_three_intervals_for_the_status_flow() -> None:
     assert [silence_seconds(job, JOBS) for job in JOBS] == [1_860, 7_260, 900]
+
+
+@pytest.mark.parametrize(
+    ("tags", "cron", "seconds"),
+    [
+        ([], "0 2 * * *", 86_400 + 3_600 + 60),
+        (["within=10m", "duration=2h"], "0 2 * * *", 86_400 + 600 + 7_200 + 60),
+        (["within=30m"], None, 3_600 + 1_800 + 60),
+        (["duration=10m"], None, 2 * 3_600 + 60),
+    ],
+)
+def test_silence_is_what_the_jobs_own_expectations_allow(tags: list[str], cron: str | None, seconds: float) -> None:
+    own = {**schedule(3_600), "interval": None, "anchor": None, "cron": cron} if cron else schedule(3_600)
+    live = live_job("job", schedule=[own], expectations=parse_tags(tags))
+    for paused in (False, True):
+        seen = replace(live, schedule=[{**own, "active": not paused}], paused=paused)
+        (job,) = scheduled_jobs([seen], datetime(2026, 11, 23, tzinfo=UTC))
+        assert silence_seconds(job, [job]) == seconds
 
 
 def test_a_frequent_job_is_given_the_time_that_the_status_flow_needs_to_report_it_first() -> None:
@@ -183,126 +195,3 @@ def test_the_watchdogs_reminders_come_at_their_interval_and_after_the_alarm() ->
     assert remind.within == timedelta(hours=3)
     often = {each.name: each for each in expand(load(), JOBS, LIVE, uuid4(), reminder_seconds=60, installation="here")}
     assert trigger(often["VibeCheck: remind of a silent watchdog"]).within == timedelta(minutes=30)
-
-
-async def on_server(client: PrefectClient) -> dict[str, Automation]:
-    return {automation.name: automation for automation in await client.read_automations()}
-
-
-def with_receiver(**changes: Any) -> Settings:
-    return Settings.model_validate({**RECEIVER, **changes})
-
-
-# Prefect and Apprise, where a block is saved.
-applies = [
-    pytest.mark.end_to_end,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
-
-
-class TestApplied:
-    pytestmark = applies
-
-    async def test_applying_twice_changes_nothing(self, prefect: PrefectServer, client: PrefectClient) -> None:
-        first = await apply_automations(client, with_receiver())
-        assert len(first.created) == 10
-
-        def rows() -> Any:
-            return [(row["id"], row["updated"]) for row in prefect.api("automations/filter")]
-
-        before = rows()
-        second = await apply_automations(client, with_receiver())
-        assert (second.created, second.updated, second.deleted) == ([], [], [])
-        assert sorted(second.unchanged) == sorted(first.created)
-        assert rows() == before
-
-    async def test_a_name_that_looks_like_a_template_is_taken(self, client: PrefectClient) -> None:
-        await deploy(client, "sum {{ of*", minutes=15)
-        changes = await apply_automations(client, with_receiver())
-        assert "VibeCheck: silent job sum {{ of*" in changes.created
-        assert (await apply_automations(client, with_receiver())).updated == []
-
-    async def test_a_change_is_made_in_place_and_leaves_the_rest_and_the_operators_switch_alone(
-        self, client: PrefectClient
-    ) -> None:
-        await apply_automations(client, with_receiver())
-        before = await on_server(client)
-        silent = "VibeCheck: silent job poll_news"
-        await client.pause_automation(before[silent].id)
-        await client.resume_automation(before["VibeCheck: run failed"].id)
-        await deploy(client, "poll_news", minutes=20)
-        changes = await apply_automations(client, with_receiver())
-        assert set(changes.updated) == {silent, "VibeCheck: tell of silent jobs"}
-        assert (changes.created, changes.deleted) == ([], [])
-        after = await on_server(client)
-        assert after[silent].id == before[silent].id
-        assert trigger(after[silent]).within == timedelta(minutes=41)
-        assert not after[silent].enabled
-        assert after["VibeCheck: run failed"].enabled
-
-    async def test_a_users_own_automation_is_left_alone_even_under_a_name_of_ours(self, client: PrefectClient) -> None:
-        users = AutomationCore.model_validate(
-            {
-                "name": "VibeCheck: silent job poll_news",
-                "trigger": {"type": "event", "expect": ["x"]},
-                "actions": [{"type": "do-nothing"}],
-            }
-        )
-        users_id = await client.create_automation(users)
-        await apply_automations(client, with_receiver())
-        await apply_automations(client, with_receiver())
-        same_name = [each for each in await client.read_automations() if each.name == users.name]
-        assert len(same_name) == 2
-        mine = next(each for each in same_name if each.id == users_id)
-        assert canonical(mine) == canonical(users)
-
-    async def test_duplicates_of_two_applies_at_once_are_removed_and_the_right_one_stays(
-        self, client: PrefectClient
-    ) -> None:
-        await apply_automations(client, with_receiver())
-        name = "VibeCheck: silent job poll_news"
-        right = (await on_server(client))[name]
-        wrong = right.model_dump(exclude={"id"}) | {"description": "older", "owner_resource": OWNER}
-        await client.create_automation(AutomationCore.model_validate(wrong))
-        changes = await apply_automations(client, with_receiver())
-        assert changes.deleted == [name]
-        assert [each.id for each in await client.read_automations() if each.name == name] == [right.id]
-
-    async def test_a_job_that_is_gone_leaves_no_ghost(self, client: PrefectClient) -> None:
-        await deploy(client, "gone", minutes=5)
-        await apply_automations(client, with_receiver())
-        assert "VibeCheck: silent job gone" in await on_server(client)
-        deployment = await client.read_deployment_by_name("gone/scheduled")
-        await client.delete_deployment(deployment.id)
-        changes = await apply_automations(client, with_receiver())
-        assert "VibeCheck: silent job gone" in changes.deleted
-        assert not [text for text in map(canonical, (await on_server(client)).values()) if re.search(r"\bgone,", text)]
-
-    async def test_a_job_that_is_paused_keeps_its_automation(self, client: PrefectClient) -> None:
-        await apply_automations(client, with_receiver())
-        deployment = await client.read_deployment_by_name("poll_news/scheduled")
-        await client.pause_deployment(deployment.id)
-        changes = await apply_automations(client, with_receiver())
-        assert (changes.created, changes.updated, changes.deleted) == ([], [], [])
-
-    async def test_without_a_receiver_apply_says_how_to_set_one(
-        self, client: PrefectClient, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        changes = await apply_automations(client, Settings.model_validate({"notification": None}))
-        assert "VibeCheck: late runs are missed" in changes.created
-        assert "VIBECHECK_NOTIFICATION" in capfd.readouterr().out
-
-    async def test_a_receiver_that_cannot_be_used_is_refused_without_showing_it(self, client: PrefectClient) -> None:
-        for wrong in ("https://example.com/sentinel", "sentinel", "slack-webhook/sentinel-block"):
-            with pytest.raises(InvalidReceiver) as refusal:
-                await apply_automations(client, with_receiver(notification=wrong))
-            assert "VIBECHECK_NOTIFICATION" in str(refusal.value)
-            assert "example.com" not in str(refusal.value)
-
-    async def test_the_receivers_address_is_in_no_automation_and_no_log(
-        self, client: PrefectClient, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        await apply_automations(client, with_receiver())
-        assert "sentinel" not in "".join(map(canonical, (await on_server(client)).values()))
-        assert "sentinel" not in "".join(capfd.readouterr())

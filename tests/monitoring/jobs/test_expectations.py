@@ -66,6 +66,17 @@ async def test_a_deployment_becomes_a_job_with_its_schedule_and_what_is_planned(
     assert [(spec["interval"], spec["anchor"]) for spec in schedule] == [(900, START.isoformat())]
 
 
+async def test_a_plan_that_is_about_to_be_made_is_no_missing_one(database: AsyncEngine) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("poll")
+    prefect.now += timedelta(seconds=89)
+    await sync(prefect, database)
+    assert (await job_of(database)).next_run_at == START + QUARTER
+    prefect.now += timedelta(seconds=1)
+    await sync(prefect, database)
+    assert (await job_of(database)).next_run_at is None
+
+
 async def test_syncing_again_changes_nothing(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     prefect.deploy("poll")

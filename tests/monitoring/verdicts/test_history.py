@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
+from flows.monitoring.jobs.expectation_tags import Expectations
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.history import Downtime, JobHistory, read_history, uptime
 from flows.monitoring.verdicts.rules import ExpectedJob
@@ -94,11 +95,29 @@ async def test_an_ongoing_downtime_ends_now(database: AsyncEngine) -> None:
     assert history.downtimes[0].ongoing
 
 
-async def test_a_job_that_never_delivered_is_down_from_its_bound_on(database: AsyncEngine) -> None:
+@pytest.mark.parametrize("status", ["failure", "running", "skipped"])
+async def test_a_job_that_never_delivered_was_never_up(database: AsyncEngine, status: str) -> None:
+    history = await history_of(database, *minutes_ago(10, 20, status=status), since=NOW - 20 * MINUTE)
+    assert (history.downtimes, history.uptimes) == ([], {})
     history = await history_of(database, since=NOW - 60 * MINUTE)
-    assert ages(history) == [(30, 0)]
-    assert history.uptimes["30 d"].ratio == pytest.approx(0.5)
+    assert ages(history) == [(60, 0)]
+    assert history.uptimes["30 d"].ratio == 0
     assert history.uptimes["30 d"].window_seconds == 3_600
+
+
+@pytest.mark.parametrize(
+    ("changes", "down_from"),
+    [
+        ({"ticks": ()}, 25),
+        ({"ticks": (), "tags": Expectations(within=60)}, 34),
+        ({"tags": Expectations(stale_after=1_200)}, 30),
+    ],
+)
+async def test_a_job_is_down_when_its_own_expectations_say_so(
+    database: AsyncEngine, changes: dict[str, Any], down_from: float
+) -> None:
+    history = await history_of(database, *minutes_ago(50), since=NOW - 60 * MINUTE, **changes)
+    assert ages(history) == [(down_from, 0)]
 
 
 async def test_time_before_the_job_was_expected_does_not_count(database: AsyncEngine) -> None:
