@@ -24,7 +24,6 @@ from flows.polling.pages import Sweep, poll_scopes
 from flows.polling.positions import read_position
 from flows.polling.run import PollingRun, polling_run
 from flows.polling.storage.articles import crawl_times, store_articles, stored_ids
-from flows.polling.storage.full_pages import read_full_page
 from flows.polling.storage.lateness import read_late
 from flows.polling.storage.rejected import rejected_since
 from flows.polling.windows import Reach, Window
@@ -106,17 +105,19 @@ class NewsFeed:
 
 async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta, least: timedelta) -> Reach:
     """Return how far this poll reaches: as far as was measured of AskNews' index and pages."""
+    await run.recall_full_page(feed)
     async with reading(run.engine) as connection:
         position, _cursor = await read_position(connection, run.job_name, "")
         late = await read_late(connection, run.now)
-        full_page = await read_full_page(connection, feed.endpoint, feed.page_size, run.now)
         since = min(position.settled_until or run.now, run.now - RATE_OVER)
         known = await crawl_times(connection, since, run.now)
     settling = settles_after(late)
     if settling >= LONGEST_SETTLING:
         logger.warning("lateness_out_of_reach", settles_after=str(settling), late_articles=late)
-    reach_back = overlap(position, now=run.now, known=known, full_page=full_page, settles_after=settling, least=least)
-    logger.info("reach_measured", overlap=str(reach_back), settles_after=str(settling), full_page=full_page)
+    reach_back = overlap(
+        position, now=run.now, known=known, full_page=run.full_page, settles_after=settling, least=least
+    )
+    logger.info("reach_measured", overlap=str(reach_back), settles_after=str(settling), full_page=run.full_page)
     return Reach(lookback, reach_back, SLICE, settling)
 
 

@@ -31,7 +31,7 @@ def _shortened(values: object) -> object:
 _ARTICLE_SPOILERS: tuple[_Spoil, ...] = (
     lambda item: _without(item, "article_id"),
     lambda item: {**item, "pub_date": "yesterday afternoon"},
-    lambda item: {**item, "sentiment": "very good"},
+    lambda item: {**item, "pub_date": None},
     lambda item: _without(item, "pub_date"),
     lambda item: {**item, "article_id": "no-uuid"},
     lambda item: f"article {item['article_id']}",
@@ -61,7 +61,7 @@ def damage(fault: Fault | None, items: Sequence[Item], *, page_size: int) -> lis
         case "poison" if len(items) < page_size:
             # Only on the last page, where one item more does not hide a good one.
             identity = {"article_id": POISON_ID} if is_article else {"uuid": POISON_ID}
-            return [*items, {**first, **identity, "sentiment": {"not": "a number"}}]
+            return [*items, {**first, **identity, "pub_date": "some time", "updated_ts": "some time"}]
         case "nul_bytes":
             return [{**first, "title": "A NUL \x00 and half a pair \ud83d", text_field: "before\x00after"}, *rest]
         case "huge_field":

@@ -17,10 +17,11 @@ from flows.asknews.records import Record, Reject, parse_items
 
 
 class Article(Record):
-    """One article. Dates are aware UTC; `sentiment` is AskNews' whole number, -1 to 1 as far as observed, 0 is neutral.
+    """One article. Dates are aware UTC; `sentiment` is AskNews' whole number, -1 to 1 as far as observed: 0 is
+    neutral, None unknown.
 
-    It needs its id, publication date and sentiment, and at least one of title, summary and address; all else may be
-    missing or odd. Limits, in characters: title and English title 1,000, summary 20,000, each of 50 key points 2,000,
+    It needs its id, its publication date, and at least one of title, summary and address; all else may be missing or
+    odd. Limits, in characters: title and English title 1,000, summary 20,000, each of 50 key points 2,000,
     names and labels 255, each of 100 keywords 200; addresses 65,536. `altered_fields` names (as here) what was cut to
     its limit, or dropped because it was unusable.
     """
@@ -34,7 +35,7 @@ class Article(Record):
     key_points: Annotated[list[str], collections.texts(50, 2_000)] = []
     published_at: Annotated[datetime, BeforeValidator(fields.moment)] = Field(validation_alias="pub_date")
     crawled_at: Annotated[datetime | None, fields.side(fields.moment)] = Field(None, validation_alias="crawl_date")
-    sentiment: Annotated[int, BeforeValidator(fields.whole_number)]
+    sentiment: Annotated[int | None, fields.side(fields.whole_number)] = None
     # By type, such as Person, Organization, Product; types without a name are left out.
     entities: Annotated[dict[str, list[str]], collections.texts_by_type(64, 200, 200)] = {}
     # A string in older responses, a list in newer ones.
@@ -78,6 +79,6 @@ def _parse_article(item: object) -> Article:
     altered: set[str] = set()
     article = Article.model_validate(item, context=altered)
     # Every article has these (doc): without them, it is not the whole article.
-    altered |= {name for name in ("title", "summary", "url") if not getattr(article, name)}
+    altered |= {name for name in ("title", "summary", "url", "sentiment") if getattr(article, name) in ("", None)}
     title = article.title or article.english_title or ""
     return article.model_copy(update={"title": title, "altered_fields": tuple(sorted(altered))})

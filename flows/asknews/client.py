@@ -20,7 +20,7 @@ from flows.asknews.fields import whole_number
 from flows.asknews.pacing import Pacing
 from flows.asknews.pages import Page, number_if_digits, offset_after
 from flows.asknews.records import Reject, Tolerant
-from flows.asknews.responses import BoundedStream, json_of
+from flows.asknews.responses import BoundedStream, json_of, plan_of
 from flows.asknews.stories import Story, parse_stories
 from flows.asknews.transport import error_of_transport, http_client
 
@@ -112,47 +112,32 @@ class AskNewsClient:
         `archive` also finds articles older than 48 hours, at five times the price. Raises AskNewsError, and ValueError
         for arguments that make no query.
         """
-        body = await self.search_news_json(
-            names=names, start=start, end=end, offset=offset, page_size=page_size, archive=archive
-        )
+        query = _news_query(names, start, end, offset=offset, page_size=page_size, archive=archive)
+        body, plan = await self._get(NEWS_PATH, query)
         is_empty = "as_dicts" in body and body["as_dicts"] is None and not body.get("as_string")
         items: object = [] if is_empty else body.get("as_dicts")
-        return self._page(NEWS_PATH, body, items, parse_articles, offset=offset)
+        page = self._page(NEWS_PATH, body, items, parse_articles, offset=offset, plan=plan)
+        if len(page.records) >= TELLING_REJECTS and all(article.sentiment is None for article in page.records):
+            raise UnexpectedResponse(
+                f"{NEWS_PATH}: none of the {len(page.records)} records has a sentiment. Has the API changed?",
+                status=200,
+            )
+        return page
 
     async def search_news_json(
-        self,
-        *,
-        names: Sequence[str],
-        start: datetime,
-        end: datetime,
-        offset: int | str = 0,
-        page_size: int,
-        archive: bool = False,
+        self, *, names: Sequence[str], start: datetime, end: datetime, page_size: int
     ) -> Mapping[str, object]:
         """The answer of `search_news` as it came, for those who ask whether it is as documented. Raises as that."""
-        if not names:
-            raise ValueError("names must not be empty: without one, the search would return all of the news")
-        parameters: Parameters = [
-            ("query", ""),
-            ("n_articles", str(page_size)),
-            ("offset", str(offset)),
-            *_window(start, end),
-            ("time_filter", "crawl_date"),
-            ("return_type", "dicts"),
-            ("method", "kw"),
-            *(("string_guarantee", name) for name in names),
-            ("string_guarantee_op", "OR"),
-        ]
-        if archive:
-            parameters.append(("historical", "true"))
-        return await self._get(NEWS_PATH, parameters)
+        body, _ = await self._get(NEWS_PATH, _news_query(names, start, end, page_size=page_size))
+        return body
 
     async def limits(self) -> Mapping[str, object]:
         """What the account may ask for: `request_rate` a second, `concurrency_limit` at once (doc). It is free.
 
         Raises AskNewsError.
         """
-        return await self._get(LIMITS_PATH, [])
+        body, _ = await self._get(LIMITS_PATH, [])
+        return body
 
     async def list_stories(
         self,
@@ -181,8 +166,8 @@ class AskNewsClient:
             ("method", "kw"),
             ("reddit", str(reddit_threads)),
         ]
-        body = await self._get(STORIES_PATH, parameters)
-        return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset)
+        body, plan = await self._get(STORIES_PATH, parameters)
+        return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset, plan=plan)
 
     def _page(
         self,
@@ -192,6 +177,7 @@ class AskNewsClient:
         parse: Parser[RecordT],
         *,
         offset: int | str,
+        plan: str,
     ) -> Page[RecordT]:
         if not isinstance(items, list):
             raise UnexpectedResponse(f"{path} answered without a list of results: has the API changed?", status=200)
@@ -209,6 +195,7 @@ class AskNewsClient:
             next_offset=offset_after(number_if_digits(offset), fetched, body.get("offset")),
             credits=_credits(body.get("usage")),
             fetched=fetched,
+            plan=plan,
         )
         logger.info(
             "asknews_page_read",
@@ -221,8 +208,8 @@ class AskNewsClient:
         _warn_of_change(path, records)
         return page
 
-    async def _get(self, path: str, parameters: Parameters) -> Mapping[str, object]:
-        """The JSON object at `path`."""
+    async def _get(self, path: str, parameters: Parameters) -> tuple[Mapping[str, object], str]:
+        """The JSON object at `path`, and the plan that it was answered under."""
         await self._pacing.wait()
         request = self._http.build_request("GET", path, params=parameters)
         outcome: httpx.Response | AskNewsError
@@ -246,7 +233,7 @@ class AskNewsClient:
             raise UnexpectedResponse(
                 f"{path} answered with JSON that is not an object: has the API changed?", status=200
             )
-        return cast(dict[str, object], body)
+        return cast(dict[str, object], body), plan_of(outcome.headers)
 
     async def _bound(self, response: httpx.Response) -> None:
         """Bound a response's body before anything reads it; the token endpoint's responses come through here too."""
@@ -261,6 +248,33 @@ class AskNewsClient:
             limit=self._max_response_bytes,
             status=response.status_code,
         )
+
+
+def _news_query(
+    names: Sequence[str],
+    start: datetime,
+    end: datetime,
+    *,
+    page_size: int,
+    offset: int | str = 0,
+    archive: bool = False,
+) -> Parameters:
+    if not names:
+        raise ValueError("names must not be empty: without one, the search would return all of the news")
+    query: Parameters = [
+        ("query", ""),
+        ("n_articles", str(page_size)),
+        ("offset", str(offset)),
+        *_window(start, end),
+        ("time_filter", "crawl_date"),
+        ("return_type", "dicts"),
+        ("method", "kw"),
+        *(("string_guarantee", name) for name in names),
+        ("string_guarantee_op", "OR"),
+    ]
+    if archive:
+        query.append(("historical", "true"))
+    return query
 
 
 def _window(start: datetime, end: datetime) -> Parameters:

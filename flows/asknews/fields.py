@@ -1,7 +1,7 @@
 """Validators for single fields of AskNews' JSON: strict where a database would refuse, tolerant everywhere else.
 
 Rules, for every field:
-- What a record cannot do without (its id, its time, its sentiment) is refused if it is not usable, and the record with
+- What a record cannot do without (its id, its time) is refused if it is not usable, and the record with
   it. Every other field is a side field: an odd value becomes the field's default.
 - A side field that was odd, or was cut to its limit, is named in the validation context (a set of names), so that the
   record can say so. A null counts as absent, and is not odd.

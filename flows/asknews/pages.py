@@ -17,7 +17,7 @@ class Page(Generic[RecordT]):
 
     `next_offset` is where the next page begins, None where AskNews says that there is none. A page that is
     shorter than asked may be the last one or not: that is for the caller to find out. `credits` is what AskNews says
-    that the request cost, None if it says nothing.
+    that the request cost, None if it says nothing. `plan` tells one plan from another, as far as the answer does.
     """
 
     records: list[RecordT]
@@ -25,6 +25,7 @@ class Page(Generic[RecordT]):
     next_offset: int | str | None
     credits: int | None
     fetched: int
+    plan: str = ""
 
 
 def number_if_digits(offset: int | str) -> int | str:

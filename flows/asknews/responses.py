@@ -30,6 +30,8 @@ UNPACKED_STEP = 65_536
 # Seconds; a longer `Retry-After` means the same: not today.
 LONGEST_RETRY_AFTER = 86_400.0
 LONGEST_DETAIL = 300
+PLAN_HEADERS = ("x-ratelimit-limit", "x-concurrency-limit")
+LONGEST_LIMIT = 50
 MOST_DIGITS = 40
 CONCURRENCY_CODE = 429001
 INACTIVE_SUBSCRIPTION_CODE = 403011
@@ -113,6 +115,11 @@ def json_of(response: httpx.Response, redact: Redact, endpoint: Endpoint, *, cre
         error.is_foreign = response.content.lstrip()[:1] not in {b"{", b"["}
         raise error
     return body
+
+
+def plan_of(headers: httpx.Headers) -> str:
+    """What tells one plan from another: its limits of rate and concurrency (doc); '' if the response names neither."""
+    return " ".join(f"{name}={headers[name][:LONGEST_LIMIT]}" for name in PLAN_HEADERS if name in headers)
 
 
 def retry_after_of(headers: httpx.Headers, now: datetime) -> float | None:

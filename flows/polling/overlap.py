@@ -18,7 +18,7 @@ LONGEST_SETTLING = timedelta(hours=6)
 SETTLING_MARGIN = timedelta(minutes=15)
 # The share of the late articles that the polls reach; the sweep finds the others.
 REACHED_SHARE = 0.99
-SECOND_READING_EVERY = timedelta(hours=6)
+SECOND_READING_EVERY = timedelta(hours=8)
 # What a page is to have room for beyond what is expected, in standard deviations: a second page costs a credit.
 ROOM_DEVIATIONS = 2.0
 # What is new is expected at the rate of this last stretch.

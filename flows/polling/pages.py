@@ -20,7 +20,7 @@ A run that ends otherwise is closed by `PollingRun.finish`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -36,7 +36,6 @@ from flows.polling.reading import Reading, ends_the_run, read_window
 from flows.polling.run import PollingRun
 from flows.polling.storage.cursors import CursorRow, touch_cursor
 from flows.polling.storage.deferred import DeferredStretch, defer_stretch, deferred_stretches
-from flows.polling.storage.full_pages import read_full_page
 from flows.polling.stretches import read_deferred, sweep
 from flows.polling.windows import Position, Reach, Window, next_window, progress
 
@@ -61,8 +60,8 @@ async def poll_scopes(
     """
     async with reading(run.engine) as connection:
         waiting = await deferred_stretches(connection, run.job_name, feeds.keys())
-        for feed in feeds.values():
-            run.full_page = await read_full_page(connection, feed.endpoint, feed.page_size, run.now)
+    # A run's feeds ask one endpoint, for pages of one length.
+    await run.recall_full_page(next(iter(feeds.values())))
     last_scope = list(feeds)[-1]
     error: AskNewsError | BudgetExhausted | PositionMoved | None = None
     for scope, feed in feeds.items():
@@ -154,7 +153,7 @@ class _WindowPoll:
                 commit=self._commit,
                 offset=offset,
                 steps_over=True,
-                late_after=self._late_after,
+                late_by=self._begun.late_by,
             )
         except UnexpectedResponse:
             # The next run begins the window again, with all that is new since: its records decide.
@@ -179,7 +178,12 @@ class _WindowPoll:
         self._run.whole_windows += read.is_whole
         await self._move(
             connection,
-            self._begun.at_end_of(read.window, read_at=self._run.now, settles_after=self._reach.settles_after),
+            self._begun.at_end_of(
+                read.window,
+                read_at=self._run.now,
+                settles_after=self._reach.settles_after,
+                is_whole=read.is_whole,
+            ),
         )
         await self._defer_gaps(connection, read)
         if not read.is_whole and not read.gaps:
@@ -203,13 +207,3 @@ class _WindowPoll:
         stretch = DeferredStretch(self._run.job_name, self._scope, window.start, window.end)
         await defer_stretch(connection, stretch, reason=reason)
         self._run.statistics.deferred_stretches += 1
-
-    def _late_after(self, at: datetime) -> timedelta | None:
-        """How late an article that is new, and was crawled at `at`, must have been indexed; None if it was not late.
-
-        What only a second reading brings may have been there for hours: it says nothing.
-        """
-        watermark = self._begun.watermark
-        if watermark is None or at >= watermark or watermark - at > self._reach.settles_after:
-            return None
-        return watermark - at

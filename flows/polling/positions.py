@@ -35,7 +35,12 @@ async def read_position(connection: AsyncConnection, job_name: str, scope: str) 
 
 
 def _position_of(cursor: CursorRow) -> Position:
-    position = Position(cursor.watermark, settled_until=cursor.settled_until, swept_at=cursor.swept_at)
+    position = Position(
+        cursor.watermark,
+        settled_until=cursor.settled_until,
+        swept_at=cursor.swept_at,
+        read_from=cursor.read_from,
+    )
     if cursor.window_start is None or cursor.window_end is None or cursor.next_offset is None:
         return position
     # The column is text, as AskNews' offsets are numbers or opaque text.
@@ -58,6 +63,7 @@ async def write_position(
         next_offset=str(position.next_offset) if window else None,
         settled_until=position.settled_until,
         swept_at=position.swept_at,
+        read_from=position.read_from,
     )
     if not await move_cursor(connection, job_name, scope, known=known, cursor=cursor):
         raise PositionMoved(

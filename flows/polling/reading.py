@@ -73,7 +73,7 @@ async def read_window(
     offset: int | str = 0,
     steps_over: bool = False,
     is_proved: bool = False,
-    late_after: Callable[[datetime], timedelta | None],
+    late_by: Callable[[datetime], timedelta | None],
 ) -> Reading:
     """Read `window` from `offset` on, and return how far that went.
 
@@ -85,7 +85,7 @@ async def read_window(
        even of the window.
     4. Decide whether the page is the last one: AskNews says so; or it has fewer rows than any page that was followed by
        another one (unless the end is to be proved: `is_proved`); or it is empty, and so is the one after it.
-    5. In one transaction, store the page, count it, note how late its new records were (`late_after`, by their time),
+    5. In one transaction, store the page, count it, note how late its new records were (`late_by`, by their time),
        note that the page before it was a full one, and `commit` what else belongs there.
     6. Go on with the next page, unless the run leaves the rest to the next one.
 
@@ -111,6 +111,8 @@ async def read_window(
             reading.offset = asked_at + step
             before = 0
             continue
+        if page.plan != run.plan:
+            await run.recall_full_page(feed, page.plan)
         if isinstance(failed, UnexpectedResponse) and not page.records:
             # Beyond the last row there is always an empty page: it is no sign that only the page before it is odd.
             raise failed
@@ -142,9 +144,9 @@ async def read_window(
         if failed is not None:
             reading.gaps.append(failed)
         async with run.engine.begin() as connection:
-            await _store(connection, run, feed, page, late_after)
+            await _store(connection, run, feed, page, late_by)
             if before and keys - brought and (run.full_page is None or before != run.full_page):
-                await note_full_page(connection, feed.endpoint, feed.page_size, before, run.now)
+                await note_full_page(connection, run.plan, feed.endpoint, feed.page_size, before, run.now)
             await commit(connection, reading)
         if before and keys - brought:
             run.full_page = min(before, run.full_page or before)
@@ -175,12 +177,12 @@ async def _store(
     run: PollingRun,
     feed: Feed[Any],
     page: Page[Any],
-    late_after: Callable[[datetime], timedelta | None],
+    late_by: Callable[[datetime], timedelta | None],
 ) -> None:
     """Store the page's records and its rejects, and count both, within the caller's transaction."""
     stored = await feed.store(connection, page)
     newly_rejected = await store_rejected(connection, page.rejects)
-    late = [by for at in stored.new_times if (by := late_after(at)) is not None]
+    late = [by for at in stored.new_times if (by := late_by(at)) is not None]
     await note_late(connection, run.now.date(), late)
     run.statistics.count_page(
         fetched=page.fetched, rejected=len(page.rejects), newly_rejected=newly_rejected, stored=stored

@@ -37,6 +37,7 @@ from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
 from flows.polling.retries import fetch_page, withdraw_retries
 from flows.polling.statistics import Statistics
+from flows.polling.storage.full_pages import last_plan, read_full_page
 from flows.polling.storage.source_outages import end_outage, note_failed_run, read_outage
 from flows.polling.windows import Window
 from flows.settings import Settings, load_settings
@@ -72,6 +73,8 @@ class PollingRun:
     """Whether the runs before failed, or AskNews wants to be left alone: then one failed request ends the run."""
     fetch: Fetch = fetch_page
     largest_page: int = 0
+    plan: str = ""
+    """The AskNews plan, as far as its answers tell it: what is known of its pages holds for no other."""
     full_page: int | None = None
     """The fewest rows of a page that was followed by another one, as far as is known: a shorter one is the last."""
     whole_windows: int = 0
@@ -90,6 +93,12 @@ class PollingRun:
     def stops_at_failures(self) -> bool:
         """Whether a page that fails ends the run's poll, and is not stepped over."""
         return self.asks_once or self.is_out_of_time()
+
+    async def recall_full_page(self, feed: Feed[Any], plan: str | None = None) -> None:
+        """Take over what is known of the pages of `plan`, by default the last one that was seen."""
+        async with reading(self.engine) as connection:
+            self.plan = (await last_plan(connection, feed.endpoint) or "") if plan is None else plan
+            self.full_page = await read_full_page(connection, self.plan, feed.endpoint, feed.page_size, self.now)
 
     def gained_nothing(self) -> bool:
         """Whether pages came and something failed, without a new record or a stretch of time that was read whole."""

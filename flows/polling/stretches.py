@@ -67,7 +67,7 @@ async def _read_stretch(
             await drop_stretch(connection, stretch)
 
     try:
-        read = await read_window(run, feed, window, commit=drop_if_whole, is_proved=True, late_after=lambda _at: None)
+        read = await read_window(run, feed, window, commit=drop_if_whole, is_proved=True, late_by=lambda _at: None)
     except (AskNewsError, BudgetExhausted) as error:
         is_split = isinstance(error, ERRORS_OF_ONE_PAGE) and await _split(run, stretch, str(error))
         if not is_split:
@@ -175,7 +175,7 @@ async def _sweep_slice(run: PollingRun, scope: str, feed: CountedFeed[Any], wind
         return
 
     try:
-        read = await read_window(run, feed, window, commit=nothing_else, is_proved=True, late_after=lambda _at: late)
+        read = await read_window(run, feed, window, commit=nothing_else, is_proved=True, late_by=lambda _at: late)
     except AskNewsError as error:
         await _defer(run, scope, window, str(error))
         raise

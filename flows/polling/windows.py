@@ -16,7 +16,8 @@ class Position:
     because an offset counts rows and would mean something else in a window whose end had moved.
 
     Everything before `settled_until` was read once more when it had settled: what AskNews indexed late is there too.
-    `swept_at` is the time of the last sweep.
+    `swept_at` is the time of the last sweep. The last window began at `read_from`, None if it was not read whole: what
+    is found later between that and the watermark was not there when it was read.
     """
 
     watermark: datetime | None = None
@@ -24,16 +25,31 @@ class Position:
     next_offset: int | str = 0
     settled_until: datetime | None = None
     swept_at: datetime | None = None
+    read_from: datetime | None = None
 
-    def at_end_of(self, window: "Window", *, read_at: datetime, settles_after: timedelta) -> "Position":
+    def at_end_of(
+        self, window: "Window", *, read_at: datetime, settles_after: timedelta, is_whole: bool = True
+    ) -> "Position":
         """Return the position after `window`, read to its end at `read_at`.
 
         What was read again so long after its crawl has settled, if all before it has.
         """
+        read_from = window.start if is_whole else None
+        ended = replace(self, watermark=window.end, window=None, next_offset=0, read_from=read_from)
         settled = min(window.end, read_at - settles_after)
         if self.settled_until is None or window.start <= self.settled_until < settled:
-            return replace(self, watermark=window.end, window=None, next_offset=0, settled_until=settled)
-        return replace(self, watermark=window.end, window=None, next_offset=0)
+            return replace(ended, settled_until=settled)
+        return ended
+
+    def late_by(self, at: datetime) -> timedelta | None:
+        """Return how late at least a record is that is new now, and was crawled at `at`; None if it may not be late.
+
+        It was not there when the last window was read, up to the watermark. Of what lies before that window, only a
+        reading longer ago is known: it was late, by any time.
+        """
+        if self.watermark is None or self.read_from is None or at >= self.watermark:
+            return None
+        return self.watermark - at if at >= self.read_from else timedelta(0)
 
 
 @dataclass(frozen=True)

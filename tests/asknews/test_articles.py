@@ -110,15 +110,22 @@ def test_a_date_that_is_naive_or_nonsense_sets_the_article_aside(date: object) -
 
 
 @pytest.mark.parametrize("sentiment", [True, "1", 0.5, 2**31, 2**63, 10**400, float("nan"), float("inf"), [1], {}])
-def test_a_sentiment_that_is_no_number_of_32_bits_sets_the_article_aside(sentiment: object) -> None:
-    assert rejected(sentiment=sentiment).reason.startswith("sentiment is ")
+def test_a_sentiment_that_is_no_number_of_32_bits_is_unknown(sentiment: object) -> None:
+    record = parsed(sentiment=sentiment)
+    assert (record.sentiment, record.altered_fields) == (None, ("sentiment",))
+
+
+@pytest.mark.parametrize("absent", [None, ...])
+def test_an_article_without_sentiment_is_kept_and_says_so(absent: object) -> None:
+    record = parsed(sentiment=absent)
+    assert (record.sentiment, record.altered_fields) == (None, ("sentiment",))
 
 
 def test_a_whole_number_may_come_with_a_decimal_point() -> None:
     assert parsed(sentiment=-1.0).sentiment == -1
 
 
-@pytest.mark.parametrize("field", ["article_id", "pub_date", "sentiment"])
+@pytest.mark.parametrize("field", ["article_id", "pub_date"])
 @pytest.mark.parametrize("absent", [None, ..., {}])
 def test_an_article_without_what_it_needs_is_set_aside(field: str, absent: object) -> None:
     assert rejected(**{field: absent}).reason.startswith(f"{field} ")
@@ -259,20 +266,20 @@ def test_an_item_that_is_no_object_is_set_aside(item: object) -> None:
 
 
 def test_a_reject_says_which_article_it_was_and_keeps_its_json() -> None:
-    reject = rejected(sentiment="good")
+    reject = rejected(pub_date="soon")
     assert (reject.kind, reject.external_id) == ("article", ARTICLE_ID)
-    assert reject.reason == "sentiment is not a whole number"
-    assert '"sentiment": "good"' in reject.raw
+    assert reject.reason == "pub_date is not an ISO 8601 date"
+    assert '"pub_date": "soon"' in reject.raw
 
 
 def test_a_reject_keeps_no_authors_and_no_full_text() -> None:
-    reject = rejected(sentiment=None, full_text="everything", geo={"authors": ["x@news.example"]})
+    reject = rejected(pub_date=None, full_text="everything", geo={"authors": ["x@news.example"]})
     assert "@news.example" not in reject.raw
     assert "everything" not in reject.raw
 
 
 def test_a_rejects_json_is_cut_to_bytes_and_stays_text_a_database_takes() -> None:
-    reject = rejected(sentiment=None, article_id="\u6587" * 300, title="\u6587\ud800\0" * 100_000)
+    reject = rejected(pub_date=None, article_id="\u6587" * 300, title="\u6587\ud800\0" * 100_000)
     assert len(reject.raw.encode()) <= LONGEST_RAW
     assert "\0" not in reject.raw + str(reject.external_id)
     assert len(str(reject.external_id)) == 200
@@ -289,8 +296,8 @@ def test_an_item_nested_without_end_is_set_aside() -> None:
     deep: list[Any] = []
     for _level in range(100_000):
         deep = [deep]
-    reject = rejected(sentiment=None, extra=deep)
-    assert "sentiment" in reject.reason
+    reject = rejected(pub_date=None, extra=deep)
+    assert "pub_date" in reject.reason
     assert "nested too deeply" in reject.raw
 
 

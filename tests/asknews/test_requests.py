@@ -129,7 +129,7 @@ async def test_arguments_that_make_no_query_are_refused_before_any_request(chang
 
 
 async def test_a_page_counts_records_rejects_and_credits() -> None:
-    page = await search(Recorder(news(article(), article(sentiment="bad"), None, usage={"credits": 5})))
+    page = await search(Recorder(news(article(), article(pub_date="bad"), None, usage={"credits": 5})))
     assert (page.fetched, len(page.records), len(page.rejects), page.credits) == (3, 1, 2, 5)
     assert page.next_offset is not None
 
@@ -199,11 +199,13 @@ async def test_stories_of_another_shape_are_an_error(body: object) -> None:
 
 async def test_five_records_without_a_valid_one_are_an_error_that_says_how_many_and_why() -> None:
     with pytest.raises(
-        UnexpectedResponse, match=r"none of the 5 records is valid: sentiment is not a whole number\."
+        UnexpectedResponse, match=r"none of the 5 records is valid: pub_date is not an ISO 8601 date\."
     ) as caught:
-        await search(Recorder(news(*[article(sentiment="secret")] * 5)))
+        await search(Recorder(news(*[article(pub_date="secret")] * 5)))
     assert caught.value.status == 200
     assert "secret" not in str(caught.value)
+    with pytest.raises(UnexpectedResponse, match="none of the 5 records has a sentiment"):
+        await search(Recorder(news(*[article(sentiment=..., mood=1)] * 5)))
     with pytest.raises(UnexpectedResponse, match="none of the 5 records is valid: updated_ts Field required"):
         await list_stories(Recorder({"stories": [story(updated_ts=...)] * 5, "offset": None}))
 

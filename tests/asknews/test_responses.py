@@ -274,7 +274,7 @@ async def test_an_oversized_body_is_refused_also_from_a_transport_that_delivers_
 
 @pytest.mark.parametrize("poison", ["NaN", "-Infinity", "1e999", "9" * 5_000])
 async def test_a_number_that_is_none_costs_its_item_and_not_the_page(poison: str) -> None:
-    body = httpx.Response(200, json=news(article(), article(sentiment="POISON"))).text.replace('"POISON"', poison)
+    body = httpx.Response(200, json=news(article(), article(pub_date="POISON"))).text.replace('"POISON"', poison)
     async with client_of(lambda _request: httpx.Response(200, text=body)) as client:
         page = await client.search_news(names=["Claude"], start=NOW, end=NOW, page_size=10)
     assert (len(page.records), len(page.rejects)) == (1, 1)

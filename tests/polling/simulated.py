@@ -39,7 +39,7 @@ class Item:
 @dataclass
 class Index:
     """The news search. `order` is "newest", "oldest" or "random"; `answer` may replace what is answered to a request,
-    and the articles that are `poisoned` cannot be stored.
+    and the articles that are `poisoned` cannot be stored. `rate_limit` is the plan's, as the answers tell it.
 
     `now` is the virtual time. `requests` counts what was asked, `credits` what was billed.
     """
@@ -53,6 +53,7 @@ class Index:
     empty_share: float = 0.0
     poisoned: set[UUID] = field(default_factory=set[UUID])
     answer: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
+    rate_limit: int | None = None
     now: datetime = BEGIN
     requests: int = 0
     credits: int = 0
@@ -84,10 +85,11 @@ class Index:
             article(
                 article_id=str(item.article_id), crawl_date=item.crawled_at.isoformat(), title="Claude", key_points=[]
             )
-            | ({"sentiment": "?"} if item.article_id in self.poisoned else {})
+            | ({"pub_date": "?"} if item.article_id in self.poisoned else {})
             for item in page
         ]
-        return httpx.Response(200, json=news(*bodies, offset=offset + len(page)))
+        headers = {} if self.rate_limit is None else {"X-RateLimit-Limit": str(self.rate_limit)}
+        return httpx.Response(200, json=news(*bodies, offset=offset + len(page)), headers=headers)
 
 
 def made_up(

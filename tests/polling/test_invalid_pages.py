@@ -17,7 +17,7 @@ from tests.asknews.fakes import article, client_of, news
 from tests.polling.runs import NOW, REACH, cursor_of, polling_run, row_of
 
 PAGE_SIZE = 10
-RENAMED = article(sentiment=..., mood=1)
+RENAMED = article(pub_date=..., published=1)
 
 
 class ClientFeed:
@@ -60,7 +60,7 @@ def serving(*articles: Any) -> AskNewsClient:
 async def test_a_field_that_asknews_renamed_fails_the_run_and_leaves_the_watermark(database: AsyncEngine) -> None:
     run = polling_run(database)
     async with serving(*[RENAMED] * 25) as client:
-        with pytest.raises(UnexpectedResponse, match="none of the 10 records is valid: sentiment Field required"):
+        with pytest.raises(UnexpectedResponse, match="none of the 10 records is valid: pub_date Field required"):
             await poll_scopes(run, {"": ClientFeed(client)}, REACH)
     assert await row_of(run) is None, "the run is left to fail"
     cursor = await cursor_of(database)

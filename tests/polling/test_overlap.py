@@ -55,8 +55,8 @@ def test_before_anything_has_settled_it_is_the_least(watermark: float | None, se
 
 
 def test_a_second_reading_that_is_due_reaches_back_to_what_has_settled() -> None:
-    assert reach_of(*range(16, 400), settled=6 * 60 + 45) == timedelta(minutes=6 * 60 + 45 - 15)
-    assert reach_of(*range(16, 400), settled=6 * 60 + 44) == LEAST
+    assert reach_of(*range(16, 520), settled=8 * 60 + 45) == timedelta(minutes=8 * 60 + 45 - 15)
+    assert reach_of(*range(16, 520), settled=8 * 60 + 44) == LEAST
 
 
 def test_while_the_plans_pages_are_unknown_it_is_the_least() -> None:

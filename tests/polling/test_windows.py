@@ -42,6 +42,21 @@ def test_a_watermark_that_is_ahead_of_now_counts_as_now(ahead: timedelta) -> Non
     assert next_window(Position(NOW + ahead), REACH, until=NOW) == Window(hours_ago(0.25), NOW)
 
 
+@pytest.mark.parametrize(("hours", "late_hours"), [(0.1, None), (0.25, None), (0.5, 0.25), (1, 0.75), (1.1, 0), (9, 0)])
+def test_a_new_record_is_as_late_as_the_reading_that_missed_it(hours: float, late_hours: float | None) -> None:
+    position = Position(hours_ago(0.25), read_from=hours_ago(1))
+    expected = None if late_hours is None else timedelta(hours=late_hours)
+    assert position.late_by(hours_ago(hours)) == expected
+
+
+def test_after_a_window_that_was_not_read_whole_nothing_counts_as_late() -> None:
+    window = Window(hours_ago(2), hours_ago(1))
+    ended = Position().at_end_of(window, read_at=NOW, settles_after=timedelta(0), is_whole=False)
+    assert ended.late_by(hours_ago(1.5)) is None
+    whole = Position().at_end_of(window, read_at=NOW, settles_after=timedelta(0))
+    assert whole.late_by(hours_ago(1.5)) == timedelta(hours=0.5)
+
+
 @given(gap_minutes=st.integers(0, 60 * 24 * 30))
 def test_the_windows_of_a_catch_up_leave_no_moment_out(gap_minutes: int) -> None:
     begin = NOW - timedelta(minutes=gap_minutes)

@@ -14,9 +14,9 @@ from flows.polling.storage.tables import Article, ArticleEntity
 
 # What AskNews may leave out in a later answer.
 _OPTIONAL = (
-    "url", "title", "english_title", "summary", "key_points", "crawled_at", "entities", "classification", "keywords",
-    "language", "source_name", "domain", "page_rank", "image_url", "provocative", "reporting_voice", "bias",
-    "content_type",
+    "url", "title", "english_title", "summary", "key_points", "crawled_at", "sentiment", "entities",
+    "classification", "keywords", "language", "source_name", "domain", "page_rank", "image_url", "provocative",
+    "reporting_voice", "bias", "content_type",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ class CursorRow:
     """Everything before `watermark` was read (None: nothing yet), then comes a window that was left unfinished.
 
     Everything before `settled_until` was read once more after it had settled; `swept_at` is the time of the last sweep.
+    The last window began at `read_from`, None if it was not read whole.
     """
 
     watermark: datetime | None = None
@@ -28,6 +29,7 @@ class CursorRow:
     next_offset: str | None = None
     settled_until: datetime | None = None
     swept_at: datetime | None = None
+    read_from: datetime | None = None
 
 
 async def read_cursor(connection: AsyncConnection, job_name: str, scope: str = "") -> CursorRow | None:

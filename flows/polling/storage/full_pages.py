@@ -1,4 +1,4 @@
-"""The lengths of pages that were followed by another one: what is known of the plan's cap."""
+"""The lengths of pages that were followed by another one: what is known of each plan's cap."""
 
 from datetime import datetime, timedelta
 
@@ -8,26 +8,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.database.upserts import insert_into
 from flows.polling.storage.tables import FullPage
 
-# A plan changes, and a page may have been cut short once: what was not seen for so long is forgotten.
+# A page may have been cut short once: what was not seen for so long is forgotten.
 KEPT = timedelta(days=7)
 
 
-async def read_full_page(connection: AsyncConnection, endpoint: str, asked: int, now: datetime) -> int | None:
+async def last_plan(connection: AsyncConnection, endpoint: str) -> str | None:
+    """Return the plan of the endpoint's last page that was followed by another one, None if there was none."""
+    return await connection.scalar(
+        select(FullPage.plan).where(FullPage.endpoint == endpoint).order_by(FullPage.seen_at.desc()).limit(1)
+    )
+
+
+async def read_full_page(
+    connection: AsyncConnection, plan: str, endpoint: str, asked: int, now: datetime
+) -> int | None:
     """Return the fewest rows of a page that was followed by another one; None if none is known.
 
     A page with fewer rows is a window's last one.
     """
     return await connection.scalar(
         select(func.min(FullPage.fetched)).where(
-            FullPage.endpoint == endpoint, FullPage.asked == asked, FullPage.seen_at > now - KEPT
+            FullPage.plan == plan,
+            FullPage.endpoint == endpoint,
+            FullPage.asked == asked,
+            FullPage.seen_at > now - KEPT,
         )
     )
 
 
-async def note_full_page(connection: AsyncConnection, endpoint: str, asked: int, fetched: int, now: datetime) -> None:
+async def note_full_page(
+    connection: AsyncConnection, plan: str, endpoint: str, asked: int, fetched: int, now: datetime
+) -> None:
     """Note that a page of `fetched` rows was followed by another one."""
     await connection.execute(
         insert_into(connection, FullPage)
-        .values(endpoint=endpoint, asked=asked, fetched=fetched, seen_at=now)
-        .on_conflict_do_update(index_elements=["endpoint", "asked", "fetched"], set_={"seen_at": now})
+        .values(plan=plan, endpoint=endpoint, asked=asked, fetched=fetched, seen_at=now)
+        .on_conflict_do_update(index_elements=["plan", "endpoint", "asked", "fetched"], set_={"seen_at": now})
     )

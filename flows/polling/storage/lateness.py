@@ -11,8 +11,8 @@ from flows.database.base import table_of
 from flows.database.upserts import insert_into
 from flows.polling.storage.tables import LateArticles
 
-# Longer lateness is counted in the last class.
-CLASSES = (15, 30, 45, 60, 90, 120, 180, 240, 360, 720, 1440)
+# In minutes, rounded up; 0 where only a reading of unknown age had missed it. Longer lateness is counted in the last.
+CLASSES = (0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 90, 120, 180, 240, 360, 720, 1440)
 REMEMBERED = timedelta(days=7)
 
 _TABLE = table_of(LateArticles)

@@ -34,7 +34,7 @@ class Article(Base):
     key_points: Mapped[list[str]]
     published_at: Mapped[datetime]
     crawled_at: Mapped[datetime | None]
-    sentiment: Mapped[int]
+    sentiment: Mapped[int | None]
     entities: Mapped[dict[str, list[str]]]
     classification: Mapped[list[str]]
     keywords: Mapped[list[str]]
@@ -155,6 +155,7 @@ class Cursor(Base):
     """How far a job has read, on the whole (`scope` '') or for one entity, and the window that it has not finished.
 
     Everything before `settled_until` was read once more when it had settled; `swept_at` is the time of the last sweep.
+    The last window began at `read_from`, None if it was not read whole.
     """
 
     __tablename__ = "cursors"
@@ -167,6 +168,7 @@ class Cursor(Base):
     next_offset: Mapped[str | None]
     settled_until: Mapped[datetime | None]
     swept_at: Mapped[datetime | None]
+    read_from: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=utc_now())
 
 
@@ -191,10 +193,11 @@ class CreditDay(Base):
 
 
 class FullPage(Base):
-    """A length of page that others followed, where `asked` rows were asked for: it may be the plan's cap."""
+    """A length of page that others followed, where `asked` rows were asked for: it may be the `plan`'s cap."""
 
     __tablename__ = "full_pages"
 
+    plan: Mapped[str] = mapped_column(primary_key=True)
     endpoint: Mapped[str] = mapped_column(primary_key=True)
     asked: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     fetched: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

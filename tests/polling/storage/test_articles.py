@@ -79,15 +79,16 @@ async def test_an_unchanged_article_is_not_written(database: AsyncEngine) -> Non
 
 
 async def test_what_a_later_answer_leaves_out_stays(database: AsyncEngine) -> None:
-    bare = article(1, url="", title="", summary="", key_points=[], entities={}, crawled_at=None, page_rank=None)
+    bare = article(1, url="", title="", summary="", key_points=[], entities={}, crawled_at=None)
+    bare |= {"sentiment": None, "page_rank": None}
     async with database.begin() as connection:
         await store_articles(connection, [article(1)], {})
         assert await store_articles(connection, [bare], {}) == UpsertCounts(unchanged=1)
-        assert await store_articles(connection, [{**bare, "sentiment": -1}], {}) == UpsertCounts(updated=1)
+        assert await store_articles(connection, [{**bare, "language": "fr"}], {}) == UpsertCounts(updated=1)
 
     async with reading(database) as connection:
         row = (await connection.execute(select(Article.__table__))).mappings().one()
-    assert {name: row[name] for name in bare} == {**article(1), "sentiment": -1, "altered_fields": []}
+    assert {name: row[name] for name in bare} == {**article(1), "language": "fr", "altered_fields": []}
 
 
 async def test_an_article_is_linked_to_every_entity_that_it_mentions(database: AsyncEngine) -> None:
