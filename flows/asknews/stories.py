@@ -52,6 +52,8 @@ class StoryUpdate(Record):
     headline: Annotated[str, fields.text(1_000)] = ""
     summary: Annotated[str, fields.text(20_000)] = Field("", validation_alias="story")
     article_ids: Annotated[list[UUID], collections.values(fields.uuid)] = []
+    # By type, as an article's.
+    entities: Annotated[dict[str, list[str]], collections.texts_by_type(64, 200, 200)] = {}
     reddit_threads: Annotated[list[RedditThread], collections.records(RedditThread)] = []
 
 
@@ -174,9 +176,9 @@ class _WireStory(Record):
 
     def _press_series(self, altered: set[str]) -> list[SentimentPoint]:
         rolling = self.rolling_sentiment
-        # Rolling values are an extra: none at all is a series without them, some but not all is a mismatch.
-        if not rolling:
-            if rolling is not None and self.sentiment:
+        # Rolling values are an extra: where they cannot be paired, the series is one without them.
+        if rolling is None or len(rolling) != len(self.sentiment):
+            if rolling is not None:
                 altered.add("rolling_sentiment")
             rolling = [None] * len(self.sentiment)
         pairs = _paired(

@@ -57,7 +57,6 @@ def test_the_series_are_paired_and_in_order_of_time_and_zero_is_a_value() -> Non
         {"sentiment": ...},
         {"sentiment_timestamps": []},
         {"sentiment_timestamps": None},
-        {"rolling_sentiment": [0.5]},
         {"reddit_sentiment": []},
         {"reddit_sentiment": [0, 0]},
         {"reddit_sentiment_timestamps": ...},
@@ -109,6 +108,8 @@ def test_a_story_may_have_no_rolling_values_at_all(absent: object) -> None:
         ([None, 0.0], [0.0, None], ()),
         (["high", 0.0], [0.0, None], ("rolling_sentiment",)),
         ({}, [None, None], ("rolling_sentiment",)),
+        ([0.5], [None, None], ("rolling_sentiment",)),
+        ([0.5, 0.0, 0.5], [None, None], ("rolling_sentiment",)),
     ],
 )
 def test_rolling_values_may_have_gaps(sent: object, read: list[float | None], altered: tuple[str, ...]) -> None:
