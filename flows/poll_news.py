@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.asknews import Article, AskNewsClient, Page
 from flows.asknews.articles import crawl_time_of
 from flows.database.engine import reading
-from flows.entities import EntityMatcher, load_tracked, search_names
+from flows.entities import EntityMatcher, evidence_of, load_tracked, search_names
 from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
@@ -29,8 +29,6 @@ from flows.polling.storage.rejected import rejected_since
 from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_news"
-# AskNews' entity lists in which a model or tool may be named. A Person is none: "Claude Dupont" rules out Claude.
-EVIDENCE_TYPES = ("Product", "Technology", "Organization")
 SLICE = timedelta(hours=6)
 
 logger = structlog.stdlib.get_logger()
@@ -99,8 +97,7 @@ class NewsFeed:
         text = "\n".join(
             (article.title, article.english_title or "", article.summary, *article.key_points, *article.keywords)
         )
-        evidence = [name for kind in EVIDENCE_TYPES for name in article.entities.get(kind, ())]
-        return self._matcher.mentioned(text, evidence, people=article.entities.get("Person", ()))
+        return self._matcher.mentioned(text, evidence_of(article.entities), people=article.entities.get("Person", ()))
 
 
 async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta, least: timedelta) -> Reach:

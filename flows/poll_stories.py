@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import AccessDenied, AskNewsClient, Page, Story
 from flows.database.engine import reading
-from flows.entities import EntityMatcher, load_tracked
+from flows.entities import EntityMatcher, evidence_of, load_tracked
 from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
@@ -77,11 +77,15 @@ class StoriesFeed:
         """Store the page's stories with their series, threads and links, within the caller's transaction."""
         links = {story.story_id: self._mentioned(story) for story in page.records}
         counts = await store_stories(connection, [story.model_dump() for story in page.records], links)
-        return Stored(counts, list(links.values()))
+        new = [story.updated_at for story in page.records if story.story_id in counts.new]
+        return Stored(counts, list(links.values()), new)
 
     def _mentioned(self, story: Story) -> tuple[str, ...]:
         text = "\n".join((story.headline, story.summary, *story.topics, *story.keywords))
-        return self._matcher.mentioned(text)
+        recognised = [update.entities for update in story.updates]
+        evidence = [name for entities in recognised for name in evidence_of(entities)]
+        people = [*story.people, *(name for entities in recognised for name in entities.get("Person", ()))]
+        return self._matcher.mentioned(text, evidence, people=people)
 
 
 @monitored

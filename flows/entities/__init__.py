@@ -1,6 +1,6 @@
 """Who is tracked, and which text mentions whom. Pure: no network, no database, no Prefect."""
 
-from flows.entities.matcher import EntityMatcher
+from flows.entities.matcher import EntityMatcher, evidence_of
 from flows.entities.surroundings import NEAR_WORDS
 from flows.entities.tracked import (
     Category,
@@ -17,6 +17,7 @@ __all__ = [
     "EntityMatcher",
     "TrackedEntitiesError",
     "TrackedEntity",
+    "evidence_of",
     "load_tracked",
     "parse_tracked",
     "search_names",

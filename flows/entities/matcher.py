@@ -1,7 +1,7 @@
 """Which tracked entities a text mentions. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from flows.entities.folding import is_word
@@ -9,6 +9,9 @@ from flows.entities.people import PeopleFinder, persons_among
 from flows.entities.phrases import Hit, PhraseTree, Words, is_version
 from flows.entities.surroundings import Around, FullNames, Phrase, Voids
 from flows.entities.tracked import TrackedEntity, phrase_of
+
+# AskNews' entity lists in which a model or tool may be named.
+EVIDENCE_TYPES = ("Product", "Technology", "Organization")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +77,7 @@ class EntityMatcher:
            or with a version ("Gemini 3"), it takes the place of the context word: the entity counts unless everything
            in the text speaks against it.
 
-        evidence: names that AskNews recognised in the article. Pass those of the types `Product`, `Technology` and
-            `Organization`, and of no other: the `Person` Claude, a `Location`, an `Event` are something else.
+        evidence: names that AskNews recognised in the article, as `evidence_of` chooses them.
         people: the names of the type `Person`; only those of two words or more say anything ("Claude Dupont").
         """
         found: set[str] = set()
@@ -186,6 +188,14 @@ def _any_counts(rules: _Rules, names: Sequence[Hit], text: _Text, *, is_named: b
     if persons or full_names.phrases or rules.people.is_among(text.people.phrases):
         found = mentions(found, rules.given_name_context, frozenset())
     return any(name not in persons and not full_names.cover(text.words, name) for name in found)
+
+
+def evidence_of(entities: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return, of what AskNews recognised in a text (names by type), the names that may be a model's or a tool's.
+
+    The `Person` Claude, a `Location`, an `Event` are something else.
+    """
+    return [name for kind in EVIDENCE_TYPES for name in entities.get(kind, ())]
 
 
 def _without_version(phrase: Phrase) -> Phrase:
