@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.asknews import AskNewsError, UnexpectedResponse
+from flows.asknews import AskNewsError, RequestTimedOut, UnexpectedResponse
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
 from flows.polling.feeds import CountedFeed, Feed
@@ -41,8 +41,8 @@ async def read_deferred(run: PollingRun, feeds: Mapping[str, Feed[Any]]) -> AskN
 
     1. Take the stretch that was tried least often, and read it whole, to its proved end.
     2. If it is whole, drop it.
-    3. If rows moved, pages repeat, one page cannot be had at all, or it is too long, put its halves in its place: in a
-       stretch that fits on one page, neither order nor offset matters.
+    3. If rows moved, pages repeat, one page cannot be had at all or not in time, or it is too long, put its halves in
+       its place: in a stretch that fits on one page, neither order nor offset matters.
     4. If it fails otherwise, or cannot be halved, count the failure, and stop.
     """
     while not run.leaves_the_rest():
@@ -69,7 +69,8 @@ async def _read_stretch(
     try:
         read = await read_window(run, feed, window, commit=drop_if_whole, is_proved=True, late_by=lambda _at: None)
     except (AskNewsError, BudgetExhausted) as error:
-        is_split = isinstance(error, ERRORS_OF_ONE_PAGE) and await _split(run, stretch, str(error))
+        # The poll has just succeeded: what does not come in time now may be too much, as a page that drips in.
+        is_split = isinstance(error, (*ERRORS_OF_ONE_PAGE, RequestTimedOut)) and await _split(run, stretch, str(error))
         if not is_split:
             await _note_failed(run, stretch, error)
         return error

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.asknews import CredentialsRefused, ResponseTooLarge, ServiceFailed
+from flows.asknews import AskNewsError, CredentialsRefused, RequestTimedOut, ResponseTooLarge, ServiceFailed
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
 from flows.polling.pages import poll_scopes
@@ -27,6 +27,7 @@ from tests.polling.runs import (
 
 # By run, the number of the request that fails: any of the first run's, or its first and any of the second's.
 FAILING_REQUESTS = [*({0: request} for request in range(1, 8)), *({0: 1, 1: request} for request in range(1, 13))]
+DRIPS_IN = RequestTimedOut("AskNews did not answer in time (TimeoutError)")
 TOO_LARGE = ResponseTooLarge("the response is larger than allowed", status=200)
 
 
@@ -66,12 +67,13 @@ async def test_a_stretch_is_dropped_with_its_last_page_alone(database: AsyncEngi
     assert len(await waiting(database)) == 1
 
 
-async def test_a_page_that_is_never_had_is_closed_in_by_halves(database: AsyncEngine) -> None:
+@pytest.mark.parametrize("error", [TOO_LARGE, DRIPS_IN])
+async def test_a_page_that_is_never_had_is_closed_in_by_halves(database: AsyncEngine, error: AskNewsError) -> None:
     run = polling_run(database)
     await poll_scopes(run, {"": FakeFeed(run, rows=5)}, REACH)
     await defer(database, 6)
     later = polling_run(database)
-    await poll_scopes(later, {"": FakeFeed(later, rows=25, fails={20: TOO_LARGE})}, REACH)
+    await poll_scopes(later, {"": FakeFeed(later, rows=25, fails={20: error})}, REACH)
     start = NOW - timedelta(hours=6)
     first, second = await waiting(database)
     assert (first.window_start, second.window_end) == (start, start + timedelta(minutes=15))
