@@ -118,13 +118,18 @@ class PrefectServer:
         wait_until(answers, seconds=90, what="the Prefect server")
 
     def spawn(
-        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None, folder: Path = PROJECT_ROOT
+        self,
+        name: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        folder: Path = PROJECT_ROOT,
+        python: Path = Path(sys.executable),
     ) -> Process:
         """Start `python arguments…` in `folder`, in a process group of its own."""
         log = self.folder / f"{name}-{len(self.processes)}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [sys.executable, *arguments],
+                [python, *arguments],
                 env={**self.all_environment(), **(environment or {})},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,

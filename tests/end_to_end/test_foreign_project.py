@@ -1,0 +1,125 @@
+"""Another project's deployments, watched by their tag alone: told right, and not a run of hers started or stopped."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.foreign_project import POOL, POOL_WITHOUT_WORKER, ForeignProject
+from tests.support.installed_wheel import installed_wheel
+from tests.support.prefect_server import free_port, running_prefect, wait_until
+from tests.support.receiver import Receiver, running_receiver
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def project(
+    tmp_path_factory: pytest.TempPathFactory, prefect_template: Path, receiver: Receiver
+) -> Iterator[ForeignProject]:
+    """Her project deployed, the monitoring applied, her worker and ours started in her folder."""
+    folder = tmp_path_factory.mktemp("foreign")
+    installed = installed_wheel(folder)
+    database = folder / "monitoring.db"
+    ours = {
+        "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+        "VIBECHECK_NOTIFICATION": receiver.apprise_url,
+    }
+    with running_prefect(folder, prefect_template, {"HOME": str(folder / "user")}) as prefect:
+        project = ForeignProject(prefect, folder / "hers", installed / "python", database, ours)
+        project.write()
+        for pool in (POOL, POOL_WITHOUT_WORKER):
+            prefect.api("work_pools/", name=pool, type="process")
+        project.hers("prefect", "--no-prompt", "deploy", "--all")
+        project.ours("apply", "--watch-only")
+        project.start("hers", "prefect", "worker", "start", "--pool", POOL, "--type", "process", is_ours=False)
+        project.start("ours", "vibecheck", "worker", "--pool", "vibecheck-status", is_ours=True)
+        yield project
+
+
+def test_a_foreign_project_is_watched_and_left_alone(project: ForeignProject, receiver: Receiver) -> None:
+    long_ago = (datetime.now(UTC) - timedelta(minutes=20)).isoformat()
+    late = project.run(
+        "report/weekly",
+        tags=["auto-scheduled"],
+        state={"type": "SCHEDULED", "state_details": {"scheduled_time": long_ago}},
+    )
+    asked = [project.run(name) for name in ("load/us", "load/eu", "report/nightly", "count/scheduled")]
+    us, eu, nightly, count = asked
+
+    assert project.wait_for_end(*asked) == ["FAILED", "COMPLETED", "COMPLETED", "COMPLETED"]
+    project.judge()
+    # Deleted: its run stays what it was, and nothing is expected of it any more.
+    project.prefect.delete(f"deployments/{project.deployment_id('load/eu')}")
+    project.judge()
+
+    rows = project.rows()
+    assert {id_: (row["job_name"], row["status"]) for id_, row in rows.items()} == {
+        us: ("load/us", "failure"),
+        eu: ("load/eu", "success"),
+        nightly: ("report/nightly", "success"),
+        count: ("count", "success"),
+    }
+    assert "us is closed" in rows[us]["error_message"]
+
+    status = json.loads(project.ours("status", "--json", check=False))
+    verdicts = {name: (job["status"], job["reason"]) for name, job in status["jobs"].items()}
+    assert verdicts == {
+        "pipeline_status": ("healthy", None),
+        "load/us": ("unhealthy", "failing"),
+        "report/nightly": ("healthy", None),
+        "report/weekly": ("unhealthy", "no_worker"),
+        "count": ("healthy", None),
+        "sum {{ of/odd": ("not_started", None),
+    }
+    (body,) = receiver.bodies
+    assert "load/us" in body
+    assert "report/weekly" in body
+    assert "report/nightly" not in body
+    # Late, and left to her: it is named, and it alone.
+    verified = project.ours("verify", "--since", "1h", check=False)
+    assert "Not complete: 1 not accounted for." in verified
+    assert f"(run {late}): nothing has started it" in verified
+
+    port = str(free_port())
+    project.start("health", "vibecheck", "health", "--port", port, is_ours=True)
+    page = wait_until(lambda: answer(f"http://127.0.0.1:{port}/"), seconds=60, what="the status page")
+    assert all(name in page for name in ("load/us", "report/weekly", "count"))
+    assert [word for word in ("AskNews", "credit", "poll_news") if word.lower() in page.lower()] == []
+
+    # Nothing of hers was started, cancelled or ended: what she asked for ran, what is planned is planned.
+    runs = {run["id"]: run for run in project.runs()}
+    assert {id_ for id_, run in runs.items() if run["run_count"]} == set(asked)
+    assert late in runs
+    assert {run["state_type"] for id_, run in runs.items() if id_ not in asked} == {"SCHEDULED"}
+
+
+def answer(address: str) -> str | None:
+    try:
+        return httpx.get(address).text
+    except httpx.TransportError:
+        return None
+
+
+def test_nothing_of_the_polls_is_there(project: ForeignProject) -> None:
+    tables = {row["name"] for row in project.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert not tables & {"articles", "stories", "cursors", "credit_periods", "alembic_version"}
+    pools = {pool["name"] for pool in project.prefect.api("work_pools/filter")}
+    assert pools == {POOL, POOL_WITHOUT_WORKER, "vibecheck-status"}
+    server = json.dumps([project.prefect.api(f"{what}/filter") for what in ("deployments", "automations", "flows")])
+    assert "asknews" not in server.lower()
+
+
+def test_the_decorator_says_that_no_database_is_set(project: ForeignProject) -> None:
+    (worker,) = [process for process in project.prefect.processes if process.log.name.startswith("hers")]
+    assert "execution_log_not_configured" in worker.output()
+    assert not list((project.prefect.folder / "user").rglob("vibecheck.db"))
