@@ -53,6 +53,11 @@ app.command(
     help="Let the work pools start runs again, after `drain`.",
 )
 app.command(
+    f"{__package__}.commands.remove:run_remove",
+    name="remove",
+    help="Take everything of ours off the Prefect server, after asking. The database stays as it is.",
+)
+app.command(
     f"{__package__}.commands.silence:run_silence",
     name="silence",
     help="Send no messages about some jobs for a time; verdicts and rows go on. Alone: list the silences.",

@@ -2,7 +2,7 @@
 
 1. Migrate the pipeline's database and seed the tracked entities.
 2. Make the work pools that prefect.yaml names, if they are not there.
-3. `prefect deploy --all`.
+3. `prefect deploy --all`; and name what prefect.yaml no longer has, or remove it with `--prune`.
 4. Make the server's automations, and the block that they notify through.
 5. Note in the database which jobs are expected from now on, and how often.
 6. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
@@ -27,6 +27,7 @@ from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
 from deployments.server.automations import apply_automations
 from deployments.server.described import file_to_deploy
+from deployments.server.ours import delete_deployments, own_deployments
 from deployments.server.settings import require_server
 from deployments.server.work_pools import make_work_pools
 from flows.database.engine import opened_engine
@@ -47,7 +48,7 @@ PLANNING_SECONDS = 90.0
 logger = structlog.stdlib.get_logger()
 
 
-async def apply(settings: Settings, *, watch_only: bool = False) -> Sequence[LiveJob]:
+async def apply(settings: Settings, *, watch_only: bool = False, prune: bool = False) -> Sequence[LiveJob]:
     """Do all steps, for the monitoring alone if `watch_only`, and return the monitored deployments.
 
     Raises DatabaseUnavailable, InvalidReceiver for a wrong VIBECHECK_NOTIFICATION, httpx.HTTPError or PrefectException
@@ -57,6 +58,7 @@ async def apply(settings: Settings, *, watch_only: bool = False) -> Sequence[Liv
     async with get_client() as client:
         await make_work_pools(client, watch_only=watch_only)
         await deploy(watch_only=watch_only)
+        await leave_out(client, prune=prune)
         await apply_automations(client, settings)
         # From now on, so that one that never runs is noticed; and those that are gone no more.
         async with opened_engine(settings) as engine:
@@ -91,6 +93,21 @@ async def deploy(*, watch_only: bool = False) -> None:
         raise CommandFailed(f"`prefect deploy --all` failed:\n{output.decode(errors='replace')}")
 
 
+async def leave_out(client: PrefectClient, *, prune: bool) -> None:
+    """Name the deployments of ours that prefect.yaml no longer has, or remove them. Nobody else's is touched."""
+    left = [deployment for deployment in await own_deployments(client) if not deployment.is_described]
+    names = [deployment.full_name for deployment in left]
+    if left and prune:
+        await delete_deployments(client, left)
+        logger.info("deployments_removed", names=names)
+    elif left:
+        logger.warning(
+            "deployments_left_over",
+            names=names,
+            explanation="They are not in prefect.yaml, and go on running. `vibecheck apply --prune` removes them.",
+        )
+
+
 async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
     """Wait until each active schedule has a planned run, and report; log an error for what has none."""
     deadline = asyncio.get_running_loop().time() + PLANNING_SECONDS
@@ -123,13 +140,16 @@ async def run_apply(
     watch_only: Annotated[
         bool, Parameter(help="Only the monitoring: its tables, status flow, automations and pool.", negative="")
     ] = False,
+    prune: Annotated[
+        bool, Parameter(help="Remove deployments of ours that prefect.yaml no longer has.", negative="")
+    ] = False,
     settings: GivenSettings,
 ) -> int:
     """The `apply` command: do it, and print what is deployed. Return the exit code."""
     require_server()
     check_receivers(receivers_of(settings).values())
     configure_logging(settings, to_prefect=False)
-    jobs = await apply(settings, watch_only=watch_only)
+    jobs = await apply(settings, watch_only=watch_only, prune=prune)
     table = Table("deployment", "schedule", "next run", "planned runs")
     for job in jobs:
         next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M:%S} UTC" if job.next_run_at else "none"

@@ -1,0 +1,58 @@
+"""`vibecheck remove`: take everything of ours off a Prefect server, after asking. The database stays as it is."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+from prefect import get_client
+from rich.console import Console
+from rich.markup import escape
+
+from deployments.failures import CommandFailed
+from deployments.parameters import GivenSettings
+from deployments.server.ours import Ours, find_ours, remove
+from deployments.server.settings import require_server
+from flows.logs import configure_logging
+
+
+async def run_remove(
+    *,
+    is_sure: Annotated[bool, Parameter(name="--yes", help="Do not ask.", negative="")] = False,
+    settings: GivenSettings,
+) -> int:
+    """Show what is ours on the server, ask, and remove it. Return the exit code: 1 if the answer was no."""
+    require_server()
+    configure_logging(settings, to_prefect=False)
+    console = Console(highlight=False)
+    async with get_client() as client:
+        ours = await find_ours(client)
+        if ours.is_nothing():
+            console.print(f"The server at {client.api_url} has nothing of ours.")
+            return 0
+        console.print(f"On the server at {client.api_url}:")
+        for what, names in _listed(ours):
+            console.print(f"  {what}: {escape(', '.join(names)) or 'none'}")
+        if not is_sure and not _agreed(console):
+            console.print("Nothing was removed.")
+            return 1
+        await remove(client, ours)
+    console.print("Removed. Past runs stay on the server, and every row in the database.")
+    return 0
+
+
+def _listed(ours: Ours) -> list[tuple[str, list[str]]]:
+    listed = [
+        ("deployments", [deployment.full_name for deployment in ours.deployments]),
+        ("automations", [automation.name for automation in ours.automations]),
+        ("work pools", list(ours.work_pools)),
+        ("blocks", [f"{block.block_type_name or 'block'} {block.name}" for block in ours.blocks]),
+    ]
+    if ours.shared_work_pools:
+        listed.append(("work pools that stay, as others use them too", list(ours.shared_work_pools)))
+    return listed
+
+
+def _agreed(console: Console) -> bool:
+    if not sys.stdin.isatty():
+        raise CommandFailed("Nobody is there to be asked: add --yes to remove all this.")
+    return console.input("Remove all this? [y/N] ").strip().lower() in {"y", "yes"}
