@@ -53,6 +53,11 @@ app.command(
     help="Let the work pools start runs again, after `drain`.",
 )
 app.command(
+    f"{__package__}.commands.history:run_history",
+    name="history",
+    help="Show what changed of a job, and when: its schedule, its verdict and its deployment.",
+)
+app.command(
     f"{__package__}.commands.remove:run_remove",
     name="remove",
     help="Take everything of ours off the Prefect server, after asking. The database stays as it is.",

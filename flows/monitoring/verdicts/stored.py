@@ -90,6 +90,14 @@ async def unsent_transitions(connection: AsyncConnection, limit: int) -> list[Tr
     return [TransitionRow(**row) for row in rows.mappings()]
 
 
+async def transitions_of(connection: AsyncConnection, job_name: str, since: datetime) -> list[Transition]:
+    """The changes of the job's verdict since then, oldest first."""
+    columns = [_TRANSITIONS.c[field.name] for field in fields(Transition)]
+    of_job = (_TRANSITIONS.c.job_name == job_name, _TRANSITIONS.c.at >= since)
+    rows = await connection.execute(select(*columns).where(*of_job).order_by(_TRANSITIONS.c.at, _TRANSITIONS.c.id))
+    return [Transition(**row) for row in rows.mappings()]
+
+
 async def mark_sent(connection: AsyncConnection, transition_id: int) -> bool:
     """Note that a transition's event was emitted, now. Return False if somebody else has noted it."""
     sent = await connection.execute(

@@ -1,0 +1,86 @@
+"""`vibecheck history`: what changed of a job, and when: its schedule, its verdict and its deployment."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, cast
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deployments.commands.verify import moment
+from deployments.failures import CommandFailed, failing_in_words
+from deployments.parameters import GivenSettings, Moment
+from deployments.server.settings import require_server
+from flows.database.engine import opened_engine, reading
+from flows.logs import configure_logging
+from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, read_jobs, schedule_history
+from flows.monitoring.jobs.schedules import ScheduleSpec, schedule_in_words
+from flows.monitoring.verdicts.stored import Transition, transitions_of
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that changed, and who did it, where that is known."""
+
+    at: datetime
+    what: str
+    who: str | None = None
+
+
+async def run_history(
+    job: Annotated[str, Parameter(help="The job, as `vibecheck status` calls it.")],
+    *,
+    since: Annotated[
+        Moment, Parameter(help="From when on: a duration before now (24h, 7d) or an ISO time.")
+    ] = timedelta(days=30),
+    settings: GivenSettings,
+) -> int:
+    """Print the changes, oldest first; without Prefect's server, what the database knows. Return the exit code."""
+    configure_logging(settings, to_prefect=False)
+    console = Console(highlight=False)
+    begin = moment(since, datetime.now(UTC))
+    async with opened_engine(settings) as engine, reading(engine) as connection:
+        jobs = await read_jobs(connection)
+        if job not in jobs:
+            raise CommandFailed(f"No such job: {job}. The jobs are: {', '.join(jobs) or 'none yet'}.")
+        schedules = schedule_changes((await schedule_history(connection, begin)).get(job, ()))
+        verdicts = [_verdict_change(each) for each in await transitions_of(connection, job, begin)]
+    try:
+        edits = await _edits(jobs[job], begin)
+    except CommandFailed as error:
+        console.print(f"[yellow]What was done to the deployment is not known: {escape(str(error))}", soft_wrap=True)
+        edits = []
+    table = Table("when (UTC)", "what", "who")
+    for change in sorted([*schedules, *verdicts, *edits], key=lambda each: each.at):
+        table.add_row(f"{change.at:%Y-%m-%d %H:%M:%S}", escape(change.what), escape(change.who or ""))
+    console.print(table if table.row_count else f"Nothing has changed since {begin:%Y-%m-%d %H:%M} UTC.")
+    return 0
+
+
+def schedule_changes(entries: Sequence[ScheduleEntry]) -> Iterator[Change]:
+    """The entries of a job's schedule history, in words."""
+    for entry in entries:
+        what = schedule_in_words(cast("list[ScheduleSpec]", entry.schedule))
+        # The schedules of a paused job are kept, but none is active.
+        yield Change(entry.valid_from, "nothing is scheduled" if entry.paused else f"scheduled: {what}")
+
+
+def _verdict_change(transition: Transition) -> Change:
+    reason = f" ({transition.reason})" if transition.reason else ""
+    return Change(transition.at, f"verdict: {transition.from_status} → {transition.to_status}{reason}")
+
+
+async def _edits(job: StoredJob, since: datetime) -> list[Change]:
+    """What Prefect's events tell. Raises CommandFailed where they cannot be asked for."""
+    with failing_in_words():
+        require_server()
+        from prefect import get_client
+
+        from flows.monitoring.jobs.edits import read_edits
+
+        deployments = [id_ for id_ in (job.deployment_id, job.earlier_deployment_id) if id_ is not None]
+        async with get_client() as client:
+            return [Change(edit.at, edit.what, edit.who) for edit in await read_edits(client, deployments, since)]
