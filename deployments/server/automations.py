@@ -83,14 +83,7 @@ async def apply_automations(client: PrefectClient, settings: Settings) -> Change
     now = await server_now(client)
     live = await read_live_jobs(client, now)
     block_id = await receiver_block(client, settings)
-    wanted = expand(
-        load(),
-        scheduled_jobs(live, now),
-        live,
-        block_id,
-        reminder_seconds=settings.reminder_seconds,
-        installation=settings.installation_name(),
-    )
+    wanted = wanted_automations(live, now, settings, block_id)
     changes = await _write(client, wanted, await client.read_resource_related_automations(OWNER))
     if changes.created or changes.updated:
         # One that was written waits for a sign of the status flow before it tells anybody: this is the first.
@@ -101,6 +94,20 @@ async def apply_automations(client: PrefectClient, settings: Settings) -> Change
         unchanged=len(changes.unchanged),
     )
     return changes
+
+
+def wanted_automations(
+    live: Sequence[LiveJob], now: datetime, settings: Settings, block_id: UUID | None
+) -> list[AutomationCore]:
+    """What the file asks for, for these jobs and settings; messages go through the block, where there is one."""
+    return expand(
+        load(),
+        scheduled_jobs(live, now),
+        live,
+        block_id,
+        reminder_seconds=settings.reminder_seconds,
+        installation=settings.installation_name(),
+    )
 
 
 def scheduled_jobs(live: Iterable[LiveJob], now: datetime) -> list[Job]:

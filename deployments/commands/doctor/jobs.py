@@ -11,7 +11,7 @@ from prefect.events.schemas.automations import Automation
 from prefect.exceptions import ObjectNotFound
 
 from deployments.commands.doctor.checks import Check, Finding, Mark, sentence
-from deployments.server.automations import canonical, expand, load, scheduled_jobs
+from deployments.server.automations import canonical, wanted_automations
 from deployments.server.described import work_pool_names
 from flows.monitoring.alarms.messages import listed
 from flows.monitoring.alarms.receivers import DEFAULT, receivers_of
@@ -99,25 +99,25 @@ def automations_finding(
     """Compare the server's automations with those that `vibecheck apply` would make for these jobs and settings."""
     subject = "automations"
     block_id = (_block_of(existing) or uuid4()) if DEFAULT in receivers_of(settings) else None
-    wanted = {
-        automation.name: automation
-        for automation in expand(
-            load(), scheduled_jobs(jobs, now), jobs, block_id, reminder_seconds=settings.reminder_seconds
-        )
-    }
+    wanted = {automation.name: automation for automation in wanted_automations(jobs, now, settings, block_id)}
     there = {automation.name: automation for automation in existing}
     differing = [name for name in wanted if name in there and canonical(wanted[name]) != canonical(there[name])]
     problems = [
         f"{what}: {listed(names)}"
         for what, names in (
             ("missing", [name for name in wanted if name not in there]),
-            ("other than applied", differing),
             ("no longer wanted", [name for name in there if name not in wanted]),
         )
         if names
     ]
     if problems:
         return Finding(subject, Mark.FAILURE, sentence("; ".join(problems)), APPLY)
+    if differing:
+        # What they tell depends on where they were applied: each container is a host of another name.
+        to_do = f"{APPLY} It has to have the VIBECHECK_INSTALLATION and PREFECT_UI_URL that are set here."
+        return Finding(
+            subject, Mark.WARNING, f"Other than `apply` would make them from here: {listed(differing)}.", to_do
+        )
     if off := [name for name in wanted if wanted[name].enabled and not there[name].enabled]:
         text = f"Switched off by somebody: {listed(off)}."
         return Finding(subject, Mark.WARNING, text, "Switch them on in Prefect's UI if that was for a time.")

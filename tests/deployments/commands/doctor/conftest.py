@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from deployments.commands.doctor.checks import Finding
-from deployments.server.automations import expand, load, scheduled_jobs
+from deployments.server.automations import wanted_automations
 from deployments.server.described import work_pool_names
 from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.settings import Settings
@@ -49,6 +50,7 @@ class Installation:
             "notification": self.receiver.apprise_url,
             "asknews_api_url": self.sandbox.base_url,
             "asknews_api_key": "ank_the-key",
+            "installation": "staging",
         }
         return Settings.model_validate(given | changes)
 
@@ -88,16 +90,16 @@ async def installation(
             temporary_settings({PREFECT_API_AUTH_STRING: PASSWORD}),
         ):
             # Now, as the automations link to the server's address.
-            await apply_automations(prefect)
+            await apply_automations(prefect, it.settings())
             yield it
 
 
-async def apply_automations(prefect: FakePrefect) -> None:
+async def apply_automations(prefect: FakePrefect, settings: Settings) -> None:
     """Give the server what `vibecheck apply` would, with the same block for messages."""
     async with prefect.client() as client:
         jobs = await read_live_jobs(client, prefect.now)
     block = "00000000-0000-0000-0000-000000000001"
-    wanted = expand(load(), scheduled_jobs(jobs, prefect.now), jobs, block, reminder_seconds=21_600.0)  # pyright: ignore[reportArgumentType]  # pydantic makes it a UUID
+    wanted = wanted_automations(jobs, prefect.now, settings, UUID(block))
     prefect.automations = [
         {"id": f"00000000-0000-0000-0000-0000000001{number:02}", **automation.model_dump(mode="json")}
         for number, automation in enumerate(wanted)

@@ -129,7 +129,7 @@ async def test_a_receiver_that_refuses_is_told(installation: Installation, capsy
 
 
 async def test_a_test_alarm_and_its_recovery_are_sent(installation: Installation, capsys: Printed) -> None:
-    code, document = await examine(installation, capsys, send=True, installation="staging")
+    code, document = await examine(installation, capsys, send=True)
     assert code == 0
     assert texts(document, "receiver default") == ["well: It took a test alarm and its recovery."]
     assert installation.receiver.subjects == [

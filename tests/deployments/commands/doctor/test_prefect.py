@@ -97,7 +97,9 @@ async def test_automations_that_are_not_as_applied_are_told(installation: Instal
     on["enabled"] = False
     assert of(await found(installation), "automations") == [("warning", f"Switched off by somebody: {on['name']}.")]
     on["description"] = "edited"
-    assert of(await found(installation), "automations") == [("failure", f"Other than applied: {on['name']}.")]
+    assert of(await found(installation), "automations") == [
+        ("warning", f"Other than `apply` would make them from here: {on['name']}.")
+    ]
     automations.clear()
     ((mark, text),) = of(await found(installation), "automations")
     assert mark == "failure"
