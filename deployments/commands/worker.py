@@ -16,6 +16,7 @@ import socket
 from abc import ABC
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -23,13 +24,15 @@ import anyio.abc
 import httpx
 import structlog
 from cyclopts import Parameter, validators
+from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
-from prefect.exceptions import PrefectException
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import get_current_settings, temporary_settings
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 from pydantic import PrivateAttr
 
+from deployments.failures import CommandFailed
 from deployments.forking.plain_http import without_tls
 from deployments.forking.starter import Starter, warm_starts
 from deployments.parameters import GivenSettings
@@ -131,7 +134,8 @@ async def run_worker(
     """Execute the runs of `pool`, at most `limit` at a time, until SIGTERM or SIGINT. Return the exit code.
 
     `polled_file` is touched at each poll that the server has answered, for `container_health polled`. The exit code is
-    1 when the worker ended for another reason than a signal; its runs were waited for then, too.
+    1 when the worker ended for another reason than a signal; its runs were waited for then, too. Raises CommandFailed
+    if the server has no such pool; a server that is away is asked again.
     """
     require_server()
     configure_logging(settings, to_prefect=False)
@@ -155,6 +159,8 @@ async def run_worker(
     worker = Worker(work_pool_name=pool, name=name, limit=limit)
     try:
         with temporary_settings(without_tls()):
+            while not await _answered(partial(_check_pool, pool)):  # noqa: ASYNC110  # a server sends no event
+                await asyncio.sleep(get_current_settings().worker.query_seconds)
             async with warm_starts(pool) as worker.starter, worker:
                 starting = None
                 logger.info("worker_started", work_pool=pool, worker=worker.name)
@@ -167,6 +173,19 @@ async def run_worker(
         failed = False
     logger.info("worker_stopped", work_pool=pool, worker=worker.name)
     return 1 if failed else 0
+
+
+async def _check_pool(name: str) -> None:
+    """Raise CommandFailed if the server has no such pool: Prefect's worker would make it, and wait there for ever."""
+    async with get_client() as client:
+        try:
+            await client.read_work_pool(name)
+        except ObjectNotFound:
+            names = [pool.name for pool in await client.read_work_pools()]
+            raise CommandFailed(
+                f"The server has no work pool {name!r}. It has: {', '.join(sorted(names)) or 'none'}. "
+                "`vibecheck apply` makes those of prefect.yaml."
+            ) from None
 
 
 async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: Path | None) -> bool:

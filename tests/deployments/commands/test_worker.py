@@ -13,7 +13,9 @@ from prefect.settings import PREFECT_API_URL, PREFECT_WORKER_QUERY_SECONDS, temp
 from prefect.states import Scheduled
 from structlog.testing import capture_logs
 
-from deployments.commands.worker import Worker, drain, poll
+from deployments.commands.worker import Worker, drain, poll, run_worker
+from deployments.failures import CommandFailed
+from flows.settings import Settings
 from tests.support.served_prefect import serving
 
 POOL = "vibecheck"
@@ -36,6 +38,10 @@ class Server:
         @router.get(f"/work_pools/{POOL}")
         def read_pool() -> Any:
             return pool.model_dump(mode="json")
+
+        @router.post("/work_pools/filter")
+        def read_pools() -> Any:
+            return [pool.model_dump(mode="json")]
 
         @router.post(f"/work_pools/{POOL}/workers/heartbeat", status_code=204)
         def take_heartbeat() -> None:
@@ -103,6 +109,12 @@ async def test_a_worker_whose_poll_was_answered_shows_life(tmp_path: Path) -> No
         polling = asyncio.create_task(poll(worker, polled))
         await until(polled.exists)
         polling.cancel()
+
+
+@pytest.mark.usefixtures("server")
+async def test_a_work_pool_that_is_not_there_is_refused() -> None:
+    with pytest.raises(CommandFailed, match=r"no work pool 'typo'\. It has: vibecheck\."):
+        await run_worker(pool="typo", settings=Settings())
 
 
 async def test_an_error_of_the_server_between_poll_and_start_ends_no_worker_and_the_next_poll_takes_the_run(
