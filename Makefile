@@ -18,7 +18,7 @@ endif
 FROM_LOCK = $(INSTALL) $(COMPILE) --no-deps --require-hashes -r $<
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help up test drill check lint types lock clean
+.PHONY: help up test drill check lint types lock clean purge
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -64,5 +64,9 @@ lock: .venv/installed-dev  ## Make both lock files anew from pyproject.toml
 	sed -n '/^cryptography/d; /^[a-zA-Z]/s/ *\\$$//p' requirements.lock > .venv/constraints.txt
 	$(COMPILE_LOCK) --upgrade --group dev --constraint .venv/constraints.txt -o requirements-dev.lock
 
-clean:  ## Remove the environment and everything that `make up` has stored
-	rm -rf .venv .vibecheck
+clean:  ## Remove the environment; what `make up` has stored stays
+	rm -rf .venv
+
+purge:  ## Remove what `make up` has stored as well, after a question
+	@printf 'Remove %s/.vibecheck: the databases, the logs and the password of `make up`? [y/N] ' "$$PWD"; \
+	  read -r answer; case "$$answer" in [yY]*) rm -rf .vibecheck; echo Removed. ;; *) echo Kept. ;; esac

@@ -45,12 +45,12 @@ app.command(
 app.command(
     f"{__package__}.commands.drain:run_drain",
     name="drain",
-    help="Pause the work pools, and wait until no run is going: for maintenance. Nobody is told of it meanwhile.",
+    help="Pause work pools, and wait until no run is going: for maintenance. Nobody is told of it meanwhile.",
 )
 app.command(
     f"{__package__}.commands.drain:run_resume",
     name="resume",
-    help="Let the work pools start runs again, after `drain`.",
+    help="Let work pools start runs again, after `drain`.",
 )
 app.command(
     f"{__package__}.commands.history:run_history",
@@ -96,6 +96,9 @@ app.command(
     f"{__package__}.sandbox.__main__:serve",
     name="sandbox",
     help="Serve an AskNews-compatible API with made-up news, for demonstration and tests.",
+)
+app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # any further arguments
+    help="Let the shell complete commands and options: bash, zsh or fish."
 )
 
 
