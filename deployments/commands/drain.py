@@ -1,6 +1,7 @@
 """`vibecheck drain` and `resume`: let no run of any worker be cut off by maintenance."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -15,19 +16,29 @@ from deployments.failures import CommandFailed
 from deployments.parameters import Duration, GivenSettings
 from deployments.server.settings import require_server
 from deployments.server.timers import hold_timers
-from deployments.server.work_pools import count_active_runs, set_work_pools_paused, work_pool_names
+from deployments.server.work_pools import chosen_work_pools, count_active_runs, set_work_pools_paused
 from flows.database.clock import database_now
 from flows.database.engine import DatabaseUnavailable, opened_engine
 from flows.logs import configure_logging
 from flows.monitoring.alarms.planned_stops import begin_planned_stop, end_planned_stop
+from flows.monitoring.jobs.deployments import read_live_jobs
+from flows.monitoring.prefect_runs import server_now
 from flows.monitoring.verdicts.wording import clock
 from flows.settings import Settings
 
 CHECK_SECONDS = 1.0
 
+Pools = Annotated[
+    list[str] | None,
+    Parameter(help="The work pools; without any, those of prefect.yaml.", negative=""),
+]
+Every = Annotated[bool, Parameter(name="--all", help="Every work pool of the server.", negative="")]
+
 
 async def run_drain(
+    pools: Pools = None,
     *,
+    every: Every = False,
     patience: Annotated[
         Duration, Parameter(name="--timeout", help="How long to wait for the runs, such as 90s or 15m.")
     ] = timedelta(minutes=15),
@@ -38,53 +49,67 @@ async def run_drain(
 ) -> int:
     """Pause the work pools and wait for their runs. Return the exit code 0 once none is going.
 
-    Raises CommandFailed after `patience`. The pools stay paused in either case, until `resume`. Nobody is told of the
+    Raises CommandFailed after `patience`. The pools stay paused in either case, until `resume`. Nobody is told of their
     jobs until then, but for `duration` at most.
     """
     require_server()
     configure_logging(settings, to_prefect=False)
     console = Console()
-    pools = " and ".join(work_pool_names())
     try:
         async with get_client() as client:
-            await set_work_pools_paused(client, paused=True)
-            console.print(f"Paused {pools}: no run starts until `vibecheck resume`.")
-            await _silence(settings, client, console, duration)
+            chosen = await chosen_work_pools(client, pools or [], every=every)
+            jobs = await _jobs_of(client, chosen)
+            await set_work_pools_paused(client, chosen, paused=True)
+            console.print(f"Paused {_named(chosen)}: no run starts there until `vibecheck resume`.")
+            await _silence(settings, client, console, jobs, duration)
             async with asyncio.timeout(patience.total_seconds()):
-                await _wait_for_runs(client, console)
+                await _wait_for_runs(client, chosen, console)
     except TimeoutError:
         raise CommandFailed(f"Runs are still going after {patience}; the pools stay paused.") from None
     console.print("No run is going.")
     return 0
 
 
-async def run_resume(*, settings: GivenSettings) -> int:
+async def run_resume(pools: Pools = None, *, every: Every = False, settings: GivenSettings) -> int:
     """Let the work pools start runs again. Return the exit code."""
     require_server()
     configure_logging(settings, to_prefect=False)
     async with get_client() as client:
-        await set_work_pools_paused(client, paused=False)
+        chosen = await chosen_work_pools(client, pools or [], every=every)
+        jobs = await _jobs_of(client, chosen)
+        await set_work_pools_paused(client, chosen, paused=False)
     console = Console()
-    console.print(f"Resumed {' and '.join(work_pool_names())}.")
+    console.print(f"Resumed {_named(chosen)}.")
     try:
         async with opened_engine(settings) as engine, engine.begin() as connection:
-            await end_planned_stop(connection)
+            await end_planned_stop(connection, jobs)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         console.print(f"[yellow]Nobody is told of the jobs for the rest of the planned stop: {_in_short(error)}")
     return 0
 
 
-async def _silence(settings: Settings, client: PrefectClient, console: Console, duration: timedelta) -> None:
+def _named(pools: Sequence[str]) -> str:
+    return f"the work pool{'s' if len(pools) > 1 else ''} {' and '.join(escape(name) for name in pools)}"
+
+
+async def _jobs_of(client: PrefectClient, pools: Sequence[str]) -> set[str]:
+    """The names of the monitored jobs whose runs the pools have."""
+    return {job.job_name for job in await read_live_jobs(client, await server_now(client)) if job.work_pool in pools}
+
+
+async def _silence(
+    settings: Settings, client: PrefectClient, console: Console, jobs: Collection[str], duration: timedelta
+) -> None:
     """Let neither the status flow nor the server tell people of what is planned."""
     try:
         async with opened_engine(settings) as engine, engine.begin() as connection:
-            until = await begin_planned_stop(connection, duration)
+            until = await begin_planned_stop(connection, jobs, duration)
             now = await database_now(connection)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         console.print(f"[yellow]The stop is not silenced, people may be told of it: {_in_short(error)}")
         return
-    await hold_timers(client, duration)
-    console.print(f"Nobody is told of the jobs until {clock(until, now)} at the latest; `--for` says how long.")
+    await hold_timers(client, jobs, duration)
+    console.print(f"Nobody is told of their jobs until {clock(until, now)} at the latest; `--for` says how long.")
 
 
 def _in_short(error: Exception) -> str:
@@ -92,9 +117,9 @@ def _in_short(error: Exception) -> str:
     return escape((str(error).splitlines() or [""])[0])
 
 
-async def _wait_for_runs(client: PrefectClient, console: Console) -> None:
+async def _wait_for_runs(client: PrefectClient, pools: Sequence[str], console: Console) -> None:
     announced = 0
-    while running := await count_active_runs(client):
+    while running := await count_active_runs(client, pools):
         if running != announced:
             console.print(f"Waiting for {running} run(s) …")
             announced = running

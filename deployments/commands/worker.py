@@ -32,11 +32,11 @@ from prefect.settings import get_current_settings, temporary_settings
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 from pydantic import PrivateAttr
 
-from deployments.failures import CommandFailed
 from deployments.forking.plain_http import without_tls
 from deployments.forking.starter import Starter, warm_starts
 from deployments.parameters import GivenSettings
 from deployments.server.settings import require_server
+from deployments.server.work_pools import no_such_pool, server_work_pools
 from flows.logs import configure_logging
 
 DRAIN_CHECK_SECONDS = 0.5
@@ -181,11 +181,7 @@ async def _check_pool(name: str) -> None:
         try:
             await client.read_work_pool(name)
         except ObjectNotFound:
-            names = [pool.name for pool in await client.read_work_pools()]
-            raise CommandFailed(
-                f"The server has no work pool {name!r}. It has: {', '.join(sorted(names)) or 'none'}. "
-                "`vibecheck apply` makes those of prefect.yaml."
-            ) from None
+            raise no_such_pool([name], await server_work_pools(client)) from None
 
 
 async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: Path | None) -> bool:

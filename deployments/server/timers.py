@@ -1,6 +1,6 @@
 """The server's timers, which report what is silent: held for a planned stop."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from prefect.client.orchestration import PrefectClient
@@ -15,8 +15,8 @@ from flows.monitoring.vocabulary import OWNER
 STEPS_PER_TIMER = 4
 
 
-async def hold_timers(client: PrefectClient, duration: timedelta) -> None:
-    """Let the server's timers begin `duration` from now: no job is reported as silent before that and its usual time.
+async def hold_timers(client: PrefectClient, jobs: Collection[str], duration: timedelta) -> None:
+    """Let the server's timers of `jobs` begin `duration` from now: none is reported as silent before that and its time.
 
     It ends by itself, and cannot be ended before. Raises httpx.HTTPError; events that are refused are logged.
     """
@@ -29,6 +29,8 @@ async def hold_timers(client: PrefectClient, duration: timedelta) -> None:
         step = within / STEPS_PER_TIMER
         moments = [now + number * step for number in range(duration // step + 1)]
         job_name = resource.removeprefix("vibecheck.job.")
+        if job_name not in jobs:
+            continue
         await emit(client, [expected(job_name, at) for at in [*moments, now + duration]])
 
 

@@ -1,4 +1,6 @@
-"""The work pools that prefect.yaml names: made, paused to drain their workers, and resumed."""
+"""Work pools: those that prefect.yaml names are made; any is paused to drain its workers, and resumed."""
+
+from collections.abc import Sequence
 
 import structlog
 from prefect.client.orchestration import PrefectClient
@@ -18,6 +20,8 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from deployments.failures import CommandFailed
 from deployments.server.described import work_pool_names
 
+# The server's own limit on a page.
+_PAGE = 200
 # States in which a worker has a run in its hands.
 _ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
@@ -42,19 +46,49 @@ async def make_work_pools(client: PrefectClient, *, watch_only: bool = False) ->
             logger.info("work_pool_created", work_pool=name)
 
 
-async def set_work_pools_paused(client: PrefectClient, *, paused: bool) -> None:
-    """Pause the pools, so that their workers start nothing, or resume them. Raises CommandFailed for an absent one."""
-    for name in work_pool_names():
-        try:
-            await client.update_work_pool(name, WorkPoolUpdate(is_paused=paused))
-        except ObjectNotFound:
-            raise CommandFailed(f"The server has no work pool {name!r}: `vibecheck apply` makes it.") from None
+async def chosen_work_pools(client: PrefectClient, names: Sequence[str], *, every: bool) -> list[str]:
+    """Return the names of the pools that are meant: `names`, or `every` pool; else those of prefect.yaml that exist.
+
+    Raises CommandFailed for a name that the server does not have, or if nothing is left.
+    """
+    if names and every:
+        raise CommandFailed("Name work pools, or say --all: not both.")
+    existing = await server_work_pools(client)
+    if absent := sorted(set(names) - set(existing)):
+        raise no_such_pool(absent, existing)
+    if chosen := sorted(set(names)) or [name for name in existing if every or name in work_pool_names()]:
+        return chosen
+    raise no_such_pool(work_pool_names(), existing)
 
 
-async def count_active_runs(client: PrefectClient) -> int:
+async def server_work_pools(client: PrefectClient) -> list[str]:
+    """The names of all work pools of the server."""
+    names: list[str] = []
+    while page := await client.read_work_pools(limit=_PAGE, offset=len(names)):
+        names += [pool.name for pool in page]
+        if len(page) < _PAGE:
+            break
+    return sorted(names)
+
+
+def no_such_pool(absent: Sequence[str], existing: Sequence[str]) -> CommandFailed:
+    """What to raise for pools that the server does not have."""
+    return CommandFailed(
+        f"The server has no work pool {' and no '.join(map(repr, absent))}. It has: {', '.join(existing) or 'none'}. "
+        "`vibecheck apply` makes those of prefect.yaml."
+    )
+
+
+async def set_work_pools_paused(client: PrefectClient, names: Sequence[str], *, paused: bool) -> None:
+    """Pause the pools, so that their workers start nothing, or resume them."""
+    for name in names:
+        await client.update_work_pool(name, WorkPoolUpdate(is_paused=paused))
+
+
+async def count_active_runs(client: PrefectClient, pools: Sequence[str]) -> int:
     """How many flow runs of the pools are being started, running, waiting for their own retry, or being cancelled."""
     runs = await client.read_flow_runs(
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=work_pool_names())),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(pools))),
         flow_run_filter=FlowRunFilter(
             state=FlowRunFilterState(
                 operator=Operator.or_,  # pyright: ignore[reportCallIssue]  # a field of a mixin

@@ -1,5 +1,6 @@
 """A planned stop of the workers: people are not told of the jobs while it lasts, nor before each could run again."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import update
@@ -20,20 +21,20 @@ GRACE = timedelta(minutes=10)
 _SILENCES = table_of(Silence)
 
 
-async def begin_planned_stop(connection: AsyncConnection, duration: timedelta) -> datetime:
-    """Silence every job for so long at most, and return until when."""
+async def begin_planned_stop(connection: AsyncConnection, jobs: Collection[str], duration: timedelta) -> datetime:
+    """Silence `jobs` for so long at most, and return until when."""
     until = await database_now(connection) + duration
-    jobs = await read_jobs(connection)
-    await silence(
-        connection, [name for name, job in jobs.items() if job.retired_at is None], until=until, reason=REASON
-    )
+    known = await read_jobs(connection)
+    await silence(connection, sorted(known.keys() & set(jobs)), until=until, reason=REASON)
     return until
 
 
-async def end_planned_stop(connection: AsyncConnection) -> None:
+async def end_planned_stop(connection: AsyncConnection, jobs: Collection[str]) -> None:
     """End its silences as soon as each job has had the time to run again, at most 70 minutes from now."""
     now = await database_now(connection)
     for name, job in (await read_jobs(connection)).items():
+        if name not in jobs:
+            continue
         end = now + min(timedelta(seconds=job.interval_seconds), LONGEST_WAIT) + GRACE
         await connection.execute(
             update(_SILENCES)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from fastapi import APIRouter, HTTPException
-from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
+from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State, WorkPool
 from prefect.states import AwaitingRetry, Running, Scheduled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,15 +20,18 @@ from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, seed_healthy
 from tests.support.served_prefect import serving
 
+JOBS = {"poll_news": "vibecheck", "poll_stories": "vibecheck", "pipeline_status": "vibecheck-status"}
+
 
 class Server:
-    """A server with the work pools of prefect.yaml and the runs that a test gives it."""
+    """A server with the deployments and the work pools of prefect.yaml, and the runs that a test gives it."""
 
     def __init__(self) -> None:
         self.pools = {"vibecheck": False, "vibecheck-status": False}
         self.runs: list[FlowRun] = []
         self.ends_what_was_seen = False
         self.events: list[dict[str, Any]] = []
+        self.asked_pools: list[str] = []
 
     def add_run(self, state: State, *, retry_type: Any = None) -> None:
         policy = FlowRunPolicy(retry_type=retry_type)
@@ -38,6 +41,23 @@ class Server:
 
     def router(self) -> APIRouter:
         router = APIRouter()
+        flows = {str(uuid4()): name for name in JOBS}
+
+        @router.post("/work_pools/filter")
+        def read_pools() -> Any:
+            pools = [WorkPool(id=uuid4(), name=name, type="process", default_queue_id=uuid4()) for name in self.pools]
+            return [pool.model_dump(mode="json") for pool in pools]
+
+        @router.post("/deployments/filter")
+        def read_deployments() -> Any:
+            return [
+                {"id": str(uuid4()), "name": "scheduled", "flow_id": id_, "work_pool_name": JOBS[name]}
+                for id_, name in flows.items()
+            ]
+
+        @router.post("/flows/filter")
+        def read_flows() -> Any:
+            return [{"id": id_, "name": name} for id_, name in flows.items()]
 
         @router.patch("/work_pools/{name}", status_code=204)
         def update_pool(name: str, body: dict[str, Any]) -> None:
@@ -48,9 +68,11 @@ class Server:
         @router.post("/flow_runs/filter")
         def filter_runs(body: dict[str, Any]) -> Any:
             wanted = body["flow_runs"]["state"]
+            if wanted.get("operator") == "or_":
+                self.asked_pools = body["work_pools"]["name"]["any_"]
             matches = any if wanted.get("operator") == "or_" else all
             found = [run.model_dump(mode="json") for run in self.runs if matches(_matches(run.state, wanted))]
-            if self.ends_what_was_seen:
+            if self.ends_what_was_seen and wanted.get("operator") == "or_":
                 self.runs.clear()
             return found
 
@@ -122,9 +144,53 @@ async def test_drain_does_not_wait_for_a_run_that_no_worker_has(
 
 @pytest.mark.parametrize("command", [run_drain, run_resume])
 async def test_a_work_pool_that_is_not_there_is_named(server: Server, settings: Settings, command: Any) -> None:
-    del server.pools["vibecheck-status"]
-    with pytest.raises(CommandFailed, match=r"^The server has no work pool 'vibecheck-status': `vibecheck apply`"):
+    with pytest.raises(CommandFailed, match=r"no work pool 'typo'\. It has: vibecheck, vibecheck-status\."):
+        await command(["vibecheck", "typo"], settings=settings)
+    assert server.pools == {"vibecheck": False, "vibecheck-status": False}
+    server.pools = {"theirs": False}
+    with pytest.raises(CommandFailed, match=r"no work pool 'vibecheck' and no 'vibecheck-status'\. It has: theirs\."):
         await command(settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("names", "every", "meant"),
+    [
+        ([], False, ["vibecheck", "vibecheck-status"]),
+        (["theirs"], False, ["theirs"]),
+        (["vibecheck", "theirs"], False, ["theirs", "vibecheck"]),
+        ([], True, ["theirs", "vibecheck", "vibecheck-status"]),
+    ],
+)
+async def test_drain_and_resume_say_which_work_pools_they_mean(
+    server: Server,
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    names: list[str],
+    every: bool,
+    meant: list[str],
+) -> None:
+    server.pools["theirs"] = False
+    await run_drain(names, every=every, settings=settings)
+    assert sorted(name for name, paused in server.pools.items() if paused) == sorted(server.asked_pools) == meant
+    await run_resume(names, every=every, settings=settings)
+    assert not any(server.pools.values())
+    said = " ".join(capsys.readouterr().out.split())
+    for verb in ("Paused", "Resumed"):
+        assert f"{verb} the work pool{'s' if len(meant) > 1 else ''} {' and '.join(meant)}" in said
+
+
+@pytest.mark.usefixtures("server")
+async def test_names_and_all_work_pools_together_are_refused(settings: Settings) -> None:
+    with pytest.raises(CommandFailed, match="not both"):
+        await run_drain(["vibecheck"], every=True, settings=settings)
+
+
+async def test_only_the_jobs_of_the_paused_pools_are_silenced(
+    server: Server, settings: Settings, engine: AsyncEngine
+) -> None:
+    await run_drain(["vibecheck"], settings=settings)
+    assert set(await silenced_until(engine)) == {"poll_news", "poll_stories"}
+    assert server.events == []
 
 
 async def test_drain_says_that_runs_outlasted_its_patience(server: Server, settings: Settings) -> None:
@@ -151,7 +217,7 @@ async def test_nobody_is_told_of_a_planned_stop_for_its_time(
     server: Server, settings: Settings, engine: AsyncEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await run_drain(duration=timedelta(hours=2), settings=settings) == 0
-    assert "Nobody is told of the jobs until" in capsys.readouterr().out
+    assert "Nobody is told of their jobs until" in capsys.readouterr().out
     now = await clock(engine)
     until = await silenced_until(engine)
     assert set(until) == {"pipeline_status", "poll_news", "poll_stories"}

@@ -65,7 +65,7 @@ async def test_each_outage_is_told_once_and_not_before_a_planned_stop_is_over(
     await judge(client)
     stop = timedelta(seconds=15)
     stopped_at = datetime.now(UTC)
-    await hold_timers(client, stop)
+    await hold_timers(client, {"pipeline_status"}, stop)
     await emit(client, [firing("VibeCheck: silent job poll_news")])
     # The second within the hour, of each.
     wait_for(receiver, NOBODY_WATCHES, NEWS_IS_SILENT, NEWS_IS_SILENT)
