@@ -150,8 +150,9 @@ def matches(automation: AutomationCore, resource: dict[str, str]) -> bool:
 async def test_a_name_is_neither_a_template_nor_a_wildcard(name: str) -> None:
     job, pool = live_job(name), live_job("other", work_pool=f"!{name}")
     jobs = [Job(name, 60), Job("pipeline_status", 300)]
-    automations = expand(load(), jobs, [job, pool], uuid4(), reminder_seconds=60, installation="here")
-    wanted = {each.name: each for each in automations}
+    wanted = {
+        each.name: each for each in expand(load(), jobs, [job, pool], uuid4(), reminder_seconds=60, installation="{{x")
+    }
     body = wanted["VibeCheck: tell of silent jobs"].actions[0].model_dump()["body"]
     assert f"{name}, every 1 min" in await render_user_template(body, {})
     silent = wanted[f"VibeCheck: silent job {name}"]
