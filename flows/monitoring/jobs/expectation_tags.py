@@ -1,12 +1,14 @@
 """What a deployment's tags say is expected of it, in the words of Prefect Cloud's SLAs. Pure.
 
-Tags travel with `prefect deploy` from any repository, show in Prefect's UI, and need no code.
+Tags travel with `prefect deploy` from any repository, show in Prefect's UI, and need no code. They are the only place:
+what stood in a decorator would be known only where the code runs, and not before its first run.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?:\d+[smhdw])+")
@@ -63,6 +65,41 @@ def parse_tags(tags: Iterable[str]) -> Expectations:
         except ValueError as error:
             wrong.append(f"{name}={values[0]}: {error}")
     return Expectations(**read, wrong=tuple(wrong))
+
+
+def expectation_tags(
+    *,
+    within: timedelta | None = None,
+    stale_after: timedelta | None = None,
+    duration: timedelta | None = None,
+    failing_after: int | None = None,
+    owner: str | None = None,
+    severity: Literal["low", "high"] | None = None,
+) -> list[str]:
+    """The tags that say so, for `flow.deploy(tags=…)`, `flow.serve(tags=…)` and `flow.to_deployment(tags=…)`.
+
+    Raises ValueError, which names the tag, for what no tag can say, such as a part of a second.
+    """
+    given = {"within": within, "stale_after": stale_after, "duration": duration}
+    words = {name: _length(value) for name, value in given.items() if value is not None}
+    others = {"failing_after": failing_after, "owner": owner, "severity": severity}
+    words |= {name: str(value) for name, value in others.items() if value is not None}
+    tags = [f"{name}={word}" for name, word in words.items()]
+    if wrong := parse_tags(tags).wrong:
+        raise ValueError("; ".join(wrong))
+    return tags
+
+
+def _length(value: timedelta) -> str:
+    """`1h30m`; what is no whole number of seconds is left for the reader to refuse."""
+    seconds = value.total_seconds()
+    if seconds <= 0 or not seconds.is_integer():
+        return f"{seconds:g}s"
+    rest, text = int(seconds), ""
+    for unit in ("d", "h", "m", "s"):
+        count, rest = divmod(rest, _UNITS[unit])
+        text += f"{count}{unit}" if count else ""
+    return text
 
 
 def from_json(stored: Mapping[str, Any] | None) -> Expectations:

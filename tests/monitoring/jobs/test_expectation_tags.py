@@ -1,10 +1,15 @@
 """What a deployment's tags say of a job, and what becomes of tags that are wrong."""
 
+import re
+from datetime import timedelta
+from typing import Any, Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.monitoring.jobs.expectation_tags import NO_TAGS, Expectations, from_json, parse_tags
+import flows.monitoring
+from flows.monitoring.jobs.expectation_tags import NO_TAGS, Expectations, expectation_tags, from_json, parse_tags
 
 
 def test_each_word_is_read() -> None:
@@ -56,3 +61,48 @@ def test_no_tag_can_break_the_reading_and_what_is_read_survives_storage(tags: li
     read = parse_tags(tags)
     assert from_json(read.as_json()) == read
     assert from_json(None) == NO_TAGS
+
+
+lengths = st.none() | st.integers(1, 10 * 366 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
+
+
+@given(lengths, lengths, lengths, st.none() | st.integers(1, 1_000), st.none() | st.sampled_from(["low", "high"]))
+def test_what_is_said_in_python_is_read_from_the_tags(
+    within: timedelta | None,
+    stale_after: timedelta | None,
+    duration: timedelta | None,
+    failing_after: int | None,
+    severity: Literal["low", "high"] | None,
+) -> None:
+    tags = expectation_tags(
+        within=within,
+        stale_after=stale_after,
+        duration=duration,
+        failing_after=failing_after,
+        owner="data",
+        severity=severity,
+    )
+    read = parse_tags(["monitored", *tags])
+    seconds = [None if each is None else each.total_seconds() for each in (within, stale_after, duration)]
+    assert [read.within, read.stale_after, read.duration] == seconds
+    assert (read.failing_after, read.owner, read.severity, read.wrong) == (failing_after, "data", severity, ())
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"within": timedelta(0)}, "within=0s"),
+        ({"duration": timedelta(seconds=1.5)}, "duration=1.5s"),
+        ({"stale_after": timedelta(days=-1)}, "stale_after=-86400s"),
+        ({"failing_after": 0}, "failing_after=0"),
+        ({"owner": ""}, "owner="),
+    ],
+)
+def test_what_no_tag_can_say_is_refused_where_it_is_said(said: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(named)):
+        expectation_tags(**said)
+
+
+def test_the_public_names_are_there() -> None:
+    assert all(callable(getattr(flows.monitoring, name)) or name == "MisfireGrace" for name in flows.monitoring.__all__)
+    assert flows.monitoring.expectation_tags(within=timedelta(minutes=90)) == ["within=1h30m"]
