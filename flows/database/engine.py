@@ -17,7 +17,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from flows.settings import MonitoringSettings
 
@@ -35,9 +35,11 @@ class DatabaseUnavailable(Exception):
     """The pipeline's database cannot be reached or used. The text never holds a password."""
 
 
-def create_engine(url: str) -> AsyncEngine:
+def create_engine(url: str, *, keep_files_open: bool = True) -> AsyncEngine:
     """An engine for `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`); nothing is opened yet.
 
+    Without `keep_files_open`, a file is open only while it is used: one that is put in its place is seen by the next
+    transaction, and not for the first time after a restart.
     Its connections raise DatabaseUnavailable when the database cannot be reached or goes away. Raises
     DatabaseUnavailable also for an address that is none of these.
     """
@@ -46,19 +48,22 @@ def create_engine(url: str) -> AsyncEngine:
     except (ArgumentError, ValueError):
         # The parser's own message may quote the address, with its password.
         raise DatabaseUnavailable(f"The database's address is not a valid SQLAlchemy URL. {_EXAMPLES}") from None
-    return _configured(create_async_engine(parsed, connect_args=_connect_arguments(parsed), **_engine_options(parsed)))
+    options = _engine_options(parsed, keep_files_open)
+    return _configured(create_async_engine(parsed, connect_args=_connect_arguments(parsed), **options))
 
 
-async def engine_from_settings(settings: MonitoringSettings) -> AsyncEngine:
+async def engine_from_settings(settings: MonitoringSettings, *, keep_files_open: bool = True) -> AsyncEngine:
     """The engine of the configured prefect-sqlalchemy block, else of the configured or default address.
+
+    `keep_files_open` is that of `create_engine`.
 
     Raises DatabaseUnavailable if there is no such block, or Prefect's server cannot be asked for it.
     """
     if settings.database_block is not None:
-        return await _engine_from_block(settings.database_block)
+        return await _engine_from_block(settings.database_block, keep_files_open)
     if settings.database_url is None:
         settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return create_engine(settings.effective_database_url())
+    return create_engine(settings.effective_database_url(), keep_files_open=keep_files_open)
 
 
 @asynccontextmanager
@@ -87,7 +92,7 @@ async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection, None]:
             yield connection
 
 
-async def _engine_from_block(name: str) -> AsyncEngine:
+async def _engine_from_block(name: str, keep_files_open: bool) -> AsyncEngine:
     # Imported here because it costs 0.8 s and 20 MB, which a process without a block need not pay.
     from prefect_sqlalchemy import AsyncSqlAlchemyConnector, ConnectionComponents
 
@@ -105,7 +110,7 @@ async def _engine_from_block(name: str) -> AsyncEngine:
     connector.connect_args = {**ours, **theirs}
     if "server_settings" in ours and "server_settings" in theirs:
         connector.connect_args["server_settings"] = {**ours["server_settings"], **theirs["server_settings"]}
-    return _configured(connector.get_engine(**_engine_options(url)))
+    return _configured(connector.get_engine(**_engine_options(url, keep_files_open)))
 
 
 def _connect_arguments(url: URL) -> dict[str, Any]:
@@ -134,10 +139,12 @@ def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
 
 
-def _engine_options(url: URL) -> dict[str, Any]:
+def _engine_options(url: URL, keep_files_open: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"hide_parameters": True}
     if url.get_backend_name() == "postgresql":
         options |= {"pool_size": 3, "max_overflow": 2, "pool_timeout": CONNECT_SECONDS, "pool_pre_ping": True}
+    elif not keep_files_open:
+        options["poolclass"] = NullPool
     return options
 
 

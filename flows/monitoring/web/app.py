@@ -64,6 +64,8 @@ def create_app(settings: MonitoringSettings) -> FastAPI:
         # They would load their scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
+        # A redirect would lead to wherever the request's Host header says.
+        redirect_slashes=False,
     )
 
     @app.middleware("http")
@@ -181,7 +183,8 @@ class _Reader:
     async def _get_engine(self) -> AsyncEngine:
         async with self._opening:
             if self._engine is None:
-                self._engine = await engine_from_settings(self._settings)
+                # A file may be restored under this process, which lives for months.
+                self._engine = await engine_from_settings(self._settings, keep_files_open=False)
             return self._engine
 
     def _note_outcome(self, error: Exception | None) -> None:
@@ -206,5 +209,7 @@ async def _in_time(shared: Shared[T | None]) -> T | None:
 
 def _add_route(app: FastAPI, path: str, endpoint: Callable[[], Awaitable[Any]], **options: Any) -> None:
     app.get(path, **options)(endpoint)
-    # Some monitors ask with HEAD; the server leaves out the body.
+    # Some monitors ask with HEAD; the server leaves out the body. Some put a slash at the end.
     app.head(path, include_in_schema=False)(endpoint)
+    if path != "/":
+        app.api_route(f"{path}/", methods=["GET", "HEAD"], include_in_schema=False)(endpoint)

@@ -4,8 +4,6 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,27 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import create_engine
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
-from flows.monitoring.web.app import ANSWER_SECONDS, create_app
+from flows.monitoring.web.app import ANSWER_SECONDS
 from flows.settings import Settings
 from tests.database.proxy import proxied
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, seed, seed_healthy
-from tests.monitoring.web.serving import running_health
+from tests.monitoring.web.serving import PATIENCE_SECONDS, asking, running_health, until
 
 SENTINEL = "sentinel_7c1f_password"
-# Far more than an answer takes, and far less than the database's own timeouts.
-PATIENCE_SECONDS = 15.0
-
-
-@asynccontextmanager
-async def asking(database_url: str, **settings: Any) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of a started application."""
-    app = create_app(Settings.model_validate({"database_url": database_url, **settings}))
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://health", timeout=PATIENCE_SECONDS) as client,
-    ):
-        yield client
 
 
 async def verdict_of(database_url: str, **settings: Any) -> tuple[int, dict[str, Any]]:
@@ -159,7 +143,7 @@ async def test_503_when_the_database_was_never_migrated(empty_database_url: str)
 
 
 async def test_503_when_the_configured_address_is_nonsense() -> None:
-    status_code, document = await verdict_of(f"nonsense://user:{SENTINEL}@host")
+    status_code, document = await verdict_of(f"postgresql+asyncpg://user:{SENTINEL}@host:nonsense/name")
     assert (status_code, document["reason"]) == (503, "database_unavailable")
 
 
@@ -171,18 +155,18 @@ async def test_a_database_that_hangs_delays_nobody_and_is_read_again_once_it_ans
     async with proxied(postgresql_url) as (proxy, address), asking(address) as client:
         assert (await client.get("/health/scheduler")).status_code == 200
         proxy.hang()
-        await _until(client, "database_unavailable")
+        await until(client, "database_unavailable")
         await _until_page(client, 503)
         assert (await client.get("/health")).status_code == 200
         proxy.flowing.set()
-        await _until(client, None)
+        await until(client, None)
 
 
 async def test_a_database_that_was_restarted_is_read_again(postgresql_url: str) -> None:
     async with proxied(postgresql_url) as (proxy, address), asking(address) as client:
         assert (await client.get("/health/scheduler")).json()["reason"] == "no_jobs"
         proxy.cut()
-        await _until(client, "no_jobs")
+        await until(client, "no_jobs")
 
 
 async def test_many_requests_at_once_share_their_connections(postgresql_url: str) -> None:
@@ -208,6 +192,15 @@ async def test_many_requests_at_once_share_their_connections(postgresql_url: str
     await engine.dispose()
     # One for the JSON and one for the page.
     assert 1 <= max(connections) <= 2
+
+
+async def test_a_slash_at_the_end_is_answered_and_not_redirected(sqlite_url: str) -> None:
+    async with asking(sqlite_url) as client:
+        for method in ("GET", "HEAD"):
+            response = await client.request(method, "/health/scheduler/", headers={"Host": "elsewhere.example"})
+            assert (response.status_code, response.headers.get("location")) == (503, None)
+        for path in ("/nothing/", "/openapi.json/"):
+            assert (await client.get(path, headers={"Host": "elsewhere.example"})).status_code == 404
 
 
 async def test_head_is_answered_like_get_without_a_body(sqlite_url: str) -> None:
@@ -239,15 +232,6 @@ def test_the_application_does_not_import_prefect() -> None:
         "sys.exit(any(name.split('.')[0] == 'prefect' for name in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-async def _until(client: httpx.AsyncClient, reason: str | None) -> None:
-    """Ask until that is the reason for the verdict. Each answer is kept for a second."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            if (await client.get("/health/scheduler")).json()["reason"] == reason:
-                return
-            await asyncio.sleep(0.05)
 
 
 async def _until_page(client: httpx.AsyncClient, status_code: int) -> None:
