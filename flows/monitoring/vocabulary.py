@@ -44,6 +44,8 @@ class Reason(StrEnum):
     FAILING = "failing"
     NO_WORKER = "no_worker"
     NO_SUCCESS = "no_success"
+    NO_SCHEDULE = "no_schedule"
+    """Its deployment had a schedule, has none any more, and nobody paused it."""
     STALE = "stale"
     """The status flow's own: it was silent, so that nobody judged."""
 

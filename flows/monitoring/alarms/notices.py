@@ -28,6 +28,7 @@ IS = {
     Reason.STUCK: "is stuck",
     Reason.NO_WORKER: "has no worker",
     Reason.NO_SUCCESS: "has not succeeded",
+    Reason.NO_SCHEDULE: "has no schedule",
 }
 _WAS = {
     Reason.OVERDUE: "it was overdue",
@@ -36,6 +37,7 @@ _WAS = {
     Reason.STUCK: "it was stuck",
     Reason.NO_WORKER: "it had no worker",
     Reason.NO_SUCCESS: "it had not succeeded",
+    Reason.NO_SCHEDULE: "it had no schedule",
 }
 _TO_DO = {
     Reason.OVERDUE: "see in its deployment why no run starts: late, skipped, cancelled or not planned; the worker's "
@@ -46,6 +48,7 @@ _TO_DO = {
     "prefect deployment run '{deployment}'",
     Reason.NO_SUCCESS: "look at its last runs: they fail, fail in part, or do not come; run it now: "
     "prefect deployment run '{deployment}'",
+    Reason.NO_SCHEDULE: "deploy it with its schedule again; if it is meant to have none, pause the deployment.",
     Reason.STUCK: "open the run that does not end; cancel it there, and the next tick starts another.",
 }
 

@@ -49,6 +49,8 @@ class LiveJob:
     """Its schedules, as `ScheduleSpec`; those of a paused deployment are not active."""
     paused: bool
     """Whether nothing is scheduled: the deployment is paused, or no schedule is active."""
+    is_unscheduled: bool = False
+    """Whether the deployment has no schedule at all, and is not paused."""
     changed_at: datetime
     """When the deployment or a schedule was last changed."""
     next_run_at: datetime | None
@@ -110,6 +112,7 @@ def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datet
         deployment_id=deployment.id,
         schedule=sorted(schedule, key=canonical_json),
         paused=not any(spec["active"] for spec in schedule),
+        is_unscheduled=not schedule and not deployment.paused,
         changed_at=max(_changes(deployment), default=now),
         next_run_at=min(planned, default=None),
         planned_runs=len(planned),

@@ -66,11 +66,17 @@ async def sync_expectations(client: PrefectClient, engine: AsyncEngine, now: dat
         return await _store(connection, live, now)
 
 
-def current_entry(live: LiveJob, history: Sequence[ScheduleEntry], now: datetime) -> ScheduleEntry | None:
+def current_entry(
+    live: LiveJob, known: StoredJob | None, history: Sequence[ScheduleEntry], now: datetime
+) -> ScheduleEntry | None:
     """The entry that the job's history lacks, or None if its last one is what the server has now."""
     if history and _is_same(history[-1], live.schedule, live.paused):
         return None
-    valid_from = min(live.changed_at, now)
+    changed_at = live.changed_at
+    if live.is_unscheduled and known is not None and known.updated_at is not None:
+        # When a schedule was deleted is not known: it was there when somebody last looked.
+        changed_at = max(changed_at, known.updated_at)
+    valid_from = min(changed_at, now)
     if history:
         # Clocks may differ, but the history only grows.
         valid_from = max(valid_from, history[-1].valid_from + _TICK_OF_A_CLOCK)
@@ -102,7 +108,7 @@ async def _store(connection: AsyncConnection, live: Sequence[LiveJob], now: date
     for job in live:
         stored = known.get(job.job_name)
         is_new = stored is None or stored.retired_at is not None
-        entry = current_entry(job, history.get(job.job_name, ()), now)
+        entry = current_entry(job, stored, history.get(job.job_name, ()), now)
         if entry is not None:
             await append_schedule(connection, job.job_name, entry)
         if is_new:
@@ -171,13 +177,20 @@ def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datet
         interval_seconds=interval or 0.0,
         schedule=job.schedule,
         since=since,
-        paused=job.paused,
+        paused=job.paused and not _has_lost_schedule(job, stored),
         retired_at=None,
         next_run_at=next_run_at,
         planned_runs=job.planned_runs,
         expectations=job.expectations.as_json(),
         ticks=ticks,
     )
+
+
+def _has_lost_schedule(job: LiveJob, stored: StoredJob | None) -> bool:
+    """Whether it had a schedule, and nobody says that it should have none. A schedule that is off was switched off."""
+    if not job.is_unscheduled or stored is None or stored.retired_at is not None:
+        return False
+    return bool(stored.schedule) or not stored.paused
 
 
 def _earlier(job: LiveJob, stored: StoredJob | None) -> UUID | None:

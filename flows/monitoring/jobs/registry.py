@@ -26,7 +26,10 @@ _ABSENCE = ("absent_work_pool", "worker_absent_since", "absence_noted_at")
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A row of `monitored_jobs` without its verdict. `interval_seconds` is 0 for a job that nothing schedules."""
+    """A row of `monitored_jobs` without its verdict. `interval_seconds` is 0 for a job that nothing schedules.
+
+    One that has lost its schedule is not `paused`, and its `schedule` is empty. One that never had any is paused.
+    """
 
     job_name: str
     deployment_id: UUID | None

@@ -136,6 +136,8 @@ def _recovered_at(stored: VerdictRow, job: JobReport) -> datetime | None:
     match stored.reason:
         case Reason.OVERDUE | Reason.NOT_STARTED | Reason.FAILING | Reason.STUCK | Reason.NO_SUCCESS:
             return recovered_at(stored.reason, stored.status_since, job.facts)
+        case Reason.NO_SCHEDULE:
+            return job.expected.since  # when it was given one
         case _:
             return recovered_at(Reason.OVERDUE, stored.status_since, job.facts)
 

@@ -159,6 +159,7 @@ async def _report_job(
         longest_interval_seconds=job.interval_seconds or None,
         since=job.since,
         paused=job.paused,
+        has_lost_schedule=not job.paused and not job.schedule,
         next_run_at=job.next_run_at,
         planned_runs=job.planned_runs,
         ticks=None if job.ticks is None else [datetime.fromisoformat(tick) for tick in job.ticks],

@@ -35,6 +35,8 @@ class ExpectedJob:
     """How many runs the scheduler has planned."""
     ticks: Sequence[datetime] | None = None
     """Its first ticks after what was once its last run, oldest first; None where the rule of 2 intervals holds."""
+    has_lost_schedule: bool = False
+    """Whether it had a schedule, has none since `since`, and is not paused."""
     tags: Expectations = NO_TAGS
     """What its tags say."""
 
@@ -118,14 +120,15 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
     """The verdict on `job` at `now`. The first that holds, in this order:
 
     1. paused: the deployment is paused. Neither healthy nor alarming, whatever else is wrong.
-    2. unhealthy, stuck: a run has been going for longer than its `duration`, or the interval.
-    3. unhealthy, overdue: late, as `late_from` tells. Exactly at that moment it is healthy.
-    4. unhealthy, not_started: late, and it never ran.
-    5. unhealthy, failing: the last N outcomes are failures. A partial failure is none: it stored something.
-    6. unhealthy, no_success: the last success is longer ago than `stale_after`.
-    7. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
-    8. not_started: it never ran, and need not have.
-    9. healthy.
+    2. unhealthy, no_schedule: it has lost its schedule.
+    3. unhealthy, stuck: a run has been going for longer than its `duration`, or the interval.
+    4. unhealthy, overdue: late, as `late_from` tells. Exactly at that moment it is healthy.
+    5. unhealthy, not_started: late, and it never ran.
+    6. unhealthy, failing: the last N outcomes are failures. A partial failure is none: it stored something.
+    7. unhealthy, no_success: the last success is longer ago than `stale_after`.
+    8. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
+    9. not_started: it never ran, and need not have.
+    10. healthy.
     """
     age = None if facts.last_run is None else max(0.0, (now - facts.last_run).total_seconds())
     verdict, reason, since = _judge(job, facts, now, limits)
@@ -246,6 +249,8 @@ def _judge(
 ) -> tuple[Verdict, Reason | None, datetime | None]:
     if job.paused:
         return Verdict.PAUSED, None, None
+    if job.has_lost_schedule:
+        return Verdict.UNHEALTHY, Reason.NO_SCHEDULE, job.since
     seen_until = min(now, facts.known_until or now)
     longest_run = job.tags.duration or job.longest_interval_seconds
     if facts.running_since is not None and longest_run is not None:
@@ -290,5 +295,5 @@ def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[War
         yield WarningCode.WRONG_TAG
     if facts.is_budget_tight:
         yield WarningCode.BUDGET
-    if not job.paused and job.planned_runs == 0 and job.next_run_at is None:
+    if not (job.paused or job.has_lost_schedule) and job.planned_runs == 0 and job.next_run_at is None:
         yield WarningCode.NO_PLANNED_RUNS

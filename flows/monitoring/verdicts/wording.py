@@ -53,6 +53,8 @@ def explain_job(job: JobReport, now: datetime) -> str:
     match judgement.verdict, judgement.reason:
         case Verdict.PAUSED, _:
             return "Paused: nothing is expected of it."
+        case _, Reason.NO_SCHEDULE:
+            return f"Its deployment has had no schedule since {_when(judgement.since, now)}, and is not paused."
         case Verdict.NOT_STARTED, _ if expected.longest_interval_seconds is None:
             return "Has not run yet, and nothing schedules it."
         case Verdict.NOT_STARTED, _:

@@ -105,7 +105,7 @@ def _whole_history(
 ) -> Sequence[ScheduleEntry]:
     """What is stored, and what has changed on the server since it was stored."""
     if live is not None:
-        news = current_entry(live, stored, now)
+        news = current_entry(live, known, stored, now)
     elif known is not None and known.retired_at is None:
         news = last_entry(known, stored, now)
     else:

@@ -69,6 +69,7 @@ def test_each_reason_has_its_own_words() -> None:
         "not_started": "poll_news has never run, due since 11:50 UTC",
         "no_worker": "poll_news has no worker since 11:50 UTC",
         "no_success": "poll_news has not succeeded since 11:50 UTC",
+        "no_schedule": "poll_news has no schedule since 11:50 UTC",
     }
 
 

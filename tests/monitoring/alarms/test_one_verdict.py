@@ -64,6 +64,11 @@ async def without_success(engine: AsyncEngine, now: datetime) -> None:
     await seed(engine, [job], [ran(NEWS, now - 40 * MINUTE), ran(NEWS, now - 5 * MINUTE, "partial_failure")])
 
 
+async def without_schedule(engine: AsyncEngine, now: datetime) -> None:
+    job = expected(NEWS, now, schedule=[], interval_seconds=0.0, since=now - 40 * MINUTE, planned_runs=0)
+    await seed(engine, [job], [ran(NEWS, now - 50 * MINUTE)])
+
+
 async def healthy(engine: AsyncEngine, now: datetime) -> None:
     await seed(engine, [expected(NEWS, now)], ran_every(NEWS, now, 15, 4))
 
@@ -76,6 +81,7 @@ SITUATIONS: dict[Reason, Seeding] = {
     Reason.FAILING: failing,
     Reason.NO_WORKER: healthy,
     Reason.NO_SUCCESS: without_success,
+    Reason.NO_SCHEDULE: without_schedule,
     Reason.STALE: healthy,
 }
 
