@@ -1,6 +1,7 @@
 """Payloads as AskNews sends them, clients with a fake network, and a server that speaks as badly as a test wants."""
 
 import asyncio
+import base64
 import json
 import time
 import traceback
@@ -15,6 +16,8 @@ from pydantic import SecretStr
 from flows.asknews import ApiKey, Article, AskNewsClient, AskNewsError, Authentication, Page
 
 SENTINEL_KEY = "ank_SENTINEL-9f31c7"
+SECRET = "SENTINEL-secret-51b2"
+BASIC = base64.b64encode(f"client:{SECRET}".encode()).decode()
 ARTICLE_ID = "0b5a1f6e-2f3b-4a53-9f0c-5f5b1c0f8a11"
 STORY_ID = "7d1c2b90-6a55-4d0e-8a7e-3c9f2ab4d001"
 UPDATE_ID = "aa10f3c4-9d0f-4b68-bb54-f7d3c1b2e5f7"

@@ -1,14 +1,13 @@
 """Who is asking: the header, one token for all, its renewal, and secrets that stay where they are."""
 
 import asyncio
-import base64
 from collections.abc import Callable, Collection
 from typing import Any
 
 import httpx
 import pytest
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from flows.asknews import (
     AccessDenied,
@@ -27,14 +26,20 @@ from flows.asknews import (
     RequestTimedOut,
     ServiceFailed,
     UnexpectedResponse,
-    client_from_settings,
 )
-from flows.settings import Settings
-from tests.asknews.fakes import SENTINEL_KEY, Handler, ask, assert_tells_no_secret, client_of, failure_of, news
+from tests.asknews.fakes import (
+    BASIC,
+    SECRET,
+    SENTINEL_KEY,
+    Handler,
+    ask,
+    assert_tells_no_secret,
+    client_of,
+    failure_of,
+    news,
+)
 
-SECRET = "SENTINEL-secret-51b2"
 TOKEN_URL = "https://auth.example/oauth2/token"
-BASIC = base64.b64encode(f"client:{SECRET}".encode()).decode()
 
 
 class Service:
@@ -290,56 +295,6 @@ async def test_a_cancelled_call_does_not_keep_the_others_from_a_token() -> None:
 def test_client_credentials_that_cannot_be_sent_are_refused(secret: str) -> None:
     with pytest.raises(MissingCredentials, match="ASKNEWS_CLIENT_SECRET"):
         ClientCredentials("client", SecretStr(secret), token_url=TOKEN_URL)
-
-
-def settings_of(**values: Any) -> Settings:
-    cleared: dict[str, Any] = dict.fromkeys(("ASKNEWS_API_KEY", "ASKNEWS_CLIENT_ID", "ASKNEWS_CLIENT_SECRET"))
-    return Settings(_env_file=None, **cleared | values)  # pyright: ignore[reportCallIssue]  # pydantic-settings' own argument
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({}, "ASKNEWS_API_KEY, or ASKNEWS_CLIENT_ID and ASKNEWS_CLIENT_SECRET"),
-        ({"ASKNEWS_CLIENT_ID": "id"}, "not ASKNEWS_CLIENT_SECRET"),
-        ({"ASKNEWS_CLIENT_SECRET": SECRET}, "not ASKNEWS_CLIENT_ID"),
-    ],
-)
-def test_missing_credentials_name_the_variables_to_set(values: dict[str, Any], words: str) -> None:
-    with pytest.raises(MissingCredentials, match=words) as caught:
-        client_from_settings(settings_of(**values))
-    assert SECRET not in str(caught.value)
-
-
-@pytest.mark.parametrize("variable", ["ASKNEWS_API_URL", "ASKNEWS_TOKEN_URL"])
-@pytest.mark.parametrize("address", ["asknews.example", "ftp://asknews.example", "https://", "https://[::1", "\0"])
-def test_an_address_that_cannot_be_used_is_refused_with_the_variables_name(variable: str, address: str) -> None:
-    with pytest.raises(ValidationError, match=rf"{variable}\n  Input should be a web address"):
-        settings_of(**{variable: address})
-
-
-@pytest.mark.parametrize(
-    ("values", "kept_elsewhere", "scheme"),
-    [
-        ({"ASKNEWS_API_KEY": SENTINEL_KEY}, "other", f"Bearer {SENTINEL_KEY}"),
-        ({"ASKNEWS_CLIENT_ID": "id", "ASKNEWS_CLIENT_SECRET": SECRET}, "other", "Bearer other"),
-        ({"ASKNEWS_CLIENT_ID": "client", "ASKNEWS_CLIENT_SECRET": SECRET}, None, f"Basic {BASIC}"),
-    ],
-)
-async def test_the_configured_credentials_are_used_in_order(
-    values: dict[str, Any], kept_elsewhere: str | None, scheme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str] = []
-
-    async def answer(_self: object, request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers["authorization"])
-        return httpx.Response(403, json={}, request=request)
-
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
-    api_key = SecretStr(kept_elsewhere) if kept_elsewhere is not None else None
-    error = await failure_of(client_from_settings(settings_of(**values), api_key=api_key))
-    assert isinstance(error, AccessDenied | CredentialsRefused)
-    assert seen == [scheme]
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 429, 500])
