@@ -1,7 +1,6 @@
 """The AskNews client: news and stories over one HTTP client, without retries of its own."""
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from flows.asknews.errors import AskNewsError, ResponseTooLarge, UnexpectedRespo
 from flows.asknews.fields import whole_number
 from flows.asknews.pacing import Pacing
 from flows.asknews.pages import Page, number_if_digits, offset_after
+from flows.asknews.queries import Parameters, news_query, stories_query
 from flows.asknews.records import Reject, Tolerant
 from flows.asknews.responses import BoundedStream, json_of, plan_of
 from flows.asknews.stories import Story, parse_stories
@@ -26,7 +26,6 @@ from flows.asknews.transport import error_of_transport, http_client
 
 RecordT = TypeVar("RecordT", bound=Tolerant)
 
-Parameters = list[tuple[str, str | int | float | bool | None]]
 Parser = Callable[[Sequence[object]], tuple[list[RecordT], list[Reject]]]
 
 LIMITS_PATH = "/v1/profiles/me/limits"
@@ -37,7 +36,6 @@ LONGEST_CONNECT_SECONDS = 10.0
 # A whole request may take so many read timeouts, and so long: each read may be in time while the response drips in.
 READ_TIMEOUTS_PER_REQUEST = 4
 LONGEST_REQUEST_SECONDS = 60.0
-MAX_UPDATES = 5
 # So many records without a valid one are not bad records: the API has changed. Fewer may be, in a quiet hour.
 TELLING_REJECTS = 5
 # A hundred times the dearest call: more is a mistake, and must not be taken from the month's budget.
@@ -112,7 +110,7 @@ class AskNewsClient:
         `archive` also finds articles older than 48 hours, at five times the price. Raises AskNewsError, and ValueError
         for arguments that make no query.
         """
-        query = _news_query(names, start, end, offset=offset, page_size=page_size, archive=archive)
+        query = news_query(names, start, end, offset=offset, page_size=page_size, archive=archive)
         body, plan = await self._get(NEWS_PATH, query)
         is_empty = "as_dicts" in body and body["as_dicts"] is None and not body.get("as_string")
         items: object = [] if is_empty else body.get("as_dicts")
@@ -128,7 +126,7 @@ class AskNewsClient:
         self, *, names: Sequence[str], start: datetime, end: datetime, page_size: int
     ) -> Mapping[str, object]:
         """The answer of `search_news` as it came, for those who ask whether it is as documented. Raises as that."""
-        body, _ = await self._get(NEWS_PATH, _news_query(names, start, end, page_size=page_size))
+        body, _ = await self._get(NEWS_PATH, news_query(names, start, end, page_size=page_size))
         return body
 
     async def limits(self) -> Mapping[str, object]:
@@ -154,19 +152,10 @@ class AskNewsClient:
         `start` and `end` are aware and widened to whole seconds. Raises AskNewsError, AccessDenied where the plan has
         no stories, and ValueError for arguments that make no query.
         """
-        parameters: Parameters = [
-            ("query", query),
-            *_window(start, end),
-            ("sort_by", "published"),
-            ("sort_type", "desc"),
-            ("offset", str(offset)),
-            ("limit", str(page_size)),
-            ("expand_updates", "true"),
-            ("max_updates", str(MAX_UPDATES)),
-            ("method", "kw"),
-            ("reddit", str(reddit_threads)),
-        ]
-        body, plan = await self._get(STORIES_PATH, parameters)
+        body, plan = await self._get(
+            STORIES_PATH,
+            stories_query(query, start, end, page_size=page_size, offset=offset, reddit_threads=reddit_threads),
+        )
         return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset, plan=plan)
 
     def _page(
@@ -248,45 +237,6 @@ class AskNewsClient:
             limit=self._max_response_bytes,
             status=response.status_code,
         )
-
-
-def _news_query(
-    names: Sequence[str],
-    start: datetime,
-    end: datetime,
-    *,
-    page_size: int,
-    offset: int | str = 0,
-    archive: bool = False,
-) -> Parameters:
-    if not names:
-        raise ValueError("names must not be empty: without one, the search would return all of the news")
-    query: Parameters = [
-        ("query", ""),
-        ("n_articles", str(page_size)),
-        ("offset", str(offset)),
-        *_window(start, end),
-        ("time_filter", "crawl_date"),
-        ("return_type", "dicts"),
-        ("method", "kw"),
-        *(("string_guarantee", name) for name in names),
-        ("string_guarantee_op", "OR"),
-    ]
-    if archive:
-        query.append(("historical", "true"))
-    return query
-
-
-def _window(start: datetime, end: datetime) -> Parameters:
-    """The window as Unix seconds: wider by a fraction rather than narrower, so that no article falls between two."""
-    if start.utcoffset() is None or end.utcoffset() is None:
-        raise ValueError("start and end must be aware")
-    if start > end:
-        raise ValueError("start must not be after end")
-    return [
-        ("start_timestamp", str(math.floor(start.timestamp()))),
-        ("end_timestamp", str(math.ceil(end.timestamp()))),
-    ]
 
 
 def _warn_of_change(path: str, records: Sequence[Tolerant]) -> None:
