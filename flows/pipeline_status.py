@@ -37,6 +37,10 @@ async def pipeline_status(
     """Compare the log with Prefect, repair it, judge every monitored job, and report what has changed.
 
     Its state names the result, so that `prefect flow-run ls` is enough to see it: `Healthy` or `Unhealthy`.
+
+    Args:
+        misfire_grace_seconds: A scheduled run that starts later than this does no work; the next one does. One that no
+            worker has taken after 60 s is cancelled in any case.
     """
     if skipped := await misfire(misfire_grace_seconds):
         return skipped

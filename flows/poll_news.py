@@ -128,29 +128,24 @@ async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta
 )
 async def poll_news(
     misfire_grace_seconds: MisfireGrace = 60,
-    lookback_hours: Annotated[
-        int, Field(ge=1, le=48, description="How far back the very first poll reaches, in hours.")
-    ] = 24,
-    overlap_minutes: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=360,
-            description="Each poll reaches back this far over the last, at least. How far it does follows from how "
-            "late articles were indexed, and from what a page holds.",
-        ),
-    ] = 0,
-    sweep_hours: Annotated[
-        int, Field(ge=7, le=47, description="Every six hours it is proved that nothing of so many hours is missing.")
-    ] = 31,
-    page_size: Annotated[
-        int, Field(ge=1, le=100, description="Articles to ask for per request; plans may cap it.")
-    ] = 50,
+    lookback_hours: Annotated[int, Field(ge=1, le=48)] = 24,
+    overlap_minutes: Annotated[int, Field(ge=0, le=360)] = 0,
+    sweep_hours: Annotated[int, Field(ge=7, le=47)] = 31,
+    page_size: Annotated[int, Field(ge=1, le=100)] = 50,
 ) -> State[Any]:
     """Fetch the news about the tracked AI models and tools that AskNews has crawled since the last poll.
 
     Ends `Completed` when everything was stored, `PartialFailure` when some pages or records could not be, `Skipped`
     when it started too late or the request budget is spent, and `Failed` when no request succeeded.
+
+    Args:
+        misfire_grace_seconds: A scheduled run that starts later than this does no work; the next one does. One that no
+            worker has taken after 60 s is cancelled in any case.
+        lookback_hours: How far back the very first poll reaches, in hours.
+        overlap_minutes: Each poll reaches back this far over the last, at least. How far it does follows from how late
+            articles were indexed, and from what a page holds.
+        sweep_hours: Every six hours it is proved that nothing of so many hours is missing.
+        page_size: Articles to ask for per request; plans may cap it.
     """
     if skipped := await misfire(misfire_grace_seconds):
         return skipped

@@ -98,28 +98,25 @@ class StoriesFeed:
 )
 async def poll_stories(
     misfire_grace_seconds: MisfireGrace = 60,
-    entities_per_run: Annotated[
-        int,
-        Field(
-            ge=1, le=100, description="How many entities one run asks for, the longest waiting first; 10 credits each."
-        ),
-    ] = 1,
-    lookback_hours: Annotated[
-        int, Field(ge=1, le=720, description="How far back an entity's very first poll reaches, in hours.")
-    ] = 48,
-    overlap_minutes: Annotated[
-        int,
-        Field(ge=0, le=1440, description="Each poll reaches back this far over the last, for stories that develop."),
-    ] = 120,
-    page_size: Annotated[int, Field(ge=1, le=100, description="Stories to ask for per request.")] = 10,
-    reddit_threads: Annotated[
-        int, Field(ge=0, le=50, description="Reddit threads to ask for with each update of a story.")
-    ] = 5,
+    entities_per_run: Annotated[int, Field(ge=1, le=100)] = 1,
+    lookback_hours: Annotated[int, Field(ge=1, le=720)] = 48,
+    overlap_minutes: Annotated[int, Field(ge=0, le=1440)] = 120,
+    page_size: Annotated[int, Field(ge=1, le=100)] = 10,
+    reddit_threads: Annotated[int, Field(ge=0, le=50)] = 5,
 ) -> State[Any]:
     """Fetch the stories about the tracked AI models and tools, with their hourly sentiment in the press and on Reddit.
 
     Ends as poll_news does; and `Completed`, saying so, when the AskNews plan does not include stories. (A plan without
     any access looks the same here; then poll_news fails, and says it. An inactive subscription fails both.)
+
+    Args:
+        misfire_grace_seconds: A scheduled run that starts later than this does no work; the next one does. One that no
+            worker has taken after 60 s is cancelled in any case.
+        entities_per_run: How many entities one run asks for, the longest waiting first; 10 credits each.
+        lookback_hours: How far back an entity's very first poll reaches, in hours.
+        overlap_minutes: Each poll reaches back this far over the last, for stories that develop.
+        page_size: Stories to ask for per request.
+        reddit_threads: Reddit threads to ask for with each update of a story.
     """
     if skipped := await misfire(misfire_grace_seconds):
         return skipped

@@ -58,6 +58,8 @@ def test_a_deployment_loads_its_flow_and_its_parameters_are_the_flows(deployment
     assert flow.name == name
     assert deployment.get("parameters", {}).keys() <= flow.parameters.properties.keys()
     assert deployment["description"]
+    # Prefect's run form shows what the docstring says of each, and nothing of a field's own description.
+    assert all(parameter["description"] for parameter in flow.parameters.properties.values())
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)

@@ -11,15 +11,8 @@ from pydantic import Field
 
 from flows.monitoring.log.outcome import SKIPPED
 
-MisfireGrace = Annotated[
-    int,
-    Field(
-        ge=1,
-        description="A scheduled run that starts later than this does no work; the next one does. One that no worker "
-        "has taken after 60 s is cancelled in any case.",
-    ),
-]
-"""The parameter of a flow that `misfire` guards, in seconds."""
+MisfireGrace = Annotated[int, Field(ge=1)]
+"""The parameter of a flow that `misfire` guards, in seconds. Prefect reads its description in the flow's docstring."""
 
 
 async def misfire(grace_seconds: float) -> State[Any] | None:
