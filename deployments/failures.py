@@ -29,6 +29,7 @@ def failing_in_words() -> Generator[None]:
 def _in_words(error: Exception) -> str | None:
     import httpx
     from prefect.exceptions import PrefectException
+    from sqlalchemy.exc import OperationalError, ProgrammingError
 
     from flows.database.engine import DatabaseUnavailable
     from flows.monitoring.alarms.receivers import InvalidReceiver
@@ -37,6 +38,10 @@ def _in_words(error: Exception) -> str | None:
         return which_database(error)
     if isinstance(error, InvalidReceiver):
         return str(error)
+    if isinstance(error, OperationalError | ProgrammingError):
+        return (
+            f"The pipeline's database cannot be used: {error.orig}. Was it never migrated? `vibecheck apply` does that."
+        )
     if isinstance(error, httpx.HTTPError | PrefectException) or _is_of_prefects_client(error):
         return f"The Prefect server at PREFECT_API_URL did not do it: {type(error).__name__}: {error}"
     return None

@@ -21,8 +21,9 @@ from cyclopts import Parameter
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from deployments.commands.names import Name
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
 from deployments.server.automations import apply_automations
@@ -150,9 +151,9 @@ async def run_apply(
     check_receivers(receivers_of(settings).values())
     configure_logging(settings, to_prefect=False)
     jobs = await apply(settings, watch_only=watch_only, prune=prune)
-    table = Table("deployment", "schedule", "next run", "planned runs")
+    table = Table("deployment", "schedule", Column("next run", no_wrap=True), "planned")
     for job in jobs:
-        next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M:%S} UTC" if job.next_run_at else "none"
-        table.add_row(job.full_name, schedule_in_words(job.specs), next_run, str(job.planned_runs))
+        next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M} UTC" if job.next_run_at else "none"
+        table.add_row(Name(job.full_name), schedule_in_words(job.specs), next_run, str(job.planned_runs))
     Console().print(table)
     return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1

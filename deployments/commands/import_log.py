@@ -46,26 +46,20 @@ async def run_import(
 ) -> int:
     """Import the old log at `source_url`, and print what became of its rows. Return the exit code.
 
-    It is 1 when a row was left out for what cannot be understood in it. Raises CommandFailed or DatabaseUnavailable
-    when a database cannot be used.
+    It is 1 when a row was left out for what cannot be understood in it. Raises CommandFailed if the old log
+    cannot be read, DatabaseUnavailable or sqlalchemy.exc.DBAPIError if our database cannot be used.
     """
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
-    try:
-        async with opened_engine(settings) as engine:
-            try:
-                source = create_engine(source_url)
-            except DatabaseUnavailable as error:
-                raise _unreadable(error) from None
-            try:
-                counts = await import_log(source, engine, now=datetime.now(UTC))
-            finally:
-                await source.dispose()
-    except DBAPIError as error:
-        raise CommandFailed(
-            f"The pipeline's own database cannot be used: {error.orig}. Was it never migrated? `vibecheck apply` does "
-            "that."
-        ) from None
+    async with opened_engine(settings) as engine:
+        try:
+            source = create_engine(source_url)
+        except DatabaseUnavailable as error:
+            raise _unreadable(error) from None
+        try:
+            counts = await import_log(source, engine, now=datetime.now(UTC))
+        finally:
+            await source.dispose()
     for outcome in (IMPORTED, KNOWN, TAKEN_OVER, STILL_RUNNING, UNKNOWN_STATUS, UNKNOWN_TIME):
         console.print(f"{counts[outcome]:>8}  {outcome}")
     return 1 if counts[UNKNOWN_STATUS] or counts[UNKNOWN_TIME] else 0

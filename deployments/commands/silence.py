@@ -7,9 +7,10 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from deployments.commands.names import Name
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
 from flows.database.clock import database_now
@@ -97,8 +98,8 @@ def _show(console: Console, silences: Sequence[SilenceRow], now: datetime) -> No
     if not silences:
         console.print("No job is silenced.")
         return
-    table = Table("job", "until", "reason")
+    table = Table("job", "until", Column("reason", overflow="fold"))
     for row in silences:
         until = "it has recovered" if row.until is None else clock(row.until, now)
-        table.add_row(escape(row.job_name), until, escape(row.reason))
+        table.add_row(Name(row.job_name), until, escape(row.reason))
     console.print(table)

@@ -13,6 +13,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deployments.commands.names import Name
 from deployments.failures import which_database
 from deployments.parameters import GivenSettings
 from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
@@ -144,7 +145,7 @@ def _table(report: Report) -> Table:
     for name, job in report.jobs.items():
         status = job.judgement.verdict
         table.add_row(
-            Text(name),
+            Name(name),
             Text(f"{_MARKS[status]} {status.replace('_', ' ')}", style=_COLOURS[status]),
             _last_run(job, report),
             _next_run(job, report),

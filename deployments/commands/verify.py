@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from prefect import get_client
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import Duration, GivenSettings, Moment
@@ -24,6 +25,7 @@ from flows.monitoring.vocabulary import Status
 from flows.settings import Settings
 
 COMPLETE, INCOMPLETE, COULD_NOT_TELL = 0, 1, 2
+_INDENT = "    "
 _COLOURS = {
     Status.SUCCESS: "green",
     Status.RUNNING: "cyan",
@@ -62,7 +64,7 @@ async def run_verify(
         print(json.dumps(verification.as_json(), default=_plain, indent=2))  # noqa: T201  # the command's result
     else:
         for line in timeline(verification):
-            console.print(line, soft_wrap=True)
+            print_line(console, line)
     return COMPLETE if verification.is_complete else INCOMPLETE
 
 
@@ -98,6 +100,17 @@ def moment(given: timedelta | datetime, now: datetime) -> datetime:
         return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
     except OverflowError:
         raise CommandFailed(f"{given} is further away than the calendar goes.") from None
+
+
+def print_line(console: Console, line: str) -> None:
+    """Print a line: whole words in a terminal's width, further lines indented; a file gets it as it is."""
+    if not console.is_terminal:
+        console.print(line, soft_wrap=True)
+        return
+    parts = Text.from_markup(line).wrap(console, console.width - len(_INDENT))
+    for number, part in enumerate(parts):
+        part.rstrip()
+        console.print(Text(_INDENT if number else "").append_text(part))
 
 
 def timeline(verification: Verification) -> Iterator[str]:

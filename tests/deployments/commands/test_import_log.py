@@ -18,7 +18,7 @@ from deployments.commands.import_log import (
     import_log,
     run_import,
 )
-from deployments.failures import CommandFailed
+from deployments.failures import CommandFailed, failing_in_words
 from flows.database.engine import create_engine, reading
 from flows.monitoring.jobs.registry import StoredJob, write_job
 from flows.monitoring.log.rows import LogRow, latest_runs, read_rows
@@ -205,5 +205,5 @@ async def test_a_pipeline_that_was_never_migrated_is_named_as_the_reason_and_not
 ) -> None:
     settings = Settings(_env_file=None, database_url=empty_database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
 
-    with pytest.raises(CommandFailed, match=r"^The pipeline's own database cannot be used: .*`vibecheck apply`"):
+    with pytest.raises(CommandFailed, match=r"^The pipeline's database .*`vibecheck apply`"), failing_in_words():
         await run_import(settings=settings, source_url=old.engine.url.render_as_string(hide_password=False))
