@@ -70,6 +70,7 @@ def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) 
     processes that run no flow: it saves them the import of prefect.
     """
     _register_settings_secrets(settings)
+    logging.getLogger("prefect.task_runs").addFilter(_is_worth_a_line)
     logger = logging.getLogger(LOGGER_NAME)
     if logger.handlers:
         return
@@ -100,6 +101,11 @@ def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) 
     # A command has stopped at such a name before; a run goes on, in whosever environment.
     for name, meant in misspelled_variables().items():
         structlog.stdlib.get_logger().warning("setting_unknown", variable=name, did_you_mean=meant)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """False for the line with which Prefect ends each task that went well: what a task did has a line of its own."""
+    return not record.getMessage().startswith("Finished in state Completed(")
 
 
 def bind_run(execution_id: UUID, job_name: str) -> None:

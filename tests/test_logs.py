@@ -71,3 +71,10 @@ def test_configuring_twice_prints_once(printed: io.StringIO) -> None:
     logs.configure_logging(Settings(log_format="json"), to_prefect=False)
     structlog.stdlib.get_logger().info("event")
     assert len(printed.getvalue().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("printed")
+@pytest.mark.parametrize(("state", "is_logged"), [("Completed()", False), ("Failed('boom')", True)])
+def test_a_task_that_went_well_has_no_line_of_prefects(state: str, is_logged: bool) -> None:
+    line = logging.LogRecord("prefect.task_runs", logging.INFO, "", 0, "Finished in state %s", (state,), None)
+    assert bool(logging.getLogger("prefect.task_runs").filter(line)) is is_logged

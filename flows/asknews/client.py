@@ -186,7 +186,8 @@ class AskNewsClient:
             fetched=fetched,
             plan=plan,
         )
-        logger.info(
+        # For whoever looks for errors: the poll says the same of a page once it is stored.
+        logger.debug(
             "asknews_page_read",
             path=path,
             offset=offset,

@@ -150,7 +150,15 @@ async def read_window(
             await commit(connection, reading)
         if before and keys - brought:
             run.full_page = min(before, run.full_page or before)
-        logger.info("page_stored", feed=feed.name, offset=asked_at, fetched=page.fetched, is_last=reading.has_ended)
+        logger.info(
+            "page_stored",
+            feed=feed.name,
+            offset=asked_at,
+            fetched=page.fetched,
+            rejected=len(page.rejects),
+            credits=page.credits,
+            is_last=reading.has_ended,
+        )
         brought |= keys
         run.largest_page = max(run.largest_page, page.fetched)
         before, failed = page.fetched, None
