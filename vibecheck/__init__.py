@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import flows.monitoring as _monitoring
 
 if TYPE_CHECKING:
-    from flows.monitoring import MisfireGrace, misfire, monitored, record, run_name
+    from flows.monitoring import MisfireGrace, expectation_tags, misfire, monitored, record, run_name
 
-__all__ = ["MisfireGrace", "misfire", "monitored", "record", "run_name"]
+__all__ = ["MisfireGrace", "expectation_tags", "misfire", "monitored", "record", "run_name"]
 
 
 def __getattr__(name: str) -> Any:

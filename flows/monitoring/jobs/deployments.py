@@ -163,7 +163,7 @@ def _heartbeat_seconds(job_variables: Mapping[str, Any]) -> float:
     environment: object = job_variables.get("env")
     try:
         seconds = float(cast("dict[str, Any]", environment)[_HEARTBEAT_SETTING])
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         return DEFAULT_HEARTBEAT_SECONDS
     return seconds if 0 < seconds < float("inf") else DEFAULT_HEARTBEAT_SECONDS
 

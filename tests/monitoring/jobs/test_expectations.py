@@ -212,6 +212,7 @@ async def test_each_deployment_of_a_flow_is_a_job_of_its_own(database: AsyncEngi
         {"env": {SETTING: "{{ prefect.variables.x }}"}},
         {"env": {SETTING: "nan"}},
         {"env": {SETTING: -1}},
+        {"env": {SETTING: 10**400}},
     ],
 )
 async def test_odd_job_variables_mean_prefects_own_heartbeat(job_variables: dict[str, Any]) -> None:
