@@ -20,3 +20,9 @@ def test_every_automation_that_acts_by_itself_is_named() -> None:
     names = [entry["name"].removeprefix("VibeCheck: ").split(" $")[0] for entry in on]
     assert names == ["silent job", "silent watchdog", "late runs are missed", "lost runs are crashed"]
     assert [name for name in names if name not in TEXT] == []
+
+
+def test_each_feature_leads_to_a_test_that_is_there() -> None:
+    links = re.findall(r"\]\(\.\./(tests/[^ )]+)(?: \"(\w+)\")?\)", TEXT)
+    assert len(links) > 10
+    assert [link for link in links if f"def {link[1]}(" not in (PROJECT_ROOT / link[0]).read_text() and link[1]] == []
