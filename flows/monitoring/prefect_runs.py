@@ -83,7 +83,8 @@ class JobRuns:
 
     def of(self, deployments: Iterable[UUID]) -> "JobRuns":
         """The runs of some of the jobs alone."""
-        return replace(self, jobs={id_: name for id_, name in self.jobs.items() if id_ in set(deployments)})
+        wanted = set(deployments)
+        return replace(self, jobs={id_: name for id_, name in self.jobs.items() if id_ in wanted})
 
     async def in_states(self, types: Iterable[StateType]) -> list[FlowRun]:
         """The runs whose state is of one of `types`."""

@@ -91,6 +91,7 @@ async def test_a_refused_request_ends_only_its_own_runs_repair(
     else:
         prefect.is_broken_for = lambda path: path == refused.format(run=spared)
     rounds = await rounds_until(prefect, database, 20)
+    assert any(request.startswith(f"/flow_runs/{spared}") for request in prefect.requests)
     assert sum(done.lost for done in rounds) == 1
     assert (prefect.runs[str(spared)]["state_type"], prefect.runs[str(ended)]["state_type"]) == ("PENDING", "CRASHED")
     assert await row_of(database, missed_by_all) is not None
