@@ -43,6 +43,12 @@ async def revision_of(engine: AsyncEngine) -> str | None:
         return await connection.run_sync(_current_revision)
 
 
+async def is_watch_only(engine: AsyncEngine) -> bool:
+    """Whether the database holds the monitoring's tables alone. Raises DatabaseUnavailable."""
+    async with reading(engine) as connection:
+        return await connection.run_sync(lambda sync: inspect(sync).has_table(MONITORING_VERSION))
+
+
 def newest_revision() -> str:
     """The revision that the code needs."""
     revision = ScriptDirectory.from_config(alembic_config()).get_current_head()

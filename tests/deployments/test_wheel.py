@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import flows.monitoring
+import vibecheck
 from tests.support.installed_wheel import installed_wheel
 
 EVERYTHING_AND_HERS = """
@@ -41,6 +43,11 @@ def run(installed: Path, folder: Path, *arguments: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def test_its_name_offers_all_that_the_monitoring_does() -> None:
+    assert vibecheck.__all__ == flows.monitoring.__all__
+    assert all(getattr(vibecheck, name) is getattr(flows.monitoring, name) for name in vibecheck.__all__)
 
 
 def test_the_wheel_has_one_package_and_its_command(installed: Path, folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from deployments.commands.doctor.checks import Check, Finding, Mark, in_short
 from deployments.commands.doctor.machine import sqlite_file
 from flows.database.clock import database_now
 from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
-from flows.database.migrate import newest_revision, revision_of
+from flows.database.migrate import is_watch_only, newest_revision, revision_of
 from flows.monitoring.log.record import Fact, record
 from flows.settings import Settings
 
@@ -50,6 +50,18 @@ async def database_ahead(settings: Settings) -> timedelta | None:
             return theirs - (before + (datetime.now(UTC) - before) / 2)
     except (DatabaseUnavailable, SQLAlchemyError):
         return None
+
+
+async def only_watches(settings: Settings) -> bool:
+    """Return whether the database is there, and has nothing of the polls."""
+    file = sqlite_file(settings)
+    if file is not None and not file.exists():
+        return False
+    try:
+        async with opened_engine(settings) as engine:
+            return await is_watch_only(engine)
+    except (DatabaseUnavailable, SQLAlchemyError):
+        return False
 
 
 async def _state(engine: AsyncEngine, shown: str) -> Finding:

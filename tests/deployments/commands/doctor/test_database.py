@@ -7,9 +7,11 @@ from typing import Any
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deployments.commands.doctor.asknews import look_at_account
 from deployments.commands.doctor.clocks import clock_findings
 from deployments.commands.doctor.database import database_ahead, look_at_database
-from flows.database.migrate import newest_revision
+from flows.database.engine import opened_engine
+from flows.database.migrate import migrate, newest_revision
 from flows.monitoring.log.rows import latest_success
 from flows.settings import Settings
 from tests.database.postgresql_server import run_statements
@@ -34,6 +36,17 @@ async def test_a_database_that_was_never_migrated_fails(empty_database_url: str)
     mark, said = await found(empty_database_url)
     assert mark == "failure"
     assert "was never migrated" in said or "There is no file" in said
+
+
+async def test_where_only_watching_is_wanted_nobody_asks_for_a_key(empty_database_url: str) -> None:
+    settings = Settings.model_validate({"database_url": empty_database_url, "asknews_api_key": None})
+    async with opened_engine(settings) as engine:
+        await migrate(engine, watch_only=True)
+    assert await look_at_account(settings) == []
+    async with opened_engine(settings) as engine:
+        await migrate(engine)
+    (finding,) = await look_at_account(settings)
+    assert "No key is set" in finding.text
 
 
 async def test_looking_makes_no_database(tmp_path: Path) -> None:
