@@ -22,8 +22,8 @@ export UV_PYTHON_DOWNLOADS = never
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C
-	@exec $(BIN)/vibecheck up
+up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C; OPTIONS="--port 4300" for other ports
+	@exec $(BIN)/vibecheck up $(OPTIONS)
 
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist worksteal

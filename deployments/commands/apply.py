@@ -60,10 +60,7 @@ async def apply(settings: Settings, *, watch_only: bool = False, prune: bool = F
         await make_work_pools(client, watch_only=watch_only)
         await deploy(watch_only=watch_only)
         await leave_out(client, prune=prune)
-        await apply_automations(client, settings)
-        # From now on, so that one that never runs is noticed; and those that are gone no more.
-        async with opened_engine(settings) as engine:
-            await sync_expectations(client, engine)
+        await set_up_monitoring(client, settings)
         return await verify_deployments(client)
 
 
@@ -107,6 +104,14 @@ async def leave_out(client: PrefectClient, *, prune: bool) -> None:
             names=names,
             explanation="They are not in prefect.yaml, and go on running. `vibecheck apply --prune` removes them.",
         )
+
+
+async def set_up_monitoring(client: PrefectClient, settings: Settings) -> None:
+    """Make the automations, and note which jobs are expected to run. Raises InvalidReceiver for a wrong receiver."""
+    await apply_automations(client, settings)
+    # From now on, so that one that never runs is noticed; and those that are gone no more.
+    async with opened_engine(settings) as engine:
+        await sync_expectations(client, engine)
 
 
 async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:

@@ -1,66 +1,103 @@
 """What `vibecheck up` shows while it runs: what `vibecheck status` shows, from the database alone."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.text import Text
 
-from deployments.commands.processes import Child, Children
+from deployments.commands.restarts import Restarts
+from deployments.commands.startup import Started
 from deployments.commands.status import CannotTell, look, render
 from flows.database.engine import opened_engine
 from flows.monitoring.verdicts.report import Report
-from flows.settings import Settings
 
-REFRESH_SECONDS = 2.0
+# How often to look while a run goes or is due, and while nothing is to be seen.
+BUSY_SECONDS = 2.0
+QUIET_SECONDS = 10.0
+# So long before and after its tick a run is looked for.
+SOON_SECONDS, LATE_SECONDS = QUIET_SECONDS, 60.0
 
 
-async def show_jobs(settings: Settings, children: Children, console: Console, stop: asyncio.Event) -> bool:
-    """Show the jobs until `stop`, or until a process ends by itself; return whether one did.
+async def show_jobs(started: Started, restarts: Restarts, console: Console, stop: asyncio.Event) -> None:
+    """Show the jobs until `stop`. Raises KeepsEnding when a process does.
 
     On a terminal it is one table that changes in place; elsewhere a line for each change. A database that is away is
     shown as well: the runs go on, and so does this.
     """
-    said: set[object] = set()
+    said = set[object]() if started.before is None else set(_changes(started.before))
     shown = None
-    async with opened_engine(settings) as engine:
+    async with opened_engine(started.settings) as engine:
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while not stop.is_set():
-                if dead := children.ended():
-                    _announce(console, dead)
-                    return True
-                before, shown = shown, await look(engine, settings)
+                restarts.check()
+                restarts.news.clear()
+                before, shown = shown, await look(engine, started.settings)
                 if console.is_terminal:
-                    live.update(render(shown), refresh=True)
-                elif isinstance(shown, Report):
-                    _print_changes(console, shown, said)
-                elif not isinstance(before, CannotTell):
-                    console.print(render(shown))
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), REFRESH_SECONDS)
-    return False
+                    live.update(_table(shown, restarts), refresh=True)
+                else:
+                    _print_restarts(console, restarts, said)
+                    if isinstance(shown, Report):
+                        _print_changes(console, shown, said)
+                    elif not isinstance(before, CannotTell):
+                        console.print(render(shown))
+                await _wait(stop, restarts.news, BUSY_SECONDS if _is_busy(shown) else QUIET_SECONDS)
+
+
+def _is_busy(shown: Report | CannotTell) -> bool:
+    """Whether something is about to change."""
+    if isinstance(shown, CannotTell):
+        return True
+    ahead = [(job.next_tick - shown.at).total_seconds() for job in shown.jobs.values() if job.next_tick is not None]
+    is_due = any(-LATE_SECONDS < seconds < SOON_SECONDS for seconds in ahead)
+    return is_due or any(job.facts.running_since or job.last_run is None for job in shown.jobs.values())
+
+
+async def _wait(stop: asyncio.Event, news: asyncio.Event, seconds: float) -> None:
+    """Wait for either, and no longer than `seconds`."""
+    waiting = [asyncio.create_task(event.wait()) for event in (stop, news)]
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+def _table(shown: Report | CannotTell, restarts: Restarts) -> RenderableType:
+    now = shown.at if isinstance(shown, Report) else datetime.now(UTC)
+    lines = [Text(restart.in_words(now), style="yellow") for restart in restarts.latest.values()]
+    return Group(render(shown), *lines)
+
+
+def _print_restarts(console: Console, restarts: Restarts, said: set[object]) -> None:
+    for restart in restarts.latest.values():
+        if restart not in said:
+            said.add(restart)
+            console.print(f"[yellow]{escape(restart.in_words(restart.at))}", highlight=False, soft_wrap=True)
 
 
 def _print_changes(console: Console, report: Report, said: set[object]) -> None:
-    for name, job in report.jobs.items():
-        row = job.last_run
-        if row is not None and (change := (row.execution_id, row.status)) not in said:
+    for change, line in _changes(report).items():
+        if change not in said:
             said.add(change)
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _changes(report: Report) -> Mapping[object, str]:
+    """What there is to say of each job's last run, by what makes it news."""
+    lines: dict[object, str] = {}
+    for name, job in report.jobs.items():
+        if (row := job.last_run) is not None:
             what = row.error_message or _counts(row.details)
             # Whoever wrote the message, it is not markup.
             line = f"{row.started_at:%H:%M:%S} UTC  {escape(name)}  {row.status}  {escape(what)}"
-            console.print(line.rstrip(), highlight=False, soft_wrap=True)
+            lines[row.execution_id, row.status] = line.rstrip()
+    return lines
 
 
 def _counts(details: Mapping[str, Any]) -> str:
     if "fetched" not in details:
         return ""
     return f"{details['fetched']} fetched, {details['inserted']} new, {details['updated']} updated"
-
-
-def _announce(console: Console, dead: Sequence[Child]) -> None:
-    for child in dead:
-        console.print(f"[red]{child.name} ended with exit code {child.process.returncode}.[/] Its log: {child.log}")

@@ -1,12 +1,11 @@
-"""Child processes that `up` starts, watches and stops, each in a process group of its own."""
+"""Child processes that `up` starts and stops, each in a process group of its own."""
 
 import asyncio
 import fcntl
 import os
 import signal
-import socket
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +24,41 @@ class StartFailed(CommandFailed):
 
 @dataclass
 class Child:
-    """A started process, its name for the user, and where its output goes."""
+    """A process that is started again should it end: its name for the user, and where its output goes."""
 
     name: str
-    process: asyncio.subprocess.Process
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    inherited_descriptors: tuple[int, ...]
     log: Path
+    process: asyncio.subprocess.Process = field(init=False)
+
+    async def start(self) -> None:
+        """Start `python arguments…` with `environment` over this process's own."""
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *self.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+                # A group of its own: the terminal's Ctrl-C is for `up`, which lets running flows finish first.
+                start_new_session=True,
+                pass_fds=self.inherited_descriptors,
+            )
 
     @property
     def is_running(self) -> bool:
         """Whether the process has not ended."""
         return self.process.returncode is None
+
+    @property
+    def how_it_ended(self) -> str:
+        """How the process ended, which it must have: `was ended by SIGKILL`, `ended with exit code 1`."""
+        code = self.process.returncode
+        assert code is not None  # noqa: S101  # the caller has looked
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def kill(self) -> None:
         """End the process and whatever is left of its children at once."""
@@ -62,66 +86,33 @@ class Children:
 
     log_directory: Path
     inherited_descriptors: tuple[int, ...] = ()
-    running: list[Child] = field(default_factory=list[Child])
+    all: list[Child] = field(default_factory=list[Child])
 
     async def start(self, name: str, *arguments: str, environment: Mapping[str, str]) -> Child:
         """Start `python arguments…` with `environment` over this process's own; its output goes to `name`.log."""
         self.log_directory.mkdir(parents=True, exist_ok=True)
         log = self.log_directory / f"{name}.log"
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=asyncio.subprocess.STDOUT,
-                env={**os.environ, **environment},
-                # A group of its own: the terminal's Ctrl-C is for `up`, which lets running flows finish first.
-                start_new_session=True,
-                pass_fds=self.inherited_descriptors,
-            )
-        child = Child(name, process, log)
-        self.running.append(child)
+        child = Child(name, arguments, environment, self.inherited_descriptors, log)
+        await child.start()
+        self.all.append(child)
         return child
-
-    def ended(self) -> list[Child]:
-        """The processes that have ended although nobody stopped them."""
-        return [child for child in self.running if not child.is_running]
 
     def kill(self) -> None:
         """End everything at once."""
-        for child in reversed(self.running):
+        for child in reversed(self.all):
             child.kill()
 
 
-async def wait_until(is_ready: Callable[[], "asyncio.Future[bool] | bool"], child: Child, *, seconds: float) -> None:
+async def wait_until(is_ready: Callable[[], Awaitable[bool]], child: Child, *, seconds: float) -> None:
     """Wait until `is_ready()` is true. Raises StartFailed when `child` ends before, or the time is over."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    while True:
-        answer = is_ready()
-        if answer if isinstance(answer, bool) else await answer:
-            return
+    while not await is_ready():
         if not child.is_running:
-            raise StartFailed(f"{child.name} ended with exit code {child.process.returncode}. Its log: {child.log}")
+            raise StartFailed(f"{child.name} {child.how_it_ended}. Its log: {child.log}")
         if loop.time() > deadline:
             raise StartFailed(f"{child.name} was not ready after {seconds:.0f} s. Its log: {child.log}")
-        await asyncio.sleep(0.2)
-
-
-def free_port(preferred: int | None = None) -> int:
-    """`preferred` if nothing listens there on 127.0.0.1, else some free port."""
-    for port in (preferred, 0):
-        if port is None:
-            continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise OSError("No free port on 127.0.0.1.")
+        await asyncio.sleep(0.1)
 
 
 @contextmanager

@@ -1,125 +1,158 @@
-"""What `vibecheck up` starts, and in which order."""
+"""What `vibecheck up` starts. What need not wait for something else starts beside it.
 
-import asyncio
+1. Check what can be known before anything is started, and choose the ports.
+2. Start the Prefect server, and the AskNews sandbox if no credentials are set. While they start, migrate the database.
+3. Once the server answers: make the work pools, cancel the runs that were due while nothing ran here, and start the
+   workers. While these start, deploy.
+4. Start the jobs' first runs, and beside them the health app; then apply the rest.
+"""
+
 import os
+from dataclasses import dataclass
 
 import httpx
 from rich.console import Console
 
 from deployments.commands.access import ENVIRONMENT, auth_string, make_sign_in, note_environment
-from deployments.commands.processes import Children, StartFailed, free_port, wait_until
-from deployments.server.settings import (
-    WORKER_SETTINGS,
-    client_environment,
-    closed_server_settings,
-    server_settings,
-)
-from flows.database.engine import database_shown
+from deployments.commands.ports import PREFECT, STATUS_PAGE, Ports, any_free_port
+from deployments.commands.processes import Child, Children, StartFailed, wait_until
+from deployments.server.settings import WORKER_SETTINGS, client_environment, closed_server_settings, server_settings
+from flows.database.engine import database_shown, opened_engine
 from flows.logs import configure_logging
+from flows.monitoring.alarms.receivers import check_receivers, receivers_of
+from flows.monitoring.verdicts.report import Report
 from flows.settings import Settings, load_settings
 
 SANDBOX_KEY = "ank_sandbox"
 WORKER = "worker-"
 SERVER_START_SECONDS = 120.0
-SANDBOX_START_SECONDS = 30.0
-HEALTH_PORT = 8080
-HEALTH_START_SECONDS = 30.0
+SANDBOX_START_SECONDS = 60.0
+HEALTH_START_SECONDS = 60.0
 
 
-async def start(settings: Settings, port: int, children: Children, console: Console) -> Settings:
-    """Start everything, and return the settings that the started processes use."""
-    api_port = free_port(port)
-    if api_port != port:
-        console.print(f"[yellow]Port {port} is taken: the Prefect server uses {api_port}.")
-    origin = f"http://127.0.0.1:{api_port}"
-    api_url = f"{origin}/api"
-    # The sandbox has a server of its own, as it has a database: the runs of one are no rows for the other's log.
+@dataclass(frozen=True)
+class WantedPorts:
+    """The ports that somebody asked for; None: those of the last time."""
+
+    prefect: int | None = None
+    status_page: int | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """What has been started: the settings that its processes use, and what the database held before."""
+
+    settings: Settings
+    before: Report | None
+
+
+async def start(settings: Settings, wanted: WantedPorts, children: Children, console: Console) -> Started:
+    """Start everything. Raises StartFailed, DatabaseUnavailable or InvalidReceiver."""
+    check_receivers(receivers_of(settings).values())
     is_sandbox = not settings.has_asknews_credentials()
-    home = settings.data_directory / ("sandbox-prefect" if is_sandbox else "prefect")
-    auth = auth_string(settings.data_directory)
-    environment = {**client_environment(api_url=api_url, home=home), "PREFECT_API_AUTH_STRING": auth}
+    if is_sandbox:
+        _refuse_database(settings)
+    directory = settings.data_directory
+    ports = Ports(directory)
+    origin = f"http://127.0.0.1:{_choose(ports, PREFECT, wanted.prefect, console)}"
+    page_port = _choose(ports, STATUS_PAGE, wanted.status_page, console)
+    # The sandbox has a server of its own, as it has a database: the runs of one are no rows for the other's log.
+    home = directory / ("sandbox-prefect" if is_sandbox else "prefect")
+    auth = auth_string(directory)
+    environment = {
+        **client_environment(api_url=f"{origin}/api", home=home),
+        "PREFECT_API_AUTH_STRING": auth,
+    }
+    # Prefect reads it when it is imported, so nothing that imports Prefect is imported above.
     os.environ.update(environment)
-    ui = settings.data_directory / "ui"
 
     console.print("Starting the Prefect server; the first start migrates its database …")
     server = await children.start(
         "prefect-server",
-        *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api_port)),
+        *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", origin.rpartition(":")[2]),
         environment={
-            **environment,
             **server_settings(),
             **closed_server_settings(origin=origin, auth_string=auth),
-            "PREFECT_UI_STATIC_DIRECTORY": str(ui),
+            "PREFECT_UI_STATIC_DIRECTORY": str(directory / "ui"),
         },
     )
+    sandbox = None
     if is_sandbox:
-        settings = await _start_sandbox(settings, children, console)
-    await wait_until(lambda: asyncio.ensure_future(_answers(f"{api_url}/health")), server, seconds=SERVER_START_SECONDS)
+        settings, sandbox = await _start_sandbox(settings, children, console)
 
-    # Only now: Prefect reads its environment when it is imported.
     from prefect.exceptions import PrefectException
+
+    from deployments.commands.apply import prepare_database
+    from deployments.commands.status import look
 
     # What `apply` has to say, `up` says in sentences.
     configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
+    await prepare_database(settings)
+    async with opened_engine(settings) as engine:
+        before = await look(engine, settings)
     try:
-        health_url = await _start_pipeline(settings, children, console, environment)
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+            await wait_until(lambda: _answers(http, f"{origin}/api/health"), server, seconds=SERVER_START_SECONDS)
+            health_url = await _start_pipeline(settings, children, http, sandbox, page_port)
     except (httpx.HTTPError, PrefectException) as error:
         problem = f"The Prefect server does not answer as it should: {type(error).__name__}: {error}"
         raise StartFailed(f"{problem}. Its log: {server.log}") from error
     _note_environment(settings)
-    page = make_sign_in(settings.data_directory, ui, origin=origin)
+    page = make_sign_in(directory, directory / "ui", origin=origin)
     _print_addresses(console, settings, f"{page.as_uri()} (signs you in at {origin})", health_url)
-    return settings
+    return Started(settings, before if isinstance(before, Report) else None)
 
 
-async def _start_pipeline(settings: Settings, children: Children, console: Console, environment: dict[str, str]) -> str:
-    """Apply to the server that has been started, and start what runs on it. Return the health app's address."""
+async def _start_pipeline(
+    settings: Settings, children: Children, http: httpx.AsyncClient, sandbox: "_Served | None", page_port: int
+) -> str:
+    """Start on the server, which answers, what runs there. Return the health app's address."""
     from prefect import get_client
 
-    from deployments.commands.apply import apply
+    from deployments.commands.apply import deploy, set_up_monitoring
     from deployments.commands.first_runs import start_first_runs, sweep_due_runs
-    from deployments.server.work_pools import work_pool_names
+    from deployments.server.work_pools import make_work_pools, work_pool_names
 
-    console.print("Applying: database, work pools, deployments …")
-    await apply(settings)
     async with get_client() as client:
+        await make_work_pools(client)
         await sweep_due_runs(client)
-    for pool in work_pool_names():
-        await children.start(
-            f"{WORKER}{pool}",
-            *("-m", "deployments", "worker", "--pool", pool),
-            environment={**environment, **WORKER_SETTINGS},
-        )
-    health_url = await _start_health_app(children, environment, console)
-    async with get_client() as client:
+        for pool in work_pool_names():
+            arguments = ("-m", "deployments", "worker", "--pool", pool)
+            await children.start(f"{WORKER}{pool}", *arguments, environment=WORKER_SETTINGS)
+        await deploy()
+        if sandbox is not None:
+            await sandbox.wait(http, seconds=SANDBOX_START_SECONDS)
         await start_first_runs(client)
-    return health_url
+        health = await _start_health_app(children, page_port)
+        await set_up_monitoring(client, settings)
+        await health.wait(http, seconds=HEALTH_START_SECONDS)
+    return health.url
 
 
-async def _start_health_app(children: Children, environment: dict[str, str], console: Console) -> str:
-    port = free_port(HEALTH_PORT)
-    if port != HEALTH_PORT:
-        console.print(f"[yellow]Port {HEALTH_PORT} is taken: the status page uses {port}.")
-    child = await children.start(
-        "health", *("-m", "deployments", "health", "--host", "127.0.0.1", "--port", str(port)), environment=environment
-    )
-    url = f"http://127.0.0.1:{port}"
-    await wait_until(lambda: asyncio.ensure_future(_answers(f"{url}/health")), child, seconds=HEALTH_START_SECONDS)
-    return url
+@dataclass(frozen=True)
+class _Served:
+    """A process that serves HTTP, and its address."""
+
+    child: Child
+    url: str
+    path: str
+
+    async def wait(self, http: httpx.AsyncClient, *, seconds: float) -> None:
+        """Wait until it answers. Raises StartFailed."""
+        await wait_until(lambda: _answers(http, f"{self.url}{self.path}"), self.child, seconds=seconds)
 
 
-async def _start_sandbox(settings: Settings, children: Children, console: Console) -> Settings:
-    if settings.database_url is not None or settings.database_block is not None:
-        raise StartFailed(
-            "A database is configured but no AskNews credentials are, and the sandbox's made-up news must not get into "
-            "your database. Set ASKNEWS_API_KEY, or unset VIBECHECK_DATABASE_URL and VIBECHECK_DATABASE_BLOCK."
-        )
-    port = free_port()
+async def _start_health_app(children: Children, port: int) -> _Served:
+    arguments = ("-m", "deployments", "health", "--host", "127.0.0.1", "--port", str(port))
+    child = await children.start("health", *arguments, environment={})
+    return _Served(child, f"http://127.0.0.1:{port}", "/health")
+
+
+async def _start_sandbox(settings: Settings, children: Children, console: Console) -> tuple[Settings, _Served]:
+    """Start it, and return the settings of those who poll it."""
+    port = any_free_port()
     url = f"http://127.0.0.1:{port}"
     child = await children.start("sandbox", "-m", "deployments.sandbox", "--port", str(port), environment={})
-    await wait_until(
-        lambda: asyncio.ensure_future(_answers(f"{url}/openapi.json")), child, seconds=SANDBOX_START_SECONDS
-    )
     console.print(
         "No ASKNEWS_API_KEY is set: using the AskNews [bold]sandbox[/bold], whose news is made up. "
         "Put your key into .env to poll the real API."
@@ -133,13 +166,27 @@ async def _start_sandbox(settings: Settings, children: Children, console: Consol
         VIBECHECK_DATABASE_URL=f"sqlite+aiosqlite:///{settings.data_directory / 'sandbox.db'}",
     )
     load_settings.cache_clear()
-    return load_settings()
+    return load_settings(), _Served(child, url, "/openapi.json")
 
 
-async def _answers(url: str) -> bool:
+def _refuse_database(settings: Settings) -> None:
+    if settings.database_url is not None or settings.database_block is not None:
+        raise StartFailed(
+            "A database is configured but no AskNews credentials are, and the sandbox's made-up news must not get into "
+            "your database. Set ASKNEWS_API_KEY, or unset VIBECHECK_DATABASE_URL and VIBECHECK_DATABASE_BLOCK."
+        )
+
+
+def _choose(ports: Ports, what: str, wanted: int | None, console: Console) -> int:
+    port, first = ports.choose(what, wanted)
+    if port != first:
+        console.print(f"[yellow]Port {first} is taken: the {what} uses {port}.")
+    return port
+
+
+async def _answers(http: httpx.AsyncClient, url: str) -> bool:
     try:
-        async with httpx.AsyncClient(timeout=2) as client:
-            return (await client.get(url)).is_success
+        return (await http.get(url)).is_success
     except httpx.HTTPError:
         return False
 

@@ -1,11 +1,9 @@
 """`vibecheck up`: the whole pipeline on one machine, until Ctrl-C.
 
 1. Take the data directory's lock, which every child process inherits: no second `up`, no forgotten child.
-2. Start the Prefect server, and the AskNews sandbox if no credentials are set; wait until both answer.
-3. Apply: database, work pools, deployments. Cancel the runs that were due while nothing ran here. Start the workers,
-   the health app and one run of each job at once.
-4. Note for other terminals which server and database these are, and show the jobs' last runs until Ctrl-C.
-5. However that ends: drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at
+2. Start everything (`startup`), and note for other terminals which server and database these are.
+3. Show the jobs until Ctrl-C. A process that ends by itself is started again (`restarts`).
+4. However that ends: drain the workers, so that running flows finish, then stop everything. A second Ctrl-C stops at
    once.
 """
 
@@ -21,7 +19,8 @@ from rich.console import Console
 
 from deployments.commands.access import forget_environment
 from deployments.commands.processes import Children, data_directory_lock
-from deployments.commands.startup import WORKER, start
+from deployments.commands.restarts import Restarts
+from deployments.commands.startup import WORKER, WantedPorts, start
 from deployments.parameters import GivenSettings, Port
 from flows.settings import Settings
 
@@ -31,39 +30,47 @@ STOP_SECONDS = 10.0
 async def run_up(
     *,
     port: Annotated[
-        Port, Parameter(help="Port of the Prefect server and its UI; another is taken if it is busy.")
-    ] = 4200,
+        Port | None, Parameter(help="Port of the Prefect server and its UI. Default: that of the last time, or 4200.")
+    ] = None,
+    health_port: Annotated[
+        Port | None, Parameter(help="Port of the status page. Default: that of the last time, or 8080.")
+    ] = None,
     settings: GivenSettings,
 ) -> int:
-    """Run until Ctrl-C or SIGTERM. Return the command's exit code: 0 after a stop that was asked for, else 1."""
+    """Run until Ctrl-C or SIGTERM, and return 0. Raises CommandFailed when something does not start or keeps ending."""
     console = Console()
     stop_requested = asyncio.Event()
     home = settings.data_directory
     with data_directory_lock(home) as descriptor:
         children = Children(home / "logs", inherited_descriptors=(descriptor,))
         _on_stop_signals(stop_requested, children, console)
-        return await _run(settings, port, children, console, stop_requested)
+        try:
+            async with drained_at_the_end(children, console):
+                await _run(settings, WantedPorts(port, health_port), children, console, stop_requested)
+        finally:
+            forget_environment(home)
+    console.print("Stopped. `make up` goes on from here.")
+    return 0
 
 
 async def _run(
-    settings: Settings, port: int, children: Children, console: Console, stop_requested: asyncio.Event
-) -> int:
-    startup = asyncio.ensure_future(start(settings, port, children, console))
+    settings: Settings, wanted: WantedPorts, children: Children, console: Console, stop_requested: asyncio.Event
+) -> None:
+    startup = asyncio.ensure_future(start(settings, wanted, children, console))
     stop = asyncio.ensure_future(stop_requested.wait())
     try:
-        async with drained_at_the_end(children, console):
-            await asyncio.wait([startup, stop], return_when=asyncio.FIRST_COMPLETED)
-            if not startup.done():
-                startup.cancel()
-                return 0
-            settings = startup.result()
-            from deployments.commands.live import show_jobs
-
-            failed = await show_jobs(settings, children, console, stop_requested)
-            return 1 if failed else 0
+        await asyncio.wait([startup, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not startup.done():
+            startup.cancel()
+            return
+        started = startup.result()
     finally:
         stop.cancel()
-        forget_environment(settings.data_directory)
+    from deployments.commands.live import show_jobs
+
+    restarts = Restarts()
+    async with restarts.keeping(children.all):
+        await show_jobs(started, restarts, console, stop_requested)
 
 
 @asynccontextmanager
@@ -73,14 +80,13 @@ async def drained_at_the_end(children: Children, console: Console) -> AsyncGener
         yield
     finally:
         await _drain(children, console)
-        for child in reversed(children.running):
+        for child in reversed(children.all):
             await child.stop(wait_seconds=STOP_SECONDS)
-        console.print("Stopped. `make up` goes on from here.")
 
 
 async def _drain(children: Children, console: Console) -> None:
     """Tell the workers to take no further run, and wait for the runs that they have."""
-    workers = [child for child in children.running if child.name.startswith(WORKER) and child.is_running]
+    workers = [child for child in children.all if child.name.startswith(WORKER) and child.is_running]
     if not workers:
         return
     for worker in workers:

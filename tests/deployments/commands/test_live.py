@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from deployments.commands import live
-from deployments.commands.processes import Children
+from deployments.commands.restarts import Restart, Restarts
+from deployments.commands.startup import Started
 from deployments.commands.status import CannotTell
 from flows.database.engine import create_engine
 from flows.monitoring.verdicts.report import Report
@@ -22,7 +23,13 @@ AWAY = "postgresql+asyncpg://somebody:sentinel@127.0.0.1:9/none"
 
 
 async def shown(
-    folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, *, looks: int = 2, is_terminal: bool = False
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    looks: int = 2,
+    is_terminal: bool = False,
+    before: Report | None = None,
+    restarts: Restarts | None = None,
 ) -> list[str]:
     """Show until the database was looked at `looks` times, and return the lines."""
     stop, real, left = asyncio.Event(), live.look, looks
@@ -35,41 +42,67 @@ async def shown(
         return await real(*arguments)  # pyright: ignore[reportArgumentType]  # as they came
 
     monkeypatch.setattr(live, "look", counted)
-    monkeypatch.setattr(live, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(live, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(live, "QUIET_SECONDS", 0.01)
     settings = Settings(_env_file=None, database_url=SecretStr(database_url))  # pyright: ignore[reportCallIssue]  # pydantic's
     output = io.StringIO()
     console = Console(file=output, force_terminal=is_terminal, width=200)
     async with asyncio.timeout(60):
-        assert not await live.show_jobs(settings, Children(folder), console, stop)
+        await live.show_jobs(Started(settings, before), restarts or Restarts(), console, stop)
     return output.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("url", [AWAY, "sqlite+aiosqlite://"], ids=["away", "never migrated"])
 async def test_a_database_that_cannot_be_read_is_said_once_and_ends_nothing(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = " ".join(await shown(tmp_path, url, monkeypatch, looks=3))
+    text = " ".join(await shown(url, monkeypatch, looks=3))
     assert text.count("Cannot tell: ") == 1
     assert "sentinel" not in text
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
 async def test_what_a_run_says_is_shown_as_it_is(
-    is_terminal: bool, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_terminal: bool, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = create_engine(sqlite_url)
     said = "404: no route [/v1/news/search]"
     await seed(engine, [expected(JOB, datetime.now(UTC))], [ran(JOB, datetime.now(UTC), "failure", error_message=said)])
     await engine.dispose()
-    lines = await shown(tmp_path, sqlite_url, monkeypatch, is_terminal=is_terminal)
+    lines = await shown(sqlite_url, monkeypatch, is_terminal=is_terminal)
     assert any(said in line for line in lines)
 
 
-async def test_without_a_terminal_each_change_is_one_line(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_a_terminal_each_change_is_one_line(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, now = create_engine(sqlite_url), datetime.now(UTC)
     await seed(engine, [expected(JOB, now)], [ran(JOB, now, details={"fetched": 3, "inserted": 2, "updated": 1})])
     await engine.dispose()
-    (line,) = await shown(tmp_path, sqlite_url, monkeypatch, looks=4)
+    (line,) = await shown(sqlite_url, monkeypatch, looks=4)
     assert line == f"{now:%H:%M:%S} UTC  poll  success  3 fetched, 2 new, 1 updated"
+
+
+async def test_what_happened_before_is_not_told_as_news(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, now = create_engine(sqlite_url), datetime.now(UTC)
+    await seed(engine, [expected(JOB, now), expected("other", now)], [ran(JOB, now)])
+    before = await live.look(engine, Settings())
+    assert isinstance(before, Report)
+    await seed(engine, [], [ran("other", now)])
+    await engine.dispose()
+    (line,) = await shown(sqlite_url, monkeypatch, before=before)
+    assert "other" in line
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+async def test_a_process_that_is_started_again_is_told(
+    is_terminal: bool, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, now, restarts = create_engine(sqlite_url), datetime.now(UTC), Restarts()
+    await seed(engine, [expected(JOB, now)], [])
+    await engine.dispose()
+    restarts.latest["health"] = Restart(
+        name="health", how_it_ended="was ended by SIGKILL", log=Path("health.log"), at=now, again_at=now
+    )
+    lines = await shown(sqlite_url, monkeypatch, looks=3, is_terminal=is_terminal, restarts=restarts)
+    told = [line for line in lines if "health was ended by SIGKILL" in line]
+    assert len(told) == 1 or is_terminal
+    assert told

@@ -37,4 +37,4 @@ async def test_an_error_while_everything_runs_cuts_no_run_off(tmp_path: Path, mo
         await fail_while_a_run_goes()
 
     assert (tmp_path / "finished").exists()
-    assert [child.process.returncode for child in children.running] == [0]
+    assert [child.process.returncode for child in children.all] == [0]
