@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from socket import gethostname
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import httpx
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
@@ -42,7 +43,16 @@ def _check_database_address(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _check_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise PydanticCustomError("timezone", "Input should be a timezone's name, such as Europe/Berlin") from None
+    return value
+
+
 IS_WEB_ADDRESS = AfterValidator(_check_web_address)
+IS_TIMEZONE = AfterValidator(_check_timezone)
 IS_DATABASE_ADDRESS = AfterValidator(_check_database_address)
 
 
@@ -123,6 +133,11 @@ class MonitoringSettings(BaseSettings):
     status_page_url: Annotated[str | None, IS_WEB_ADDRESS] = Field(
         default=None, description="Address of the status page as people reach it; messages link to it."
     )
+    timezone: Annotated[str, IS_TIMEZONE] = Field(
+        default="UTC",
+        description="Timezone in which page, messages, `vibecheck status` and the table of `make up` tell times, such "
+        "as `Europe/Berlin`. Each time names it.",
+    )
 
     # Logging
     log_format: Literal["auto", "json", "console"] = Field(
@@ -139,6 +154,10 @@ class MonitoringSettings(BaseSettings):
     def has_database(self) -> bool:
         """Whether a database is configured, or the embedded one has been made."""
         return bool(self.database_url or self.database_block) or self._embedded_database().exists()
+
+    def zone(self) -> ZoneInfo:
+        """The timezone in which people are told times."""
+        return ZoneInfo(self.timezone)
 
     def effective_database_url(self) -> str:
         """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""

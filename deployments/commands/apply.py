@@ -14,6 +14,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import structlog
@@ -40,6 +41,7 @@ from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.schedules import schedule_in_words
 from flows.monitoring.prefect_runs import server_now
+from flows.monitoring.verdicts.wording import clock
 from flows.polling.storage.entities import seed_entities
 from flows.settings import PROJECT_ROOT, Settings
 
@@ -156,9 +158,11 @@ async def run_apply(
     check_receivers(receivers_of(settings).values())
     configure_logging(settings, to_prefect=False)
     jobs = await apply(settings, watch_only=watch_only, prune=prune)
+    now = datetime.now(settings.zone())
     table = Table("deployment", "schedule", Column("next run", no_wrap=True), "planned")
     for job in jobs:
-        next_run = "paused" if job.paused else f"{job.next_run_at:%Y-%m-%d %H:%M} UTC" if job.next_run_at else "none"
+        planned = clock(job.next_run_at, now, with_seconds=True) if job.next_run_at else "none"
+        next_run = "paused" if job.paused else planned
         table.add_row(Name(job.full_name), schedule_in_words(job.specs), next_run, str(job.planned_runs))
     Console().print(table)
     return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,6 +16,7 @@ from deployments.commands.startup import Started
 from deployments.commands.status import CannotTell, look, render
 from flows.database.engine import opened_engine
 from flows.monitoring.verdicts.report import Report
+from flows.monitoring.verdicts.wording import clock
 
 # How often to look while a run goes or is due, and while nothing is to be seen.
 BUSY_SECONDS = 2.0
@@ -30,7 +32,7 @@ async def show_jobs(started: Started, restarts: Restarts, console: Console, stop
     shown as well: the runs go on, and so does this.
     """
     said = set[object]() if started.before is None else set(_changes(started.before))
-    shown = None
+    shown, zone = None, started.settings.zone()
     async with opened_engine(started.settings) as engine:
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while not stop.is_set():
@@ -38,9 +40,9 @@ async def show_jobs(started: Started, restarts: Restarts, console: Console, stop
                 restarts.news.clear()
                 before, shown = shown, await look(engine, started.settings)
                 if console.is_terminal:
-                    live.update(_table(shown, restarts), refresh=True)
+                    live.update(_table(shown, restarts, zone), refresh=True)
                 else:
-                    _print_restarts(console, restarts, said)
+                    _print_restarts(console, restarts, zone, said)
                     if isinstance(shown, Report):
                         _print_changes(console, shown, said)
                     elif not isinstance(before, CannotTell):
@@ -65,17 +67,19 @@ async def _wait(stop: asyncio.Event, news: asyncio.Event, seconds: float) -> Non
         task.cancel()
 
 
-def _table(shown: Report | CannotTell, restarts: Restarts) -> RenderableType:
-    now = shown.at if isinstance(shown, Report) else datetime.now(UTC)
+def _table(shown: Report | CannotTell, restarts: Restarts, zone: ZoneInfo) -> RenderableType:
+    now = datetime.now(zone)
     lines = [Text(restart.in_words(now), style="yellow") for restart in restarts.latest.values()]
     return Group(render(shown), *lines)
 
 
-def _print_restarts(console: Console, restarts: Restarts, said: set[object]) -> None:
+def _print_restarts(console: Console, restarts: Restarts, zone: ZoneInfo, said: set[object]) -> None:
     for restart in restarts.latest.values():
         if restart not in said:
             said.add(restart)
-            console.print(f"[yellow]{escape(restart.in_words(restart.at))}", highlight=False, soft_wrap=True)
+            console.print(
+                f"[yellow]{escape(restart.in_words(restart.at.astimezone(zone)))}", highlight=False, soft_wrap=True
+            )
 
 
 def _print_changes(console: Console, report: Report, said: set[object]) -> None:
@@ -92,7 +96,9 @@ def _changes(report: Report) -> Mapping[object, str]:
         if (row := job.last_run) is not None:
             what = row.error_message or _counts(row.details)
             # Whoever wrote the message, it is not markup.
-            line = f"{row.started_at:%H:%M:%S} UTC  {escape(name)}  {row.status}  {escape(what)}"
+            line = (
+                f"{clock(row.started_at, report.at, with_seconds=True)}  {escape(name)}  {row.status}  {escape(what)}"
+            )
             lines[row.execution_id, row.status] = line.rstrip()
     return lines
 

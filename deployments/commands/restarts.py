@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deployments.commands.processes import Child
 from deployments.failures import CommandFailed
+from flows.monitoring.verdicts.wording import clock
 
 FIRST_PAUSE_SECONDS = 1.0
 # The pauses double: half a minute of them in all.
@@ -32,10 +33,9 @@ class Restart:
     again_at: datetime
 
     def in_words(self, now: datetime) -> str:
-        """What happened to the process and will, with times in the zone of `now`."""
-        zone = now.tzinfo
-        ended = f"{self.name} {self.how_it_ended} at {self.at.astimezone(zone):%H:%M:%S %Z}"
-        begins = f"{self.again_at.astimezone(zone):%H:%M:%S}"
+        """What happened to the process and will, with times in the timezone of `now`."""
+        ended = f"{self.name} {self.how_it_ended} at {clock(self.at, now, with_seconds=True)}"
+        begins = clock(self.again_at, now, with_seconds=True)
         again = f"was started again at {begins}" if self.again_at <= now else f"will be started again at {begins}"
         return f"{ended}; it {again}. Its log: {self.log}"
 

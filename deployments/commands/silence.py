@@ -45,7 +45,7 @@ async def run_silence(
             console.print(f"Lifted: {escape(', '.join(lifted))}." if lifted else "None of them was silenced.")
         elif named:
             await _silence(connection, named, duration, until_recovery=until_recovery, reason=reason)
-        _show(console, await active_silences(connection), await database_now(connection))
+        _show(console, await active_silences(connection), (await database_now(connection)).astimezone(settings.zone()))
     return 0
 
 

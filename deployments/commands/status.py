@@ -136,7 +136,7 @@ def _headline(report: Report) -> Text:
     status = report.overall.verdict
     return Text.assemble(
         (f"{_MARKS[status]} {explain_all(report)}", f"bold {_COLOURS[status]}"),
-        (f"  ({report.at:%Y-%m-%d %H:%M:%S} UTC)", "bright_black"),
+        (f"  ({report.at:%Y-%m-%d} {clock(report.at, report.at, with_seconds=True)})", "bright_black"),
     )
 
 

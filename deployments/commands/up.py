@@ -62,6 +62,7 @@ async def _run(
         await asyncio.wait([startup, stop], return_when=asyncio.FIRST_COMPLETED)
         if not startup.done():
             startup.cancel()
+            await asyncio.wait([startup])  # or it starts one more process
             return
         started = startup.result()
     finally:

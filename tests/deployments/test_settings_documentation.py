@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from deployments.__main__ import run
 from deployments.failures import CommandFailed
@@ -87,3 +88,9 @@ def test_a_wrong_value_ends_a_worker_before_it_asks_any_server() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("The settings are not usable:\n  VIBECHECK_RETENTION_DAYS: Input should be")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("timezone", ["Europe/Berlinn", "../secret", ""])
+def test_a_timezone_that_nobody_knows_is_refused(timezone: str) -> None:
+    with pytest.raises(ValidationError, match="timezone's name, such as Europe/Berlin"):
+        Settings.model_validate({"timezone": timezone})

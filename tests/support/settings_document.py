@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from flows.settings import IS_DATABASE_ADDRESS, IS_WEB_ADDRESS, PROJECT_ROOT, Settings, variable_of
+from flows.settings import IS_DATABASE_ADDRESS, IS_TIMEZONE, IS_WEB_ADDRESS, PROJECT_ROOT, Settings, variable_of
 
 DOCUMENT = PROJECT_ROOT / "docs" / "settings.md"
 EXAMPLE = PROJECT_ROOT / ".env.example"
@@ -151,6 +151,8 @@ def _allowed(field: FieldInfo) -> str:
         return f"{_KINDS[kind]}, a web address"
     if IS_DATABASE_ADDRESS in field.metadata:
         return f"{_KINDS[kind]}, a database address"
+    if IS_TIMEZONE in field.metadata:
+        return f"{_KINDS[kind]}, a timezone's name"
     bounds = [
         f"{sign} {getattr(constraint, name):g}"
         for constraint in field.metadata

@@ -6,7 +6,7 @@ do, and where to look.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -218,7 +218,7 @@ def _recovery(name: str, last: TransitionRow, now: datetime, links: Links) -> No
         text = (
             f"{name} was silent for {lasted}, from {clock(began, now)} to {clock(last.at, now)}: nobody watched the "
             "jobs, and it is working again.\nTo do: see what happened meanwhile: "
-            f"vibecheck verify --since {began:%Y-%m-%dT%H:%MZ}"
+            f"vibecheck verify --since {began.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
         )
     else:
         was = _WAS.get(Reason(reason), "it was unhealthy") if reason in set(Reason) else "it was unhealthy"

@@ -57,6 +57,7 @@ class Report:
     """The verdicts at one moment of the database's clock. `jobs` is by name, in their order."""
 
     at: datetime
+    """Its timezone is the one in which people are told times."""
     overall: Overall
     jobs: Mapping[str, JobReport]
     silent_since: datetime | None = None
@@ -86,7 +87,7 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
 
     `is_judging`: the status flow itself asks. Whatever the log says of it, it is alive, and what it has found is new.
     """
-    now = await database_now(connection)
+    now = (await database_now(connection)).astimezone(settings.zone())
     expected = {name: job for name, job in (await read_jobs(connection)).items() if job.retired_at is None}
     newest = await latest_run_of_each_job(connection)
     running = _oldest_of_each_job(await open_rows(connection, now))

@@ -35,14 +35,15 @@ def every(seconds: float) -> str:
     return f"every {_WHOLE_UNITS.get(seconds) or duration(seconds)}"
 
 
-def clock(moment: datetime, now: datetime) -> str:
-    """A moment in UTC, with its date if that is not today's: `14:15 UTC`, `3 Sep 14:15 UTC`."""
+def clock(moment: datetime, now: datetime, *, with_seconds: bool = False) -> str:
+    """A moment in the timezone of `now`, with its date if that is not today's: `14:15 UTC`, `3 Sep 14:15 CEST`."""
+    local = moment.astimezone(now.tzinfo)
     date = (
         ""
-        if moment.date() == now.date()
-        else f"{moment.day} {moment:%b} " + ("" if moment.year == now.year else f"{moment.year} ")
+        if local.date() == now.date()
+        else f"{local.day} {local:%b} " + ("" if local.year == now.year else f"{local.year} ")
     )
-    return f"{date}{moment:%H:%M} UTC"
+    return date + local.strftime("%H:%M:%S %Z" if with_seconds else "%H:%M %Z")
 
 
 def explain_job(job: JobReport, now: datetime) -> str:

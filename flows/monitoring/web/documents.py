@@ -1,6 +1,6 @@
 """The health report as JSON: what `GET /health/scheduler` and `vibecheck status --json` give."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,7 +73,7 @@ def document_of(report: Report) -> SchedulerHealth:
         status=report.overall.verdict,
         reason=_reason(report),
         explanation=explain_all(report),
-        checked_at=report.at,
+        checked_at=report.at.astimezone(UTC),
         jobs={name: _job(job, report) for name, job in report.jobs.items()},
         budgets=list(report.budgets),
     )

@@ -112,6 +112,8 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "icon": _icon(kind),
         "explanation": explain_all(report),
         "as_of": report.at,
+        "as_of_text": clock(report.at, report.at, with_seconds=True),
+        "timezone": str(report.at.tzinfo),
         "jobs": [
             _job(job, snapshot.histories[name], report) for name, job in sorted(report.jobs.items(), key=_by_concern)
         ],
@@ -126,6 +128,8 @@ def _unavailable() -> dict[str, Any]:
         "icon": _icon(Verdict.UNHEALTHY),
         "explanation": UNAVAILABLE,
         "as_of": None,
+        "as_of_text": "",
+        "timezone": "",
         "jobs": [],
         "budgets": [],
     }

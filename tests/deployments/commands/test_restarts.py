@@ -84,8 +84,8 @@ async def test_a_process_that_ran_well_may_end_again_and_again(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("seconds_later", "expected"),
     [
-        (0, "worker was ended by SIGKILL at 14:00:00 CET; it will be started again at 14:00:02. Its log: w.log"),
-        (2, "worker was ended by SIGKILL at 14:00:00 CET; it was started again at 14:00:02. Its log: w.log"),
+        (0, "worker was ended by SIGKILL at 14:00:00 CET; it will be started again at 14:00:02 CET. Its log: w.log"),
+        (2, "worker was ended by SIGKILL at 14:00:00 CET; it was started again at 14:00:02 CET. Its log: w.log"),
     ],
 )
 def test_a_restart_is_told_in_words(seconds_later: int, expected: str) -> None:

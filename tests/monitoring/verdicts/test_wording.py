@@ -1,6 +1,7 @@
 """The verdicts in words."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -48,6 +49,25 @@ def test_an_interval_is_told_as_people_say_it(seconds: float, words: str) -> Non
 )
 def test_a_moment_is_told_with_as_much_of_its_date_as_is_not_todays(age: timedelta, words: str) -> None:
     assert clock(NOW - age, NOW) == words
+
+
+@pytest.mark.parametrize(
+    ("timezone", "words"),
+    [
+        ("Europe/Berlin", "00:30 CEST"),
+        ("America/New_York", "6 Sep 18:30 EDT"),
+        ("Asia/Dubai", "02:30 +04"),
+        ("UTC", "6 Sep 22:30 UTC"),
+    ],
+)
+def test_a_moment_is_told_in_the_timezone_of_now(timezone: str, words: str) -> None:
+    moment = datetime(2026, 9, 6, 22, 30, tzinfo=UTC)
+    assert clock(moment, NOW.astimezone(ZoneInfo(timezone))) == words
+
+
+def test_a_moment_is_told_in_the_time_that_its_own_day_has() -> None:
+    winter = datetime(2026, 1, 6, 22, 30, 5, tzinfo=UTC)
+    assert clock(winter, NOW.astimezone(ZoneInfo("Europe/Berlin")), with_seconds=True) == "6 Jan 23:30:05 CET"
 
 
 def test_a_run_is_explained_by_its_error_its_counts_or_its_reason() -> None:

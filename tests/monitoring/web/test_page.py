@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
@@ -92,6 +93,14 @@ async def test_gaps_are_listed_and_lower_the_uptime(engine: AsyncEngine) -> None
     assert "1 gap in 30 days, 1 h 10 min in all" in text
     start, end = now - 101 * MINUTE, now - 31 * MINUTE
     assert re.search(rf"{start:%H:%M} UTC to .*{end:%H:%M} UTC: 1 h 10 min", text)
+
+
+async def test_times_are_told_in_the_timezone_that_is_set(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    text = text_of(await page_of(engine, timezone="Asia/Tokyo"))
+    assert f"{(now - MINUTE).astimezone(ZoneInfo('Asia/Tokyo')):%H:%M} JST" in text
+    assert "All times are in the timezone Asia/Tokyo." in text
+    assert " UTC" not in text
 
 
 async def test_almost_always_up_is_not_rounded_up(engine: AsyncEngine) -> None:
