@@ -17,6 +17,7 @@ IS_CHECKOUT = __name__ == "flows.settings"
 ENV_FILE = PROJECT_ROOT / ".env" if IS_CHECKOUT else Path(".env")
 
 HIGHEST_PORT = 65_535
+SANDBOX_KEY = "ank_sandbox"
 
 _PREFIX = "VIBECHECK_"
 
@@ -225,6 +226,10 @@ class Settings(MonitoringSettings):
     budget_soft_ratio: float = Field(
         default=0.9, gt=0, le=1, description="Share of the credits from which the pipeline slows down and warns."
     )
+
+    def is_sandbox(self) -> bool:
+        """Whether the key is the one that `vibecheck up` gives the sandbox's pollers; AskNews itself refuses it."""
+        return self.asknews_api_key is not None and self.asknews_api_key.get_secret_value() == SANDBOX_KEY
 
     def has_asknews_credentials(self) -> bool:
         """Whether anything is configured to log in to AskNews with."""

@@ -21,9 +21,8 @@ from flows.database.engine import database_shown, opened_engine
 from flows.logs import configure_logging
 from flows.monitoring.alarms.receivers import check_receivers, receivers_of
 from flows.monitoring.verdicts.report import Report
-from flows.settings import Settings, load_settings
+from flows.settings import SANDBOX_KEY, Settings, load_settings
 
-SANDBOX_KEY = "ank_sandbox"
 WORKER = "worker-"
 SERVER_START_SECONDS = 120.0
 SANDBOX_START_SECONDS = 60.0
@@ -194,7 +193,7 @@ async def _answers(http: httpx.AsyncClient, url: str) -> bool:
 def _note_environment(settings: Settings) -> None:
     """Write what another terminal's commands need. Of the databases only the sandbox's: the others are in .env."""
     names = ["PREFECT_API_URL", "PREFECT_API_AUTH_STRING"]
-    if settings.asknews_api_key is not None and settings.asknews_api_key.get_secret_value() == SANDBOX_KEY:
+    if settings.is_sandbox():
         names.append("VIBECHECK_DATABASE_URL")
     note_environment(settings.data_directory, {name: os.environ[name] for name in names})
 

@@ -120,7 +120,8 @@ def render(seen: Report | CannotTell) -> RenderableType:
     """What the terminal shows."""
     if isinstance(seen, CannotTell):
         return Text.assemble(("Cannot tell: ", "red bold"), str(seen))
-    parts: list[RenderableType] = [_headline(seen)]
+    parts: list[RenderableType] = [Text(note, style="bold reverse yellow") for note in seen.data_notes]
+    parts.append(_headline(seen))
     if seen.jobs:
         parts.append(_table(seen))
     parts += [_why(name, job, seen) for name, job in seen.jobs.items()]

@@ -47,6 +47,7 @@ MOST_PAGES = 150
 TIGHT_PAGES = 3
 # After so many failed runs in a row, a run asks once, and no more if that fails.
 ASKS_ONCE_AFTER = 3
+SANDBOX_NOTE = "sandbox: made-up news"
 
 Fetch = Callable[[Feed[Any], Window, int | str], Awaitable[Page[Any]]]
 
@@ -77,6 +78,8 @@ class PollingRun:
     """The AskNews plan, as far as its answers tell it: what is known of its pages holds for no other."""
     full_page: int | None = None
     """The fewest rows of a page that was followed by another one, as far as is known: a shorter one is the last."""
+    data_note: str | None = None
+    """What everybody who sees the data should know of it; the monitoring shows it."""
     whole_windows: int = 0
     """Stretches of time that were read whole."""
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
@@ -120,6 +123,7 @@ class PollingRun:
             details={
                 **self.statistics.as_details(),
                 "budget": await self.budget.as_details(connection),
+                **({"data_note": self.data_note} if self.data_note else {}),
                 **(details or {}),
             },
         )
@@ -221,7 +225,19 @@ async def _opened(
     if asks_once:
         logger.warning("run_asks_once", failed_runs=failed_runs, retry_at=str(retry_at))
     fetch = fetch_page.with_options(retries=0) if asks_once else fetch_page
-    return PollingRun(flow_run, job_name, engine, client, budget, now, is_tight, budget.statistics, asks_once, fetch)
+    return PollingRun(
+        flow_run,
+        job_name,
+        engine,
+        client,
+        budget,
+        now,
+        is_tight,
+        budget.statistics,
+        asks_once,
+        fetch,
+        data_note=SANDBOX_NOTE if settings.is_sandbox() else None,
+    )
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ from flows.settings import MonitoringSettings
 
 # As many as tell when an outage of half a day (at 15 minutes) ended.
 OUTCOMES = 50
+LONGEST_NOTE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class JobReport:
     """When it is due next, and the past if that tick is still awaited; None if that is not known."""
     budget: Budget | None = None
     """What its last success reported of a budget that it spends."""
+    data_note: str | None = None
+    """What its last success said of its data, for everybody to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,11 @@ class Report:
     jobs: Mapping[str, JobReport]
     silent_since: datetime | None = None
     """When the status flow last reported, if by the log alone it has been silent since; told to itself as well."""
+
+    @property
+    def data_notes(self) -> Sequence[str]:
+        """What jobs say of their data, each once."""
+        return sorted({job.data_note for job in self.jobs.values() if job.data_note is not None})
 
     @property
     def budgets(self) -> Sequence[Budget]:
@@ -184,6 +192,7 @@ async def _report_job(
         judgement=judge(expected, facts, now, limits),
         last_run=last_run,
         budget=budget,
+        data_note=_data_note(successes),
         last_failure=outcomes[0] if outcomes and outcomes[0].status != Status.SUCCESS else None,
         next_tick=_next_tick(job, facts.last_run, now),
     )
@@ -199,6 +208,11 @@ def _oldest_of_each_job(rows: Sequence[LogRow]) -> dict[str, datetime]:
     for row in rows:
         oldest.setdefault(row.job_name, row.started_at)
     return oldest
+
+
+def _data_note(successes: Sequence[SuccessRow]) -> str | None:
+    note = successes[0].details.get("data_note") if successes else None
+    return note[:LONGEST_NOTE] if isinstance(note, str) else None
 
 
 def _new_rows(successes: Sequence[SuccessRow]) -> list[int]:

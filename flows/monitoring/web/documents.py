@@ -58,6 +58,7 @@ class SchedulerHealth(BaseModel):
         datetime | None, Field(description="The database's time of this report; null if it could not be asked.")
     ]
     jobs: Annotated[dict[str, JobHealth], Field(description="By the job's name.")]
+    data_notes: Annotated[list[str], Field(description="What jobs say of their data: that it is made up, for example.")]
     budgets: Annotated[list[Budget], Field(description="What jobs report of budgets that they spend.")]
 
 
@@ -75,6 +76,7 @@ def document_of(report: Report) -> SchedulerHealth:
         explanation=explain_all(report),
         checked_at=report.at.astimezone(UTC),
         jobs={name: _job(job, report) for name, job in report.jobs.items()},
+        data_notes=list(report.data_notes),
         budgets=list(report.budgets),
     )
 
@@ -87,6 +89,7 @@ def unavailable_document(explanation: str = UNAVAILABLE) -> SchedulerHealth:
         explanation=explanation,
         checked_at=None,
         jobs={},
+        data_notes=[],
         budgets=[],
     )
 

@@ -11,7 +11,7 @@ from math import floor, sqrt
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from flows.logs import redact
 from flows.monitoring.log.rows import LogRow
@@ -60,7 +60,8 @@ class Snapshot:
 def render_page(snapshot: Snapshot | None) -> str:
     """The page as HTML; None is for a database that cannot be read. What came from outside is escaped."""
     page = _unavailable() if snapshot is None else _page(snapshot)
-    return _template().render(
+    template = _environment().get_template("status.html")
+    return template.render(
         page=page, style=_style(), script=_script(), refresh_seconds=REFRESH_SECONDS, legend=list(_RUN_WORDS.items())
     )
 
@@ -80,10 +81,6 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader(__name__.rpartition(".")[0]), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-
-
-def _template() -> Template:
-    return _environment().get_template("status.html")
 
 
 @lru_cache(maxsize=1)
@@ -117,6 +114,7 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "jobs": [
             _job(job, snapshot.histories[name], report) for name, job in sorted(report.jobs.items(), key=_by_concern)
         ],
+        "data_notes": report.data_notes,
         "budgets": [_budget(budget) for budget in report.budgets],
     }
 
@@ -128,9 +126,8 @@ def _unavailable() -> dict[str, Any]:
         "icon": _icon(Verdict.UNHEALTHY),
         "explanation": UNAVAILABLE,
         "as_of": None,
-        "as_of_text": "",
-        "timezone": "",
         "jobs": [],
+        "data_notes": [],
         "budgets": [],
     }
 
@@ -220,9 +217,8 @@ def _next_run(job: JobReport, now: datetime) -> dict[str, str]:
     tick = job.next_tick
     if tick is None:
         return _fact("next run", "not known")
-    if tick <= now:
-        return _fact("next run", f"due for {duration((now - tick).total_seconds())}", clock(tick, now))
-    return _fact("next run", f"in {duration((tick - now).total_seconds())}", clock(tick, now))
+    ahead = (tick - now).total_seconds()
+    return _fact("next run", f"in {duration(ahead)}" if ahead > 0 else f"due for {duration(-ahead)}", clock(tick, now))
 
 
 def _run(run: LogRow, longest: float, now: datetime) -> dict[str, Any]:

@@ -48,6 +48,12 @@ def run(database_url: str, *options: str) -> tuple[int, str]:
     return process.returncode, output
 
 
+async def test_what_jobs_say_of_their_data_comes_first(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    await seed(engine, rows=[ran("poll_news", now, details={"data_note": "sandbox: made-up news"})])
+    assert (await shown(engine)).startswith("sandbox: made-up news\n")
+
+
 async def shown(engine: AsyncEngine) -> str:
     """What the command shows of this database."""
     async with reading(engine) as connection:

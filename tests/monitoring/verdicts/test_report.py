@@ -220,6 +220,17 @@ async def test_the_budget_warns_the_jobs_that_spend_it(database: AsyncEngine) ->
     assert report.jobs["pipeline_status"].judgement.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("note", "expected"), [("made up", ["made up"]), (5, []), (None, []), ("x" * 300, ["x" * 200])]
+)
+async def test_what_the_last_success_says_of_its_data_is_reported(
+    database: AsyncEngine, note: object, expected: list[str]
+) -> None:
+    now = await seed_healthy(database)
+    await seed(database, rows=[ran("poll_news", now, details={"data_note": note})])
+    assert (await report_of(database)).data_notes == expected
+
+
 async def test_a_job_that_is_overdue_because_the_budget_is_spent_says_so(database: AsyncEngine) -> None:
     now = await clock(database)
     worked = ran("poll_news", now - 40 * MINUTE, details={"inserted": 3, "updated": 0, "budget": budget(0, limit=0)})

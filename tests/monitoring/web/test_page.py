@@ -124,6 +124,14 @@ async def test_a_budget_that_jobs_report_is_shown_once(engine: AsyncEngine) -> N
     assert 'aria-valuenow="6"' in page
 
 
+async def test_what_jobs_say_of_their_data_is_shown_once(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    assert "made-up" not in await page_of(engine)
+    details = {"data_note": "sandbox: <made-up> news"}
+    await seed(engine, rows=[ran(job, now, details=details) for job in ("poll_news", "poll_stories")])
+    assert text_of(await page_of(engine)).count("sandbox: <made-up> news") == 1
+
+
 async def test_no_budget_is_shown_where_no_job_reports_one(engine: AsyncEngine) -> None:
     now = await clock(engine)
     await seed(engine, [expected("nightly", now)], [ran("nightly", now - MINUTE)])
