@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from deployments.parameters import PortOrAny
 from deployments.sandbox.app import create_app
 from deployments.sandbox.server import AddressUnavailable, address_of, listen, make_server
+from flows.patient_server import PatientServer
 
 app = App(name="sandbox", help="Serve an AskNews-compatible API with made-up news, for demonstration and tests.")
 
@@ -36,7 +37,7 @@ def serve(
             unfinished.write_text(f"{listener.getsockname()[1]}\n", encoding="utf-8")
             unfinished.replace(port_file)
         try:
-            make_server(create_app()).run(sockets=[listener])
+            make_server(create_app(), PatientServer).run(sockets=[listener])
         except KeyboardInterrupt:
             # uvicorn has stopped in order and passes Ctrl-C on.
             return 0

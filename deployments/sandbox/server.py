@@ -29,7 +29,7 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def make_server(app: FastAPI) -> uvicorn.Server:
+def make_server(app: FastAPI, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
     """A quiet server for an application made by `create_app`; run it with the sockets it shall serve."""
     sandbox: Sandbox = app.state.sandbox
     config = uvicorn.Config(
@@ -41,4 +41,4 @@ def make_server(app: FastAPI) -> uvicorn.Server:
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    return uvicorn.Server(config)
+    return kind(config)

@@ -10,6 +10,7 @@ import uvicorn
 
 from flows.logs import configure_logging
 from flows.monitoring.web.app import create_app
+from flows.patient_server import PatientServer
 from flows.settings import MonitoringSettings
 
 # Every answer takes less.
@@ -33,13 +34,13 @@ def serve(settings: MonitoringSettings, *, host: str, port: int) -> int:
         # The server obeys these and then raises them again; they must not look like a crash.
         signal.signal(number, _leave)
     with listener:
-        server = make_server(settings)
+        server = make_server(settings, PatientServer)
         logger.info("health_serving", url=url_of(listener))
         server.run(sockets=[listener])
     return 0 if server.started else 1
 
 
-def make_server(settings: MonitoringSettings) -> uvicorn.Server:
+def make_server(settings: MonitoringSettings, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
     """A quiet server for the application; run it with the sockets that it shall serve."""
     config = uvicorn.Config(
         create_app(settings),
@@ -51,7 +52,7 @@ def make_server(settings: MonitoringSettings) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE_SECONDS,
         ws="none",
     )
-    return uvicorn.Server(config)
+    return kind(config)
 
 
 def url_of(listener: socket.socket) -> str:
