@@ -110,7 +110,8 @@ async def _start_pipeline(
 
     from deployments.commands.apply import deploy, set_up_monitoring
     from deployments.commands.first_runs import start_first_runs, sweep_due_runs
-    from deployments.server.work_pools import make_work_pools, work_pool_names
+    from deployments.server.described import work_pool_names
+    from deployments.server.work_pools import make_work_pools
 
     async with get_client() as client:
         await make_work_pools(client)

@@ -1,147 +1,158 @@
-"""`vibecheck up`: the README's first command."""
+"""`vibecheck up`, the README's first command: what its owner gets, and what pages of other web sites can do with it.
 
+All tests share one `up`; the last one stops it, and starts the next.
+"""
+
+import json
 import os
 import re
 import signal
 import socket
-import sqlite3
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from playwright.async_api import async_playwright
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
-from tests.support.prefect_server import PROJECT_ROOT, free_port, wait_until
+from tests.monitoring.web.test_page import BROWSER_FLAGS
+from tests.support.prefect_server import wait_until
+from tests.support.running_up import FOREIGN, RunningUp, running_up
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
+JOBS = ("poll_news", "poll_stories", "pipeline_status")
 
 
-@dataclass
-class Up:
-    """A started `vibecheck up` and its data directory."""
-
-    process: subprocess.Popen[bytes]
-    directory: Path
-    output: Path
-
-    def text(self) -> str:
-        return self.output.read_text(errors="replace")
-
-    def closed_runs(self) -> set[tuple[str, str]]:
-        """Job and status of every run whose row is closed."""
-        database = self.directory / "sandbox.db"
-        if not database.exists():
-            return set()
-        with closing(sqlite3.connect(database)) as connection:
-            try:
-                return set(connection.execute("SELECT job_name, status FROM scheduler_execution_log"))
-            except sqlite3.OperationalError:
-                return set()  # not migrated yet
-
-    def successes(self) -> Counter[str]:
-        """How many successful runs each job had."""
-        query = "SELECT job_name FROM scheduler_execution_log WHERE status = 'success'"
-        with closing(sqlite3.connect(self.directory / "sandbox.db")) as connection:
-            return Counter(job for (job,) in connection.execute(query))
-
-    def make_planned_runs_late(self) -> int:
-        """Let ten minutes pass for the Prefect server, which must not be running. Gives how many runs are late now."""
-        change = (
-            "UPDATE flow_run SET expected_start_time = :then, next_scheduled_start_time = :then"
-            " WHERE state_type = 'SCHEDULED'"
-        )
-        then = f"{datetime.now(UTC) - timedelta(minutes=10):%Y-%m-%d %H:%M:%S.%f}"
-        with closing(sqlite3.connect(self.directory / "sandbox-prefect" / "prefect.db")) as connection, connection:
-            return connection.execute(change, {"then": then}).rowcount
-
-    def processes(self) -> list[str]:
-        """The command lines of all processes that work on the data directory, `up` itself left out."""
-        found: list[str] = []
-        for entry in Path("/proc").iterdir():
-            try:
-                environment = (entry / "environ").read_bytes()
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(self.directory).encode() in environment and entry.name != str(self.process.pid) and command:
-                found.append(command)
-        return found
-
-
-StartUp = Callable[[int], Up]
-
-
-@pytest.fixture
-def start_up(tmp_path: Path) -> Iterator[StartUp]:
-    started: list[Up] = []
-
-    def start(port: int) -> Up:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("ASKNEWS_", "VIBECHECK_"))
-        }
-        environment["VIBECHECK_DATA_DIRECTORY"] = str(tmp_path / "data")
-        output = tmp_path / f"up-{len(started)}.log"
-        with output.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "deployments", "up", "--port", str(port)],
-                cwd=PROJECT_ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                start_new_session=True,
-            )  # fmt: skip
-        up = Up(process, tmp_path / "data", output)
-        started.append(up)
-        return up
-
-    yield start
-    for up in started:
-        if up.process.poll() is None:
-            # The second signal stops at once.
-            up.process.send_signal(signal.SIGINT)
-            up.process.send_signal(signal.SIGTERM)
-            up.process.wait(timeout=30)
-
-
-def test_both_polls_run_at_once_and_ctrl_c_leaves_no_process_and_the_next_up_goes_on(start_up: StartUp) -> None:
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
+    directory = tmp_path_factory.mktemp("up") / "data"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        up = start_up(port)
-        expected = {("poll_news", "success"), ("poll_stories", "success"), ("pipeline_status", "success")}
-        wait_until(lambda: up.closed_runs() >= expected, seconds=240, what="a success of each job")
-    assert f"Port {port} is taken" in up.text()
+        with running_up(directory, "--port", str(port), "--health-port", str(port)) as up:
+            up.wait_until_ready()
+            assert f"Port {port} is taken: the Prefect server uses {up.port}." in up.text()
+            yield up
+
+
+def test_each_job_runs_at_once_and_no_tick_meets_its_run(up: RunningUp) -> None:
+    wait_until(lambda: all(up.rows()[job, "success"] for job in JOBS), seconds=240, what="a success of each job")
+    assert not [status for _, status in up.rows() if status in ("skipped", "missed", "cancelled")]
+
+
+def test_it_says_where_everything_is_and_that_its_news_is_made_up(up: RunningUp) -> None:
     assert "sandbox" in up.text()
     assert re.search(r"Prefect UI\s+file://\S+/prefect-ui.html \(signs you in at http://127.0.0.1:\d+\)", up.text())
+    assert re.search(rf"Status page\s+http://127.0.0.1:{up.ports['status page']}\n", up.text())
+    told = up.command("status", "--json")
+    assert json.loads(told.stdout)["data_notes"] == ["sandbox: made-up news"], told.stderr
 
-    told = re.search(r"Prefect's\s+source (\S+)", up.text())
-    assert told is not None
-    status = subprocess.run(
-        ["bash", "-c", f"source {told[1]} && {sys.executable} -m deployments verify"],
-        cwd=PROJECT_ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60, check=False,
+
+def test_the_commands_of_another_terminal_find_it(up: RunningUp) -> None:
+    verified = up.command("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "poll_news" in verified.stdout
+    resumed = up.command("resume")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+
+
+def test_a_second_one_is_refused(up: RunningUp) -> None:
+    with running_up(up.directory) as second:
+        assert second.process.wait(timeout=60) == 1
+        assert "running already" in second.text()
+        assert "goes on from here" not in second.text()
+
+
+def test_a_foreign_page_can_make_no_deployment(up: RunningUp) -> None:
+    preflight = up.ask(
+        "OPTIONS", "/api/deployments/",
+        Access_Control_Request_Method="POST", Access_Control_Request_Headers="content-type",
     )  # fmt: skip
-    assert status.returncode == 0, status.stdout
-    assert "poll_news" in status.stdout
+    assert preflight.status_code == 400
+    assert "access-control-allow-origin" not in preflight.headers
 
-    second = start_up(free_port())
-    assert second.process.wait(timeout=60) == 1
-    assert "running already" in second.text()
+    deployment = {"name": "foreign", "work_pool_name": "vibecheck", "job_variables": {"command": "touch /tmp/owned"}}
+    for path, body in (("/api/flows/", {"name": "foreign"}), ("/api/deployments/", deployment)):
+        # Also as a form or plain text, for which a browser asks nobody first.
+        for content_type in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+            answer = up.ask("POST", path, body=body, Content_Type=content_type)
+            assert answer.status_code == 401
+            assert "access-control-allow-origin" not in answer.headers
 
-    up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(timeout=120) == 0
-    assert up.processes() == []
-    before = up.successes()
+
+def test_a_page_under_a_name_that_points_here_reads_nothing(up: RunningUp) -> None:
+    own = f"http://elsewhere.example:{up.port}"
+    for path in ("/api/admin/version", "/api/admin/settings", "/api/csrf-token?client=a", "/api/docs"):
+        assert up.ask("GET", path, Origin=own).status_code == 401
+    assert up.ask("POST", "/api/deployments/filter", body={}, Origin=own).status_code == 401
+
+
+async def test_a_foreign_page_can_neither_send_events_nor_follow_them(up: RunningUp) -> None:
+    for path in ("events/in", "events/out", "logs/out"):
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(f"ws://127.0.0.1:{up.port}/api/{path}", origin=Origin(FOREIGN))
+
+
+async def test_the_link_of_up_opens_the_ui_signed_in(up: RunningUp) -> None:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_FLAGS)
+        try:
+            page = await browser.new_page()
+            refused: list[str] = []
+            page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+            await page.goto((up.directory / "prefect-ui.html").as_uri())
+            await page.wait_for_url("**/dashboard*")
+            await page.get_by_role("link", name="Deployments").click()
+            await page.get_by_text("poll_news").first.wait_for()
+            assert refused == []
+
+            stranger = await browser.new_page()
+            await stranger.goto(f"http://127.0.0.1:{up.port}/")
+            await stranger.get_by_placeholder("admin:pass").wait_for()
+        finally:
+            await browser.close()
+
+
+def test_no_process_has_the_password_among_its_arguments(up: RunningUp) -> None:
+    password = (up.directory / "auth").read_bytes().removeprefix(b"admin:")
+    holders: list[bytes] = []
+    # Workers start processes of runs all the time: look more than once.
+    for _ in range(20):
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                holders += [line for line in [(entry / "cmdline").read_bytes()] if password in line]
+    assert holders == []
+
+
+def test_a_killed_process_is_started_again(up: RunningUp) -> None:
+    def worker() -> int | None:
+        return next((pid for pid, command in up.processes().items() if "worker --pool vibecheck " in command), None)
+
+    killed = worker()
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: worker() not in (None, killed), seconds=60, what="another worker")
+    told = r"worker-vibecheck was ended by SIGKILL at [\d:]+ UTC; it will be started again at [\d:]+ UTC\."
+    wait_until(lambda: re.search(told, up.text()), seconds=30, what="a line about it")
+
+
+def test_ctrl_c_leaves_no_process_and_the_next_up_goes_on(up: RunningUp) -> None:
+    assert up.stop() == 0
+    assert up.text().endswith("Stopped. `make up` goes on from here.\n")
+    assert up.processes() == {}
+    before, ports = up.rows(), up.ports
 
     # What was due meanwhile must not take the slots that the start-up runs need.
     assert up.make_planned_runs_late() > 3
-    again = start_up(free_port())
+    with running_up(up.directory) as again:
 
-    def jobs_went_on() -> bool:
-        successes = again.successes()
-        return all(successes[job] > before[job] for job in ("poll_news", "poll_stories", "pipeline_status"))
+        def jobs_went_on() -> bool:
+            return all(again.rows()[job, "success"] > before[job, "success"] for job in JOBS)
 
-    wait_until(jobs_went_on, seconds=240, what="a success of each of the second start's own runs")
-    again.process.send_signal(signal.SIGINT)
-    assert again.process.wait(timeout=120) == 0
-    assert again.processes() == []
+        wait_until(jobs_went_on, seconds=240, what="a success of each of the second start's own runs")
+        again.wait_until_ready()
+        assert again.ports == ports
+        assert again.stop() == 0
+        assert again.processes() == {}
