@@ -1,5 +1,6 @@
 """The Prefect server: whether it answers, its version, who may use it, and its own settings."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ SUBJECT = "Prefect"
 START_WITH = "Start the server with deployments/server/prefect-server.env, which says why."
 # A connection that is not refused is made in less.
 CONNECT_SECONDS = 5.0
+# Prefect's client asks a server that hangs again and again.
+ANSWER_SECONDS = 8.0
 _TOO_LITTLE_TO_MATTER = timedelta(seconds=1)
 
 Connect = Callable[[], AbstractAsyncContextManager[PrefectClient]]
@@ -56,7 +59,8 @@ async def look_at_server(client: PrefectClient, settings: Settings) -> Sequence[
     address = httpx.URL(str(client.api_url))
     shown = str(address.copy_with(username=None, password=None, query=None)).rstrip("/")
     try:
-        await server_now(client)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await server_now(client)
         own = [] if client.server_type == ServerType.CLOUD else [*await _about(client, shown), await _login(address)]
     except httpx.HTTPStatusError as error:
         return [_refusal(error, shown)]
@@ -73,7 +77,8 @@ async def prefect_ahead(connect: Connect = connected) -> timedelta | None:
         require_server()
         async with connect() as client:
             before = datetime.now(UTC)
-            theirs = await server_now(client)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                theirs = await server_now(client)
             ahead = theirs - (before + (datetime.now(UTC) - before) / 2)
     except (CommandFailed, httpx.HTTPError, PrefectException, OSError):
         return None

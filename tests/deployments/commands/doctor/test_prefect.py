@@ -1,10 +1,12 @@
 """What the doctor finds of the Prefect server, and of what is on it."""
 
+import socket
 from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deployments.commands.doctor import prefect_server
 from deployments.commands.doctor.checks import Finding, find
 from deployments.commands.doctor.prefect_server import prefect_checks, settings_finding
 from tests.deployments.commands.doctor.conftest import GOOD_SETTINGS, Installation, of
@@ -19,6 +21,16 @@ async def test_a_dead_server_is_one_line() -> None:
         (finding,) = await find(prefect_checks(Installation.settings))  # pyright: ignore[reportArgumentType]  # not asked for
     assert finding.mark == "failure"
     assert finding.text.startswith("No answer at http://127.0.0.1:9/api (ConnectError")
+
+
+async def test_a_server_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_server, "ANSWER_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: address}):
+            (finding,) = await find(prefect_checks(Installation.settings))  # pyright: ignore[reportArgumentType]  # not asked for
+            assert await prefect_server.prefect_ahead() is None
+    assert finding.text == f"No answer at {address} (TimeoutError), so what is on it was not looked at."
 
 
 async def test_the_server_that_nothing_names_is_told() -> None:
