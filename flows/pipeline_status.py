@@ -3,7 +3,6 @@
 It runs on a work pool of its own, apart from the workers that it watches.
 """
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +15,9 @@ from prefect.states import Completed
 from flows.database.engine import opened_engine
 from flows.logs import bind_run, configure_logging
 from flows.monitoring import MisfireGrace, misfire, monitored, run_name
+from flows.monitoring.alarms.audience import Audience, explain_audience
 from flows.monitoring.alarms.ping import watched_from_outside
 from flows.monitoring.alarms.publish import publish
-from flows.monitoring.alarms.refusals import Refusal, explain_refusals
 from flows.monitoring.reconcile.repair import repair
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.report import Report
@@ -57,7 +56,7 @@ async def pipeline_status(
         repaired = await repair(client, engine, settings)
         report = await judge(engine, settings, repaired.absent)
         published = await publish(client, engine, settings, report)
-        watch.summary = _summary(report, published.refusals)
+        watch.summary = _summary(report, published.audience)
         watch.is_trouble = not published.is_told
         repaired.raise_failures()
     details = {
@@ -69,16 +68,16 @@ async def pipeline_status(
         "deleted": repaired.deleted,
     }
     logger.info("status_finished", summary=watch.summary, **details)
-    return state_of(report, details, published.refusals)
+    return state_of(report, details, published.audience)
 
 
-def state_of(report: Report, details: dict[str, Any], refusals: Sequence[Refusal] = ()) -> State[Any]:
+def state_of(report: Report, details: dict[str, Any], audience: Audience) -> State[Any]:
     """The run's final state: its name is the verdict on the whole, so that a list of runs is enough to see it.
 
-    Its message also says who could not be told.
+    Its message also says who cannot be told, and what is silenced.
     """
-    return Completed(name=report.overall.verdict.capitalize(), message=_summary(report, refusals), data=details)
+    return Completed(name=report.overall.verdict.capitalize(), message=_summary(report, audience), data=details)
 
 
-def _summary(report: Report, refusals: Sequence[Refusal]) -> str:
-    return " ".join(filter(None, [explain_all(report), explain_refusals(refusals, report.at)]))
+def _summary(report: Report, audience: Audience) -> str:
+    return " ".join(filter(None, [explain_all(report), explain_audience(audience, report.at)]))

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from deployments.commands.restarts import Restarts
 from deployments.commands.startup import Started
-from deployments.commands.status import CannotTell, look, render
+from deployments.commands.status import CannotTell, Seen, look, render
 from flows.database.engine import opened_engine
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.wording import clock
@@ -43,20 +43,24 @@ async def show_jobs(started: Started, restarts: Restarts, console: Console, stop
                     live.update(_table(shown, restarts, zone), refresh=True)
                 else:
                     _print_restarts(console, restarts, zone, said)
-                    if isinstance(shown, Report):
-                        _print_changes(console, shown, said)
+                    if isinstance(shown, Seen):
+                        _print_changes(console, shown.report, said)
                     elif not isinstance(before, CannotTell):
                         console.print(render(shown))
                 await _wait(stop, restarts.news, BUSY_SECONDS if _is_busy(shown) else QUIET_SECONDS)
 
 
-def _is_busy(shown: Report | CannotTell) -> bool:
+def _is_busy(shown: Seen | CannotTell) -> bool:
     """Whether something is about to change."""
     if isinstance(shown, CannotTell):
         return True
-    ahead = [(job.next_tick - shown.at).total_seconds() for job in shown.jobs.values() if job.next_tick is not None]
+    ahead = [
+        (job.next_tick - shown.report.at).total_seconds()
+        for job in shown.report.jobs.values()
+        if job.next_tick is not None
+    ]
     is_due = any(-LATE_SECONDS < seconds < SOON_SECONDS for seconds in ahead)
-    return is_due or any(job.facts.running_since or job.last_run is None for job in shown.jobs.values())
+    return is_due or any(job.facts.running_since or job.last_run is None for job in shown.report.jobs.values())
 
 
 async def _wait(stop: asyncio.Event, news: asyncio.Event, seconds: float) -> None:
@@ -67,7 +71,7 @@ async def _wait(stop: asyncio.Event, news: asyncio.Event, seconds: float) -> Non
         task.cancel()
 
 
-def _table(shown: Report | CannotTell, restarts: Restarts, zone: ZoneInfo) -> RenderableType:
+def _table(shown: Seen | CannotTell, restarts: Restarts, zone: ZoneInfo) -> RenderableType:
     now = datetime.now(zone)
     lines = [Text(restart.in_words(now), style="yellow") for restart in restarts.latest.values()]
     return Group(render(shown), *lines)

@@ -82,7 +82,7 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     from prefect.exceptions import PrefectException
 
     from deployments.commands.apply import prepare_database
-    from deployments.commands.status import look
+    from deployments.commands.status import Seen, look
 
     # What `apply` has to say, `up` says in sentences.
     configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
@@ -99,7 +99,7 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     _note_environment(settings)
     page = make_sign_in(directory, directory / "ui", origin=origin)
     _print_addresses(console, settings, f"{page.as_uri()} (signs you in at {origin})", health_url)
-    return Started(settings, before if isinstance(before, Report) else None)
+    return Started(settings, before.report if isinstance(before, Seen) else None)
 
 
 async def _start_pipeline(

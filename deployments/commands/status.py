@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,6 +19,9 @@ from deployments.failures import which_database
 from deployments.parameters import GivenSettings
 from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
 from flows.logs import configure_logging, redact
+from flows.monitoring.alarms.audience import Audience, read_audience
+from flows.monitoring.alarms.refusals import explain_refusals
+from flows.monitoring.alarms.silences import explain_silence
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.wording import clock, duration, explain_all, explain_job, explain_warning
 from flows.monitoring.vocabulary import Verdict
@@ -86,11 +90,19 @@ async def _watch(engine: AsyncEngine, settings: Settings, console: Console, *, a
                 return _exit_code(seen)
 
 
-async def look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
+@dataclass(frozen=True)
+class Seen:
+    """The report, and who is told of it."""
+
+    report: Report
+    audience: Audience
+
+
+async def look(engine: AsyncEngine, settings: Settings) -> Seen | CannotTell:
     """Read the report, within 10 seconds; or return why it cannot be told."""
     try:
         async with asyncio.timeout(LOOK_SECONDS), reading(engine) as connection:
-            return await read_report(connection, settings)
+            return Seen(await read_report(connection, settings), await read_audience(connection))
     except TimeoutError:
         return CannotTell(f"The database {database_shown(settings)} has not answered for {LOOK_SECONDS:g} s.")
     except DatabaseUnavailable as error:
@@ -102,33 +114,38 @@ async def look(engine: AsyncEngine, settings: Settings) -> Report | CannotTell:
         )
 
 
-def _exit_code(seen: Report | CannotTell) -> int:
+def _exit_code(seen: Seen | CannotTell) -> int:
     if isinstance(seen, CannotTell):
         return CANNOT_TELL
-    return HEALTHY if seen.overall.verdict == Verdict.HEALTHY else UNHEALTHY
+    return HEALTHY if seen.report.overall.verdict == Verdict.HEALTHY else UNHEALTHY
 
 
-def _print(console: Console, seen: Report | CannotTell, *, as_json: bool, indent: int | None) -> None:
+def _print(console: Console, seen: Seen | CannotTell, *, as_json: bool, indent: int | None) -> None:
     if as_json:
-        document = unavailable_document(str(seen)) if isinstance(seen, CannotTell) else document_of(seen)
+        document = (
+            unavailable_document(str(seen)) if isinstance(seen, CannotTell) else document_of(seen.report, seen.audience)
+        )
         print(document.model_dump_json(indent=indent), flush=True)  # noqa: T201  # the command's result
     else:
         console.print(render(seen))
 
 
-def render(seen: Report | CannotTell) -> RenderableType:
+def render(seen: Seen | CannotTell) -> RenderableType:
     """What the terminal shows."""
     if isinstance(seen, CannotTell):
         return Text.assemble(("Cannot tell: ", "red bold"), str(seen))
-    parts: list[RenderableType] = [Text(note, style="bold reverse yellow") for note in seen.data_notes]
-    parts.append(_headline(seen))
-    if seen.jobs:
-        parts.append(_table(seen))
-    parts += [_why(name, job, seen) for name, job in seen.jobs.items()]
-    parts += filter(None, (_error(job, seen) for job in seen.jobs.values()))
+    report = seen.report
+    parts: list[RenderableType] = [Text(note, style="bold reverse yellow") for note in report.data_notes]
+    parts.append(_headline(report))
+    if refusals := explain_refusals(seen.audience.refusals, report.at):
+        parts.append(Text(refusals, style="red"))
+    if report.jobs:
+        parts.append(_table(report))
+    parts += [_why(name, job, seen) for name, job in report.jobs.items()]
+    parts += filter(None, (_error(job, report) for job in report.jobs.values()))
     parts += [
         Text(f"{budget.name}: {budget.used:,} of {budget.limit:,} since {budget.since}", style="bright_black")
-        for budget in seen.budgets
+        for budget in report.budgets
     ]
     return Group(*parts)
 
@@ -154,11 +171,13 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _why(name: str, job: JobReport, report: Report) -> Text:
+def _why(name: str, job: JobReport, seen: Seen) -> Text:
     """A paragraph below the table, which so has room for whole names at 80 columns."""
-    why = Text.assemble((name, "bold"), f": {explain_job(job, report.at)}")
+    why = Text.assemble((name, "bold"), f": {explain_job(job, seen.report.at)}")
     for warning in job.judgement.warnings:
         why.append(f" Warning: {explain_warning(warning, job)}", style="yellow")
+    if silence := seen.audience.silence_of(name):
+        why.append(f" {explain_silence(silence, seen.report.at)}", style="bright_black")
     return why
 
 

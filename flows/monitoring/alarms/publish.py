@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.alarms.artifact import show
+from flows.monitoring.alarms.audience import Audience, read_audience
 from flows.monitoring.alarms.events import emit, event_of, judged
 from flows.monitoring.alarms.messages import Kind, Message, Notice
 from flows.monitoring.alarms.notices import Links, notice_of, paragraphs_of, reminder_of
 from flows.monitoring.alarms.receivers import names_for, receivers_of
-from flows.monitoring.alarms.refusals import Refusal, note_deliveries, read_refusals
+from flows.monitoring.alarms.refusals import note_deliveries
 from flows.monitoring.alarms.silences import active_silences, end_acknowledgements, names_silenced
 from flows.monitoring.alarms.tell import Told, tell
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
@@ -42,13 +43,13 @@ logger = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True)
 class Published:
-    """What was to be told, without what is silenced, and which receivers refuse.
+    """What was to be told, without what is silenced, and who hears the alarms afterwards.
 
     `is_told` is False if there is trouble that nobody could be told of.
     """
 
     notices: Sequence[Notice]
-    refusals: Sequence[Refusal]
+    audience: Audience
     is_told: bool
 
 
@@ -87,14 +88,14 @@ async def publish(
     notices = [notice for name, notice in known.notices.items() if name not in known.silenced]
     told = await _tell(settings, report, known, notices)
     untold = {notice.job_name for notice in notices} - told.job_names
-    refusals = await _note(engine, settings, known, told, untold)
+    audience = await _note(engine, settings, known, told, untold)
     held_back = {*untold, STATUS_FLOW} if untold else set[str]()
     await emit(client, [judged(name, job, report) for name, job in report.jobs.items() if name not in held_back])
     await show(client, report)
     is_trouble = any(
         verdict.status == Verdict.UNHEALTHY and name not in known.silenced for name, verdict in known.verdicts.items()
     )
-    return Published(notices, refusals, is_told=not untold and not (is_trouble and not receivers_of(settings)))
+    return Published(notices, audience, is_told=not untold and not (is_trouble and not receivers_of(settings)))
 
 
 async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Report) -> _Known:
@@ -182,7 +183,7 @@ async def _tell(settings: MonitoringSettings, report: Report, known: _Known, not
 
 async def _note(
     engine: AsyncEngine, settings: MonitoringSettings, known: _Known, told: Told, untold: set[str]
-) -> list[Refusal]:
+) -> Audience:
     async with engine.begin() as connection:
         for change in known.changes:
             if change.job_name not in untold:
@@ -190,7 +191,7 @@ async def _note(
         for job_name in told.job_names:
             await note_notified(connection, job_name)
         await note_deliveries(connection, told.outcomes, list(receivers_of(settings)))
-        return await read_refusals(connection)
+        return await read_audience(connection)
 
 
 def _text(job: StoredJob | None, name: str) -> str | None:

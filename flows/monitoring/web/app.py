@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
+from flows.monitoring.alarms.audience import read_audience
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_report
 from flows.monitoring.vocabulary import Verdict
@@ -173,12 +174,13 @@ class _Reader:
         return answer
 
     async def _read_verdicts(self, connection: AsyncConnection) -> _Answer:
-        return _verdicts(document_of(await read_report(connection, self._settings)))
+        report = await read_report(connection, self._settings)
+        return _verdicts(document_of(report, await read_audience(connection)))
 
     async def _read_page(self, connection: AsyncConnection) -> _Answer:
         report = await read_report(connection, self._settings)
         histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
-        return _Answer(200, render_page(Snapshot(report, histories)))
+        return _Answer(200, render_page(Snapshot(report, histories, await read_audience(connection))))
 
     async def _get_engine(self) -> AsyncEngine:
         async with self._opening:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.monitoring.alarms.audience import Audience
 from flows.monitoring.verdicts.budgets import Budget
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import explain_all, explain_job
@@ -14,6 +15,25 @@ UNAVAILABLE = (
     "The pipeline's database cannot be read, or not in time, so nothing can be said about the jobs. "
     "The health service's log says why."
 )
+
+
+class Silenced(BaseModel):
+    """People are not told of a job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    until: Annotated[datetime | None, Field(description="Until when; null: until the job is healthy again.")]
+    reason: Annotated[str, Field(description="Why, as somebody said who silenced it.")]
+
+
+class Refusing(BaseModel):
+    """A receiver that did not take the last alarm."""
+
+    model_config = ConfigDict(frozen=True)
+
+    receiver: Annotated[str, Field(description="Its name: `default`, `owner …` or `severity …`.")]
+    since: Annotated[datetime, Field(description="Since when it has taken none.")]
+    error: Annotated[str, Field(description="Why, without its address.")]
 
 
 class JobHealth(BaseModel):
@@ -37,6 +57,7 @@ class JobHealth(BaseModel):
     warnings: Annotated[
         list[WarningCode], Field(description="What deserves a look, though it does not make the job unhealthy.")
     ]
+    silenced: Annotated[Silenced | None, Field(description="Whether people are not told of it; null if they are.")]
 
 
 class SchedulerHealth(BaseModel):
@@ -59,6 +80,7 @@ class SchedulerHealth(BaseModel):
     ]
     jobs: Annotated[dict[str, JobHealth], Field(description="By the job's name.")]
     data_notes: Annotated[list[str], Field(description="What jobs say of their data: that it is made up, for example.")]
+    refusing: Annotated[list[Refusing], Field(description="The receivers that alarms cannot be delivered to.")]
     budgets: Annotated[list[Budget], Field(description="What jobs report of budgets that they spend.")]
 
 
@@ -68,14 +90,18 @@ class Alive(BaseModel):
     status: Literal["alive"] = "alive"
 
 
-def document_of(report: Report) -> SchedulerHealth:
-    """The report as it is published: no error messages and no addresses in it."""
+def document_of(report: Report, audience: Audience) -> SchedulerHealth:
+    """The report as it is published: no error messages of runs and no addresses in it."""
     return SchedulerHealth(
         status=report.overall.verdict,
         reason=_reason(report),
         explanation=explain_all(report),
         checked_at=report.at.astimezone(UTC),
-        jobs={name: _job(job, report) for name, job in report.jobs.items()},
+        jobs={name: _job(job, report, audience) for name, job in report.jobs.items()},
+        refusing=[
+            Refusing(receiver=refusal.receiver, since=refusal.since, error=refusal.error)
+            for refusal in audience.refusals
+        ],
         data_notes=list(report.data_notes),
         budgets=list(report.budgets),
     )
@@ -90,12 +116,14 @@ def unavailable_document(explanation: str = UNAVAILABLE) -> SchedulerHealth:
         checked_at=None,
         jobs={},
         data_notes=[],
+        refusing=[],
         budgets=[],
     )
 
 
-def _job(job: JobReport, report: Report) -> JobHealth:
+def _job(job: JobReport, report: Report, audience: Audience) -> JobHealth:
     judgement = job.judgement
+    silence = audience.silence_of(job.expected.name)
     return JobHealth(
         status=judgement.verdict,
         last_run=job.facts.last_run,
@@ -107,6 +135,7 @@ def _job(job: JobReport, report: Report) -> JobHealth:
         next_run=job.next_tick,
         interval_seconds=job.expected.longest_interval_seconds,
         warnings=list(judgement.warnings),
+        silenced=silence and Silenced(until=silence.until, reason=silence.reason),
     )
 
 

@@ -14,6 +14,9 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from flows.logs import redact
+from flows.monitoring.alarms.audience import Audience
+from flows.monitoring.alarms.refusals import explain_refusals
+from flows.monitoring.alarms.silences import explain_silence
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget
 from flows.monitoring.verdicts.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
@@ -51,10 +54,11 @@ _COLOURS: dict[str, str] = {Verdict.HEALTHY: "#1a7f4b", Verdict.UNHEALTHY: "#c62
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A report and the past of its jobs, read in one transaction."""
+    """A report, the past of its jobs and who is told of them, read in one transaction."""
 
     report: Report
     histories: dict[str, JobHistory]
+    audience: Audience
 
 
 def render_page(snapshot: Snapshot | None) -> str:
@@ -108,11 +112,13 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "title": _title(report),
         "icon": _icon(kind),
         "explanation": explain_all(report),
+        "refusals": explain_refusals(snapshot.audience.refusals, report.at),
         "as_of": report.at,
         "as_of_text": clock(report.at, report.at, with_seconds=True),
         "timezone": str(report.at.tzinfo),
         "jobs": [
-            _job(job, snapshot.histories[name], report) for name, job in sorted(report.jobs.items(), key=_by_concern)
+            _job(job, snapshot.histories[name], snapshot.audience, report)
+            for name, job in sorted(report.jobs.items(), key=_by_concern)
         ],
         "data_notes": report.data_notes,
         "budgets": [_budget(budget) for budget in report.budgets],
@@ -125,6 +131,7 @@ def _unavailable() -> dict[str, Any]:
         "title": "No answer from the database",
         "icon": _icon(Verdict.UNHEALTHY),
         "explanation": UNAVAILABLE,
+        "refusals": "",
         "as_of": None,
         "jobs": [],
         "data_notes": [],
@@ -155,8 +162,9 @@ def _icon(kind: str) -> str:
     )
 
 
-def _job(job: JobReport, history: JobHistory, report: Report) -> dict[str, Any]:
+def _job(job: JobReport, history: JobHistory, audience: Audience, report: Report) -> dict[str, Any]:
     now = report.at
+    silence = audience.silence_of(job.expected.name)
     longest = max((run.duration_seconds or 0.0 for run in history.runs), default=0.0)
     downtimes = history.downtimes[::-1][:DOWNTIMES_SHOWN]
     return {
@@ -165,6 +173,7 @@ def _job(job: JobReport, history: JobHistory, report: Report) -> dict[str, Any]:
         "status": _VERDICT_WORDS[job.judgement.verdict],
         "explanation": explain_job(job, now),
         "warnings": [explain_warning(warning, job) for warning in job.judgement.warnings],
+        "silence": "" if silence is None else explain_silence(silence, now),
         "error": _error(job, now),
         "schedule": _schedule(job),
         "facts": _facts(job, history, now),

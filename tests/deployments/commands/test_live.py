@@ -12,7 +12,7 @@ from rich.console import Console
 from deployments.commands import live
 from deployments.commands.restarts import Restart, Restarts
 from deployments.commands.startup import Started
-from deployments.commands.status import CannotTell
+from deployments.commands.status import CannotTell, Seen
 from flows.database.engine import create_engine
 from flows.monitoring.verdicts.report import Report
 from flows.settings import Settings
@@ -34,7 +34,7 @@ async def shown(
     """Show until the database was looked at `looks` times, and return the lines."""
     stop, real, left = asyncio.Event(), live.look, looks
 
-    async def counted(*arguments: object) -> Report | CannotTell:
+    async def counted(*arguments: object) -> Seen | CannotTell:
         nonlocal left
         left -= 1
         if not left:
@@ -85,10 +85,10 @@ async def test_what_happened_before_is_not_told_as_news(sqlite_url: str, monkeyp
     engine, now = create_engine(sqlite_url), datetime.now(UTC)
     await seed(engine, [expected(JOB, now), expected("other", now)], [ran(JOB, now)])
     before = await live.look(engine, Settings())
-    assert isinstance(before, Report)
+    assert isinstance(before, Seen)
     await seed(engine, [], [ran("other", now)])
     await engine.dispose()
-    (line,) = await shown(sqlite_url, monkeypatch, before=before)
+    (line,) = await shown(sqlite_url, monkeypatch, before=before.report)
     assert "other" in line
 
 

@@ -11,9 +11,12 @@ import pytest
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.commands.status import CannotTell, render
+from deployments.commands.status import CannotTell, Seen, render
 from flows.database.engine import create_engine, reading
-from flows.monitoring.verdicts.report import Report, read_report
+from flows.monitoring.alarms.audience import read_audience
+from flows.monitoring.alarms.refusals import note_deliveries
+from flows.monitoring.alarms.silences import silence
+from flows.monitoring.verdicts.report import read_report
 from flows.settings import PROJECT_ROOT, Settings
 from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, ran_every, seed, seed_healthy
 
@@ -57,11 +60,10 @@ async def test_what_jobs_say_of_their_data_comes_first(engine: AsyncEngine) -> N
 async def shown(engine: AsyncEngine) -> str:
     """What the command shows of this database."""
     async with reading(engine) as connection:
-        report = await read_report(connection, Settings())
-    return text_of(report)
+        return text_of(Seen(await read_report(connection, Settings()), await read_audience(connection)))
 
 
-def text_of(seen: Report | CannotTell, *, width: int = 160) -> str:
+def text_of(seen: Seen | CannotTell, *, width: int = 160) -> str:
     """What the terminal shows, without colours."""
     console = Console(width=width)
     with console.capture() as capture:
@@ -82,7 +84,8 @@ async def test_a_long_name_is_whole_at_80_columns(engine: AsyncEngine) -> None:
     name = "warehouse_nightly_reconcile/eu"
     await seed(engine, [expected(name, now)], [ran(name, now - MINUTE)])
     async with reading(engine) as connection:
-        lines = text_of(await read_report(connection, Settings()), width=80).splitlines()
+        seen = Seen(await read_report(connection, Settings()), await read_audience(connection))
+    lines = text_of(seen, width=80).splitlines()
     (row,) = [line for line in lines if line.startswith(f"│ {name} │")]
     assert "healthy" in row
     assert max(map(len, lines)) <= 80
@@ -119,6 +122,21 @@ async def test_json_is_the_document_of_the_endpoint(engine: AsyncEngine, sqlite_
     assert document["status"] == "healthy"
     assert set(document["jobs"]) == {"poll_news", "poll_stories", "pipeline_status"}
     assert document["jobs"]["poll_news"]["age_seconds"] > 0
+
+
+async def test_who_cannot_be_told_and_what_is_silenced_is_said(engine: AsyncEngine, sqlite_url: str) -> None:
+    await seed_healthy(engine)
+    async with engine.begin() as connection:
+        await silence(connection, ["poll_news"], until=None, reason="on it [red]")
+        await note_deliveries(connection, {"default": "The receiver answered 403."}, ["default"])
+    text = " ".join((await shown(engine)).split())
+    assert "Alarms cannot be delivered to the receiver 'default' since" in text
+    assert "Silenced until it has recovered: on it [red]" in text
+    document = json.loads(run(sqlite_url, "--json")[1])
+    assert document["jobs"]["poll_news"]["silenced"] == {"until": None, "reason": "on it [red]"}
+    assert document["jobs"]["poll_stories"]["silenced"] is None
+    (refusing,) = document["refusing"]
+    assert (refusing["receiver"], refusing["error"]) == ("default", "The receiver answered 403.")
 
 
 async def test_watching_looks_again_until_ctrl_c_and_gives_the_last_verdict(

@@ -15,11 +15,13 @@ from prefect.client.schemas.objects import State
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.commands.status import render
+from deployments.commands.status import Seen, render
 from flows.database.engine import create_engine, reading
 from flows.monitoring.alarms.artifact import ARTIFACT_KEY
+from flows.monitoring.alarms.audience import read_audience
 from flows.monitoring.alarms.ping import watched_from_outside
 from flows.monitoring.alarms.publish import publish
+from flows.monitoring.alarms.silences import silence
 from flows.monitoring.jobs.registry import AbsentWorker
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.history import read_history
@@ -93,13 +95,15 @@ async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine, None]:
     await engine.dispose()
 
 
-async def shown(engine: AsyncEngine, settings: Settings) -> tuple[Report, str]:
+async def shown(engine: AsyncEngine, settings: Settings) -> tuple[Seen, str]:
     """The report as endpoint, page and command read it, and the page."""
     async with reading(engine) as connection:
         report = await read_report(connection, settings)
         histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
-    words = re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", render_page(Snapshot(report, histories)), flags=re.S)
-    return report, " ".join(unescape(words).split())
+        audience = await read_audience(connection)
+    page = render_page(Snapshot(report, histories, audience))
+    words = re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.S)
+    return Seen(report, audience), " ".join(unescape(words).split())
 
 
 async def work(
@@ -108,10 +112,27 @@ async def work(
     """What the status flow does once it has repaired the log."""
     async with watched_from_outside(settings) as watch:
         report = await judge(engine, settings, absent)
-        await publish(client, engine, settings, report)
-        state = state_of(report, {})
+        published = await publish(client, engine, settings, report)
+        state = state_of(report, {}, published.audience)
         watch.summary = str(state.message)
     return report, state
+
+
+async def test_the_state_says_who_cannot_be_told_and_what_is_silenced(
+    client: PrefectClient, engine: AsyncEngine
+) -> None:
+    now = await clock(engine)
+    await SITUATIONS[Reason.OVERDUE](engine, now)
+    async with engine.begin() as connection:
+        await silence(connection, ["b", "a"], until=now + 48 * 60 * MINUTE, reason="on it")
+    with running_receiver() as receiver:
+        receiver.status = 500
+        settings = Settings.model_validate({"notification": receiver.apprise_url})
+        await work(client, engine, settings, {})
+        _, state = await work(client, engine, settings, {})
+    words = str(state.message)
+    assert re.search(r"Alarms cannot be delivered to the receiver 'default' since .*500", words)
+    assert re.search(r"a, b: Silenced until \d+ \w+ (\d+ )?\d\d:\d\d UTC: on it\.$", words)
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -140,7 +161,7 @@ async def test_everything_says_the_same(reason: Reason, client: PrefectClient, e
     assert receiver.accepted[-1].body == summary
     artifact = await client.read_artifacts()
     assert {each.description for each in artifact if each.key == ARTIFACT_KEY} >= {summary}
-    document = document_of(read)
+    document = document_of(read.report, read.audience)
     assert (document.explanation, document.status) == (summary, report.overall.verdict)
     assert document.jobs[NEWS].reason == report.jobs[NEWS].judgement.reason
     assert summary in page

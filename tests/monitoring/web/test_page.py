@@ -14,8 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
 from flows.logs import register_secret
+from flows.monitoring.alarms.audience import read_audience
+from flows.monitoring.alarms.refusals import note_deliveries
+from flows.monitoring.alarms.silences import silence
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_report
+from flows.monitoring.verdicts.wording import clock as in_words
 from flows.monitoring.web.page import REFRESH_SECONDS, Snapshot, render_page
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
@@ -46,7 +50,8 @@ async def page_of(engine: AsyncEngine, **settings: Any) -> str:
     async with reading(engine) as connection:
         report = await read_report(connection, Settings.model_validate(settings))
         histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
-    return render_page(Snapshot(report, histories))
+        audience = await read_audience(connection)
+    return render_page(Snapshot(report, histories, audience))
 
 
 def text_of(page: str) -> str:
@@ -82,6 +87,16 @@ async def test_what_is_wrong_comes_first_with_its_reason_and_its_last_error(engi
     assert text.index("zz_failing every 15 min Unhealthy Failing since") < text.index("poll_news every 15 min Healthy")
     assert "Last error, " in text
     assert "AskNews answered 503." in text
+
+
+async def test_it_says_who_cannot_be_told_and_what_is_silenced(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    async with engine.begin() as connection:
+        await silence(connection, ["poll_news"], until=now + 60 * MINUTE, reason="moving <house>")
+        await note_deliveries(connection, {"owner data": "The receiver answered 403."}, ["owner data"])
+    text = text_of(await page_of(engine))
+    assert re.search(r"receiver 'owner data' since .* UTC: The receiver answered 403\.", text)
+    assert f"Silenced until {in_words(now + 60 * MINUTE, now)}: moving <house>" in text
 
 
 async def test_gaps_are_listed_and_lower_the_uptime(engine: AsyncEngine) -> None:
