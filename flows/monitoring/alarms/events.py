@@ -19,8 +19,8 @@ EXPECTED = "vibecheck.job.expected"
 logger = structlog.stdlib.get_logger()
 
 
-def event_of(change: TransitionRow, notice: Notice | None) -> Event:
-    """The event of one change of verdict."""
+def event_of(change: TransitionRow, notice: Notice | None, prefix: str) -> Event:
+    """The event of one change of verdict. `prefix` is what subjects begin with."""
     if change.to_status == Verdict.UNHEALTHY:
         kind = change.reason if change.reason in (Reason.FAILING, Reason.STUCK) else Reason.OVERDUE
     else:
@@ -39,7 +39,7 @@ def event_of(change: TransitionRow, notice: Notice | None) -> Event:
             "from_status": change.from_status,
             "to_status": change.to_status,
             "reason": change.reason,
-            "subject": f"VibeCheck: {notice.headline}" if notice else None,
+            "subject": f"{prefix}: {notice.headline}" if notice else None,
             "body": notice.text if notice else None,
             **change.details,
         },

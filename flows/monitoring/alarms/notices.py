@@ -175,7 +175,7 @@ def _bad_news(
         f"Since: {clock(began, now)}, for {lasting}.",
     ]
     if explanation := _text(details.get("explanation")):
-        lines.append(explanation)
+        lines.append(_without_beginning(explanation))
     if looks_healthy:
         lines.append("The last look found it healthy; its recovery is told once that has lasted.")
     if error := error_text(_text(details.get("last_error"))):
@@ -245,6 +245,13 @@ def incident_key(job_name: str, began: datetime) -> str:
 def error_text(error: str) -> str:
     """An error's text without what Prefect puts before it."""
     return error.strip().removeprefix(_PREFIX_OF_ERRORS).strip()
+
+
+def _without_beginning(explanation: str) -> str:
+    """The explanation of a verdict without what a message has said: the verdict, and since when."""
+    beginning, _, rest = explanation.partition(": ")
+    is_said = " " not in beginning or " since " in beginning
+    return rest[:1].upper() + rest[1:] if rest and is_said else explanation
 
 
 def _what_to_do_about(pool: str, links: Links) -> list[str]:

@@ -84,7 +84,7 @@ async def publish(
     known = await _read(engine, settings, report)
     # Of a job that was retired meanwhile nobody wants to hear.
     current = [change for change in known.changes if change.job_name in known.verdicts]
-    await emit(client, [event_of(change, known.notices.get(change.job_name)) for change in current])
+    await emit(client, [event_of(change, known.notices.get(change.job_name), _prefix(settings)) for change in current])
     notices = [notice for name, notice in known.notices.items() if name not in known.silenced]
     told = await _tell(settings, report, known, notices)
     untold = {notice.job_name for notice in notices} - told.job_names
@@ -157,12 +157,10 @@ def _was_told(verdict: VerdictRow, notice: Notice) -> bool:
 
 
 async def _tell(settings: MonitoringSettings, report: Report, known: _Known, notices: Sequence[Notice]) -> Told:
-    prefix = f"VibeCheck {settings.installation_name()}"
-
     def compose(mine: Sequence[Notice], closing: str) -> Message:
         page = f"Status page: {settings.status_page_url}" if settings.status_page_url else "More: vibecheck status"
         return Message(
-            prefix=prefix,
+            prefix=_prefix(settings),
             paragraphs=paragraphs_of(mine, report.at, known.links),
             closing="\n".join(filter(None, [closing, explain_all(report), page])),
             notices=mine,
@@ -192,6 +190,11 @@ async def _note(
             await note_notified(connection, job_name)
         await note_deliveries(connection, told.outcomes, list(receivers_of(settings)))
         return await read_audience(connection)
+
+
+def _prefix(settings: MonitoringSettings) -> str:
+    """What subjects begin with."""
+    return f"VibeCheck {settings.installation_name()}"
 
 
 def _text(job: StoredJob | None, name: str) -> str | None:

@@ -75,16 +75,27 @@ def test_each_reason_has_its_own_words() -> None:
 
 def test_an_alarm_says_all_that_somebody_who_is_woken_needs() -> None:
     error = "Flow run encountered an exception: CredentialsRefused: the key was refused."
-    text = notice(alarm("failing", explanation="Failing since 11:50 UTC.", last_error=error, failed_run="run-id")).text
+    text = notice(
+        alarm(
+            "failing", explanation="Failing since 11:50 UTC: it never succeeded.", last_error=error, failed_run="run-id"
+        )
+    ).text
     assert text.splitlines() == [
         "poll_news is failing.",
         "Since: 11:50 UTC, for 10 min.",
-        "Failing since 11:50 UTC.",
+        "It never succeeded.",
         "Last error: CredentialsRefused: the key was refused.",
         "To do: open the failed run, whose log says where it broke; once that is mended, run it now: "
         "prefect deployment run 'poll_news/scheduled'",
         "Look: http://prefect/runs/flow-run/run-id",
     ]
+
+
+def test_a_message_says_nothing_twice() -> None:
+    overdue = notice(alarm("overdue", explanation="Overdue: the last run started 40 min ago."))
+    absent = notice(alarm("no_worker", explanation="No worker has polled it since 11:50 UTC: nothing can start it."))
+    assert overdue.text.splitlines()[1:3] == ["Since: 11:50 UTC, for 10 min.", "The last run started 40 min ago."]
+    assert absent.text.splitlines()[2] == "Nothing can start it."
 
 
 def test_an_alarm_for_want_of_a_worker_names_the_pool() -> None:

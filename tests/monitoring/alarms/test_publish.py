@@ -101,7 +101,7 @@ async def test_a_change_is_told_once_with_all_that_an_operator_needs(
         assert part in body
     (event,) = events(prefect, "vibecheck.job.overdue", now, count=1)
     assert event["resource"]["prefect.resource.id"] == "vibecheck.job.poll_news"
-    assert event["payload"]["subject"] in receiver.subjects[0].replace("VibeCheck staging", "VibeCheck")
+    assert event["payload"]["subject"] == receiver.subjects[0]
     judged = [each["resource"]["prefect.resource.id"] for each in events(prefect, "vibecheck.job.judged", now, count=6)]
     assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 3 + ["vibecheck.job.poll_news"] * 3
 
