@@ -15,6 +15,7 @@ from flows.monitoring.alarms.messages import Kind, Message, Notice
 from flows.monitoring.alarms.notices import Links, paragraphs_of
 from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver
 from tests.support.internet import Answer, Internet, Request, running_internet
+from tests.support.mail import running_mail_server
 from tests.support.receiver import running_receiver
 
 # Apprise imports it for a plugin of its own.
@@ -171,6 +172,25 @@ async def test_a_webhook_is_told_the_type_of_the_message(kind: tuple[str, str]) 
             await send(address, notice(each))
             assert word in webhook.accepted[-1].body
         assert len(webhook.accepted) == 3
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_a_mail_arrives_whole_and_once(kind: Kind) -> None:
+    with running_mail_server() as server:
+        await send(server.apprise_url, notice(kind))
+    (mail,) = server.mails
+    assert mail["subject"] == "VibeCheck staging: poll_news has been failing since 11:50 UTC"
+    assert "night@example.com" in mail["to"]
+    body = mail.get_body(("plain", "html"))
+    assert body is not None
+    assert "Last error: It broke." in body.get_content()
+
+
+async def test_a_mail_that_is_refused_is_not_delivered() -> None:
+    with running_mail_server() as server:
+        server.refuses = True
+        with pytest.raises(NotDelivered, match="mail"):
+            await send(server.apprise_url, notice(Kind.ALARM))
 
 
 @pytest.mark.parametrize(
