@@ -54,13 +54,10 @@ def _is_busy(shown: Seen | CannotTell) -> bool:
     """Whether something is about to change."""
     if isinstance(shown, CannotTell):
         return True
-    ahead = [
-        (job.next_tick - shown.report.at).total_seconds()
-        for job in shown.report.jobs.values()
-        if job.next_tick is not None
-    ]
+    at, jobs = shown.report.at, shown.report.jobs.values()
+    ahead = [(job.next_tick - at).total_seconds() for job in jobs if job.next_tick is not None]
     is_due = any(-LATE_SECONDS < seconds < SOON_SECONDS for seconds in ahead)
-    return is_due or any(job.facts.running_since or job.last_run is None for job in shown.report.jobs.values())
+    return is_due or any(job.facts.running_since or job.last_run is None for job in jobs)
 
 
 async def _wait(stop: asyncio.Event, news: asyncio.Event, seconds: float) -> None:

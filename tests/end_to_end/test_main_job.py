@@ -39,7 +39,7 @@ def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(installatio
     assert again["metadata"]["updated"] == 0
 
     # As the README prints it: without the state, the planned runs of the coming hour push the ended ones off the list.
-    listed = pipeline.prefect.command("prefect", "flow-run", "ls", "--state", "COMPLETED").stdout
+    listed = pipeline.prefect.command("prefect", "flow-run", "ls", "--state-type", "COMPLETED").stdout
     assert len(re.findall("poll_news", listed)) >= 2
     logs = pipeline.prefect.command("prefect", "flow-run", "logs", news["execution_id"]).stdout
     assert "poll_finished" in logs

@@ -224,6 +224,9 @@ def _recovery(name: str, last: TransitionRow, now: datetime, links: Links) -> No
         was = _WAS.get(Reason(reason), "it was unhealthy") if reason in set(Reason) else "it was unhealthy"
         headline = f"{name} recovered at {clock(last.at, now)} after {lasted}"
         text = f"{name} recovered at {clock(last.at, now)}, after {lasted}: {was} since {clock(began, now)}."
+    if remark := _text(last.details.get("remark")):
+        headline += ", but can do nothing"
+        text += f"\n{remark}"
     pool = _text(last.details.get("work_pool_without_worker")) or None
     return Notice(
         job_name=name,

@@ -20,8 +20,8 @@ from flows.monitoring.verdicts.outages import last_outage
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.rules import recovered_at
 from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
-from flows.monitoring.verdicts.wording import explain_job
-from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
+from flows.monitoring.verdicts.wording import explain_job, explain_warning
+from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict, WarningCode
 from flows.settings import MonitoringSettings
 
 # How many judgements in a row must find a job unhealthy.
@@ -92,6 +92,7 @@ async def _compare(
             "outage_began": began.isoformat(),
             "outage_reason": stored.reason,
             "work_pool_without_worker": outage and outage.details.get("work_pool_without_worker"),
+            "remark": explain_warning(WarningCode.FEATURE_OFF, job) if job.feature_off is not None else None,
         }
     await change_verdict(
         connection,

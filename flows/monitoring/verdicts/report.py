@@ -49,6 +49,8 @@ class JobReport:
     """The newest failure or partial failure, if nothing succeeded since."""
     next_tick: datetime | None
     """When it is due next, and the past if that tick is still awaited; None if that is not known."""
+    feature_off: str | None = None
+    """Why it can do nothing, as its last success reported; None if it can."""
     budget: Budget | None = None
     """What its last success reported of a budget that it spends."""
     data_note: str | None = None
@@ -163,6 +165,7 @@ async def _report_job(
         outcomes += await first_failures(connection, job.job_name, failing_after)
     successes = await latest_successes(connection, job.job_name, limits.stale_data_after)
     budget = budget_of(successes[0].details) if successes else None
+    is_feature_off = bool(successes) and successes[0].details.get("feature") == "off"
     expected = ExpectedJob(
         name=job.job_name,
         longest_interval_seconds=job.interval_seconds or None,
@@ -184,6 +187,7 @@ async def _report_job(
             Outcome(status=row.status, started_at=row.started_at, completed_at=row.completed_at) for row in outcomes
         ],
         new_rows=_new_rows(successes),
+        is_feature_off=is_feature_off,
         is_budget_tight=budget is not None and budget.is_tight,
     )
     return JobReport(
@@ -191,6 +195,7 @@ async def _report_job(
         facts=facts,
         judgement=judge(expected, facts, now, limits),
         last_run=last_run,
+        feature_off=str(successes[0].details.get("explanation", "")) if is_feature_off else None,
         budget=budget,
         data_note=_data_note(successes),
         last_failure=outcomes[0] if outcomes and outcomes[0].status != Status.SUCCESS else None,

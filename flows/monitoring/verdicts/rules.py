@@ -74,6 +74,8 @@ class JobFacts:
     """Since when no worker has polled its work pool, as Prefect was last asked; None while one does."""
     absent_work_pool: str | None = None
     """That work pool. For the reader of a report: no rule asks for it."""
+    is_feature_off: bool = False
+    """Whether the job itself reports that it can do nothing, such as for want of a plan."""
     is_budget_tight: bool = False
     """Whether a budget that the job itself reports is nearly used up."""
 
@@ -293,6 +295,8 @@ def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[War
         yield WarningCode.STALE_DATA
     if job.tags.wrong:
         yield WarningCode.WRONG_TAG
+    if facts.is_feature_off:
+        yield WarningCode.FEATURE_OFF
     if facts.is_budget_tight:
         yield WarningCode.BUDGET
     if not (job.paused or job.has_lost_schedule) and job.planned_runs == 0 and job.next_run_at is None:

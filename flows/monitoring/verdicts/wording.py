@@ -109,6 +109,13 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
         case WarningCode.BUDGET:
             budget = job.budget
             return "" if budget is None else f"{budget.used:,} of the {budget.limit:,} {budget.name} are used."
+        case WarningCode.FEATURE_OFF:
+            name = job.expected.name
+            deployment = name if "/" in name else f"{name}/scheduled"
+            return (
+                f"It can do nothing: {job.feature_off} To switch it off: prefect deployment schedule pause "
+                f"'{deployment}' --all; and for good, `active: false` in prefect.yaml."
+            )
         case WarningCode.WRONG_TAG:
             return f"A tag of its deployment cannot be read: {'; '.join(job.expected.tags.wrong)}."
         case WarningCode.NO_PLANNED_RUNS:
@@ -130,7 +137,9 @@ def explain_all(report: Report) -> str:
         problems.append(f"{len(overall.unhealthy_jobs)} of {_jobs(len(report.jobs))} {verb} not healthy: {named}.")
     if overall.stale:
         problems.append(f"The watchdog, {STATUS_FLOW}, {_silence(report)}: nobody repairs the log or sends alarms.")
-    return " ".join(problems) or _all_well(report)
+    idle = [name for name, job in report.jobs.items() if WarningCode.FEATURE_OFF in job.judgement.warnings]
+    remark = [f"Nothing comes of {' and '.join(idle)}: see the warning."] if idle else []
+    return " ".join([*(problems or [_all_well(report)]), *remark])
 
 
 def _silence(report: Report) -> str:

@@ -79,6 +79,16 @@ async def test_exit_code_0_when_all_is_healthy(database: AsyncEngine, database_u
     assert "Ran 1 min" in output
 
 
+async def test_a_plan_without_stories_is_said_with_the_way_to_switch_the_job_off(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    off = {"feature": "off", "explanation": "AskNews answered 403: the plan has no stories."}
+    await seed(engine, rows=[ran("poll_stories", now, details=off)])
+    text = " ".join((await shown(engine)).split())
+    assert "All 3 jobs are healthy. Nothing comes of poll_stories: see the warning." in text
+    assert "Warning: It can do nothing: AskNews answered 403: the plan has no stories." in text
+    assert "prefect deployment schedule pause 'poll_stories/scheduled' --all" in text
+
+
 async def test_a_long_name_is_whole_at_80_columns(engine: AsyncEngine) -> None:
     now = await seed_healthy(engine)
     name = "warehouse_nightly_reconcile/eu"

@@ -141,6 +141,12 @@ def test_a_recovery_says_what_it_was() -> None:
     )
 
 
+def test_a_recovery_to_a_job_that_can_do_nothing_says_so() -> None:
+    found = notice(recovery("failing", remark="It can do nothing: the plan has no stories."))
+    assert found.headline == "poll_news recovered at 12:00 UTC after 10 min, but can do nothing"
+    assert found.text.endswith("\nIt can do nothing: the plan has no stories.")
+
+
 def test_a_recovery_that_did_not_last_is_an_alarm() -> None:
     last = alarm("failing", minutes_ago=1)
     assert headline(recovery(minutes_ago=5), last) == "poll_news has been failing since 11:59 UTC"
