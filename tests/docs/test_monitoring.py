@@ -2,7 +2,7 @@
 
 import re
 
-from deployments.server.automations import load
+from deployments.server.expansion import load
 from flows.monitoring.alarms.notices import IS
 from tests.support.prefect_server import PROJECT_ROOT
 

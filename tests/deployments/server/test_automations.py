@@ -10,14 +10,8 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.server.events.schemas.events import Resource, ResourceSpecification
 from prefect.server.utilities.user_templates import render_user_template
 
-from deployments.server.automations import (
-    Job,
-    canonical,
-    expand,
-    load,
-    scheduled_jobs,
-    silence_seconds,
-)
+from deployments.server.automations import canonical
+from deployments.server.expansion import Job, expand, load, scheduled_jobs, silence_seconds
 from flows.monitoring.jobs.expectation_tags import parse_tags
 from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER
 from tests.support.live_jobs import live_job
