@@ -1,5 +1,6 @@
 """The news poll: one merged query for all tracked entities, from the cursor to now."""
 
+import logging
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,11 +16,13 @@ from flows.asknews.articles import crawl_time_of
 from flows.database.engine import reading
 from flows.entities import EntityMatcher, evidence_of, load_tracked, search_names
 from flows.monitoring import MisfireGrace, misfire, monitored, run_name
+from flows.monitoring.log.rows import latest_runs
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.feeds import Stored
-from flows.polling.overlap import LONGEST_SETTLING, RATE_OVER, overlap, settles_after
+from flows.polling.measures import late_finds_of, lateness_measure
+from flows.polling.overlap import RATE_OVER, overlap, settles_after
 from flows.polling.pages import Sweep, poll_scopes
 from flows.polling.positions import read_position
 from flows.polling.run import PollingRun, polling_run
@@ -30,6 +33,7 @@ from flows.polling.windows import Reach, Window
 
 JOB_NAME = "poll_news"
 SLICE = timedelta(hours=6)
+RUNS_A_DAY = 96
 
 logger = structlog.stdlib.get_logger()
 
@@ -109,13 +113,25 @@ async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta
         since = min(position.settled_until or run.now, run.now - RATE_OVER)
         known = await crawl_times(connection, since, run.now)
     settling = settles_after(late)
-    if settling >= LONGEST_SETTLING:
-        logger.warning("lateness_out_of_reach", settles_after=str(settling), late_articles=late)
     reach_back = overlap(
         position, now=run.now, known=known, full_page=run.full_page, settles_after=settling, least=least
     )
     logger.info("reach_measured", overlap=str(reach_back), settles_after=str(settling), full_page=run.full_page)
     return Reach(lookback, reach_back, SLICE, settling)
+
+
+async def note_lateness(run: PollingRun) -> None:
+    """Measure how late articles are indexed, for the run's row; and warn where the polls hardly reach that far back."""
+    async with reading(run.engine) as connection:
+        late = await read_late(connection, run.now)
+        day = await latest_runs(connection, run.job_name, RUNS_A_DAY)
+    measure = lateness_measure(
+        late,
+        run.statistics.found_after_distribution(),
+        late_finds=run.statistics.late_finds + late_finds_of(day),
+    )
+    run.measures.append(measure)
+    logger.log(logging.WARNING if measure["warning"] else logging.INFO, "lateness_measured", **measure)
 
 
 @monitored
@@ -158,5 +174,6 @@ async def poll_news(
             await poll_scopes(run, {"": feed}, reach, Sweep(feed, timedelta(hours=sweep_hours)))
         except BudgetExhausted as error:
             return await run.skip(reason="budget", message=str(error))
+        await note_lateness(run)
         await publish_table(JOB_NAME, run.statistics)
         return await run.finish()

@@ -144,8 +144,16 @@ def render(seen: Seen | CannotTell) -> RenderableType:
     parts += [_why(name, job, seen) for name, job in report.jobs.items()]
     parts += filter(None, (_error(job, report) for job in report.jobs.values()))
     parts += [
-        Text(f"{budget.name}: {budget.used:,} of {budget.limit:,} since {budget.since}", style="bright_black")
+        Text(
+            f"{budget.name}: {budget.used:,} of {budget.limit:,} since {budget.since}. {budget.forecast}".rstrip(),
+            style="bright_black",
+        )
         for budget in report.budgets
+    ]
+    parts += [
+        Text(f"{measure.name}: {measure.text}", style="bright_black")
+        for job in report.jobs.values()
+        for measure in job.measures
     ]
     return Group(*parts)
 

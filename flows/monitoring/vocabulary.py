@@ -56,5 +56,6 @@ class WarningCode(StrEnum):
     STALE_DATA = "stale_data"
     BUDGET = "budget"
     FEATURE_OFF = "feature_off"
+    MEASURE = "measure"
     NO_PLANNED_RUNS = "no_planned_runs"
     WRONG_TAG = "wrong_tag"

@@ -32,12 +32,18 @@ def settles_after(late: Mapping[int, int]) -> timedelta:
     2. Else it is the lateness that `REACHED_SHARE` of them had at the most, with a margin,
     3. within bounds.
     """
+    measured = timedelta(minutes=lateness_of(late, REACHED_SHARE))
+    return min(max(measured + SETTLING_MARGIN, SHORTEST_SETTLING), LONGEST_SETTLING)
+
+
+def lateness_of(late: Mapping[int, int], share: float) -> int:
+    """Return how many minutes late that share of the late articles was at the most; 0 if there are none."""
     total, reached, minutes = sum(late.values()), 0, 0
     for each, found in sorted(late.items()):
-        if reached >= REACHED_SHARE * total:
+        if reached >= share * total:
             break
         minutes, reached = each, reached + found
-    return min(max(timedelta(minutes=minutes) + SETTLING_MARGIN, SHORTEST_SETTLING), LONGEST_SETTLING)
+    return minutes
 
 
 def overlap(

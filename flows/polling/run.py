@@ -82,6 +82,8 @@ class PollingRun:
     """What everybody who sees the data should know of it; the monitoring shows it."""
     whole_windows: int = 0
     """Stretches of time that were read whole."""
+    measures: list[dict[str, str | None]] = field(default_factory=list[dict[str, str | None]])
+    """What was measured of AskNews, for the monitoring to show."""
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
 
@@ -124,6 +126,7 @@ class PollingRun:
                 **self.statistics.as_details(),
                 "budget": await self.budget.as_details(connection),
                 **({"data_note": self.data_note} if self.data_note else {}),
+                "measures": self.measures,
                 **(details or {}),
             },
         )

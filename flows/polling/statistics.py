@@ -1,7 +1,6 @@
 """What a polling run did, counted as it happens."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from typing import Any
@@ -56,8 +55,16 @@ class Statistics:
         return {
             **asdict(self),
             "by_entity": dict(sorted(self.by_entity.items())),
-            "found_after": _distribution(self.found_after),
+            "found_after": self.found_after_distribution(),
         }
+
+    def found_after_distribution(self) -> dict[str, float]:
+        """How long after their crawl new records were found, in minutes; nothing if there were none."""
+        if not self.found_after:
+            return {}
+        ordered = sorted(self.found_after)
+        at = {"median": 0.5, "p95": 0.95, "longest": 1.0}
+        return {name: round(ordered[ceil(share * len(ordered)) - 1], 1) for name, share in at.items()}
 
     def summary(self) -> str:
         """One sentence for the state's message and the artifact."""
@@ -77,12 +84,3 @@ class Statistics:
         if self.failures:
             text += " Failed: " + "; ".join(self.failures)
         return text
-
-
-def _distribution(minutes: Sequence[float]) -> dict[str, float]:
-    """How long it took, in minutes; nothing if there is nothing to tell."""
-    if not minutes:
-        return {}
-    ordered = sorted(minutes)
-    at = {"median": 0.5, "p95": 0.95, "longest": 1.0}
-    return {name: round(ordered[ceil(share * len(ordered)) - 1], 1) for name, share in at.items()}

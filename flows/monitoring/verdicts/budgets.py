@@ -30,6 +30,11 @@ class Budget(BaseModel):
         return self.used / self.limit if self.limit else 1.0
 
     @property
+    def forecast(self) -> str:
+        """When it is used up at the present rate, in a sentence; '' if not in this period."""
+        return "" if self.spent_by is None else f"At the present rate, all is spent by {self.spent_by:%d %B %Y}."
+
+    @property
     def is_tight(self) -> bool:
         """Whether so much is used that somebody should know."""
         return self.ratio >= self.warn_from

@@ -16,6 +16,7 @@ from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.log.rows import LogRow, latest_run_of_each_job, open_rows
 from flows.monitoring.log.watermark import read_watermark
 from flows.monitoring.verdicts.budgets import Budget, budget_of
+from flows.monitoring.verdicts.measures import Measure, measures_of
 from flows.monitoring.verdicts.queries import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
 from flows.monitoring.verdicts.rules import (
     ExpectedJob,
@@ -55,6 +56,8 @@ class JobReport:
     """What its last success reported of a budget that it spends."""
     data_note: str | None = None
     """What its last success said of its data, for everybody to know."""
+    measures: Sequence[Measure] = ()
+    """What its last success reported of what it measures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +167,9 @@ async def _report_job(
         # It fails for longer than that: the beginning tells since when.
         outcomes += await first_failures(connection, job.job_name, failing_after)
     successes = await latest_successes(connection, job.job_name, limits.stale_data_after)
-    budget = budget_of(successes[0].details) if successes else None
-    is_feature_off = bool(successes) and successes[0].details.get("feature") == "off"
+    told = successes[0].details if successes else {}
+    budget, measures = budget_of(told), measures_of(told)
+    is_feature_off = told.get("feature") == "off"
     expected = ExpectedJob(
         name=job.job_name,
         longest_interval_seconds=job.interval_seconds or None,
@@ -189,6 +193,7 @@ async def _report_job(
         new_rows=_new_rows(successes),
         is_feature_off=is_feature_off,
         is_budget_tight=budget is not None and budget.is_tight,
+        warns_itself=any(measure.warning for measure in measures),
     )
     return JobReport(
         expected=expected,
@@ -198,6 +203,7 @@ async def _report_job(
         feature_off=str(successes[0].details.get("explanation", "")) if is_feature_off else None,
         budget=budget,
         data_note=_data_note(successes),
+        measures=measures,
         last_failure=outcomes[0] if outcomes and outcomes[0].status != Status.SUCCESS else None,
         next_tick=_next_tick(job, facts.last_run, now),
     )

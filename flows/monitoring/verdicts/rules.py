@@ -78,6 +78,8 @@ class JobFacts:
     """Whether the job itself reports that it can do nothing, such as for want of a plan."""
     is_budget_tight: bool = False
     """Whether a budget that the job itself reports is nearly used up."""
+    warns_itself: bool = False
+    """Whether the job itself warns of something that it measures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,5 +301,7 @@ def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[War
         yield WarningCode.FEATURE_OFF
     if facts.is_budget_tight:
         yield WarningCode.BUDGET
+    if facts.warns_itself:
+        yield WarningCode.MEASURE
     if not (job.paused or job.has_lost_schedule) and job.planned_runs == 0 and job.next_run_at is None:
         yield WarningCode.NO_PLANNED_RUNS

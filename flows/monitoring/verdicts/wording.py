@@ -116,6 +116,8 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
                 f"It can do nothing: {job.feature_off} To switch it off: prefect deployment schedule pause "
                 f"'{deployment}' --all; and for good, `active: false` in prefect.yaml."
             )
+        case WarningCode.MEASURE:
+            return " ".join(measure.warning for measure in job.measures if measure.warning)
         case WarningCode.WRONG_TAG:
             return f"A tag of its deployment cannot be read: {'; '.join(job.expected.tags.wrong)}."
         case WarningCode.NO_PLANNED_RUNS:

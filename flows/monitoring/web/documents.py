@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.monitoring.alarms.audience import Audience
 from flows.monitoring.verdicts.budgets import Budget
+from flows.monitoring.verdicts.measures import Measure
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import explain_all, explain_job
 from flows.monitoring.vocabulary import Reason, Verdict, WarningCode
@@ -58,6 +59,7 @@ class JobHealth(BaseModel):
         list[WarningCode], Field(description="What deserves a look, though it does not make the job unhealthy.")
     ]
     silenced: Annotated[Silenced | None, Field(description="Whether people are not told of it; null if they are.")]
+    measures: Annotated[list[Measure], Field(description="What the job reports of what it measures.")]
 
 
 class SchedulerHealth(BaseModel):
@@ -136,6 +138,7 @@ def _job(job: JobReport, report: Report, audience: Audience) -> JobHealth:
         interval_seconds=job.expected.longest_interval_seconds,
         warnings=list(judgement.warnings),
         silenced=silence and Silenced(until=silence.until, reason=silence.reason),
+        measures=list(job.measures),
     )
 
 

@@ -122,6 +122,7 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         ],
         "data_notes": report.data_notes,
         "budgets": [_budget(budget) for budget in report.budgets],
+        "measures": [measure for job in report.jobs.values() for measure in job.measures],
     }
 
 
@@ -136,6 +137,7 @@ def _unavailable() -> dict[str, Any]:
         "jobs": [],
         "data_notes": [],
         "budgets": [],
+        "measures": [],
     }
 
 
@@ -300,7 +302,7 @@ def _budget(budget: Budget) -> dict[str, Any]:
         "text": f"{budget.used:,} of {budget.limit:,}",
         "percent": percent,
         "kind": "poor" if percent == 100 else "dented" if budget.is_tight else "good",
-        "detail": f"{percent}% used in the period that began on {budget.since:%d %B %Y}.",
+        "detail": f"{percent}% used in the period that began on {budget.since:%d %B %Y}. {budget.forecast}",
     }
 
 

@@ -18,7 +18,7 @@ from flows.monitoring.alarms.refusals import note_deliveries
 from flows.monitoring.alarms.silences import silence
 from flows.monitoring.verdicts.report import read_report
 from flows.settings import PROJECT_ROOT, Settings
-from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, ran_every, seed, seed_healthy
+from tests.monitoring.verdicts.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
 
 PASSWORD = "sentinel_5d0b_password"
 
@@ -69,6 +69,17 @@ def text_of(seen: Seen | CannotTell, *, width: int = 160) -> str:
     with console.capture() as capture:
         console.print(render(seen))
     return capture.get()
+
+
+async def test_what_a_job_measures_and_when_its_budget_is_spent_is_shown(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    measure = {"name": "Lateness", "text": "None was late.", "warning": "But look."}
+    details = {"budget": budget(1_250) | {"spent_by": "2026-09-20"}, "measures": [measure]}
+    await seed(engine, [expected("poll_news", now)], [ran("poll_news", now - MINUTE, details=details)])
+    told = await shown(engine)
+    assert "1,250 of 20,000 since 2026-09-01. At the present rate, all is spent by 20 September 2026." in told
+    assert "Lateness: None was late." in told
+    assert "But look." in told
 
 
 async def test_exit_code_0_when_all_is_healthy(database: AsyncEngine, database_url: str) -> None:

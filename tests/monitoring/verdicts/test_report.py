@@ -9,8 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import budget_of
+from flows.monitoring.verdicts.measures import measures_of
 from flows.monitoring.verdicts.report import OUTCOMES, JobReport, Report, read_report
-from flows.monitoring.verdicts.wording import explain_job
+from flows.monitoring.verdicts.wording import explain_job, explain_warning
+from flows.monitoring.vocabulary import WarningCode
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import (
     MINUTE,
@@ -240,6 +242,20 @@ async def test_a_job_that_is_overdue_because_the_budget_is_spent_says_so(databas
     explanation = explain_job(report.jobs["poll_news"], report.at)
     assert explanation.startswith("Overdue")
     assert "The budget of this period is nearly spent" in explanation
+
+
+async def test_a_job_warns_of_what_it_measures_in_its_own_words(database: AsyncEngine) -> None:
+    now = await seed_healthy(database)
+    measures = [{"name": "lateness", "text": "late", "warning": "Too late."}, {"name": "other", "text": "fine"}]
+    await seed(database, rows=[ran("poll_news", now, details={"measures": measures})])
+    job = (await report_of(database)).jobs["poll_news"]
+    assert job.judgement.warnings == (WarningCode.MEASURE,)
+    assert explain_warning(WarningCode.MEASURE, job) == "Too late."
+
+
+@pytest.mark.parametrize("details", [{}, {"measures": None}, {"measures": ["odd"]}, {"measures": [{"name": 5}]}])
+def test_details_without_readable_measures_report_none(details: dict[str, Any]) -> None:
+    assert measures_of(details) == []
 
 
 @pytest.mark.parametrize("details", [{}, {"budget": None}, {"budget": {"used": "much"}}, {"budget": 5}])

@@ -147,6 +147,18 @@ async def test_what_jobs_say_of_their_data_is_shown_once(engine: AsyncEngine) ->
     assert text_of(await page_of(engine)).count("sandbox: <made-up> news") == 1
 
 
+async def test_what_a_job_measures_and_when_its_budget_is_spent_is_shown(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    measure = {"name": "Lateness <of the news>", "text": "None was late.", "warning": "But look."}
+    details = {"budget": budget(1_250) | {"spent_by": "2026-09-20"}, "measures": [measure]}
+    await seed(engine, [expected("poll_news", now)], [ran("poll_news", now - MINUTE, details=details)])
+    page = await page_of(engine)
+    assert "At the present rate, all is spent by 20 September 2026." in text_of(page)
+    assert "Lateness &lt;of the news&gt;" in page
+    assert "None was late." in text_of(page)
+    assert "But look." in text_of(page)
+
+
 async def test_no_budget_is_shown_where_no_job_reports_one(engine: AsyncEngine) -> None:
     now = await clock(engine)
     await seed(engine, [expected("nightly", now)], [ran("nightly", now - MINUTE)])
