@@ -42,7 +42,7 @@ def api_router(sandbox: Sandbox) -> APIRouter:
     def search_news(query: Annotated[NewsQuery, Query()], request: Request) -> Response:
         """Search news articles."""
         fault = _fault(request)
-        found = sandbox.search.find(query, sandbox.now())
+        found = sandbox.search.find(query, sandbox.now(), fault and fault.kind)
         page_size = min(query.n_articles, sandbox.search.page_cap)
         items = damage(fault, [article.payload for article in found.articles], page_size=page_size)
         body: dict[str, object] = {

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
+from math import ceil
 
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -82,4 +83,19 @@ async def _stalled(fault: Fault, connections: Connections, scope: Scope, receive
     await _wait_until_gone(receive)
 
 
-BREAKAGES: dict[FaultKind, Breakage] = {"reset": _reset, "truncated": _truncated, "stalled": _stalled}
+async def _drips(fault: Fault, connections: Connections, scope: Scope, receive: Receive, send: Send) -> None:
+    """A byte a second: each read is in time, and the answer never is."""
+    await _send_beginning(send)
+    for _ in range(ceil(fault.seconds)):
+        await asyncio.sleep(1)
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+    connections.close(tuple(scope["client"]))
+    await _wait_until_gone(receive)
+
+
+BREAKAGES: dict[FaultKind, Breakage] = {
+    "reset": _reset,
+    "truncated": _truncated,
+    "drips": _drips,
+    "stalled": _stalled,
+}

@@ -26,10 +26,17 @@ FaultKind = Literal[
     "wrong_shape",
     # Trouble on the way.
     "slow",
+    "drips",
     "stalled",
     "reset",
     "truncated",
     "gzip_bomb",
+    # Good answers whose pages are not as one expects: the offset has no effect, few or no items although more follow,
+    # another order at each request.
+    "offset_ignored",
+    "short_page",
+    "empty_page",
+    "shuffled",
     # Good answers with bad items.
     "malformed_items",
     "poison",
@@ -78,7 +85,7 @@ class Fault(BaseModel):
     retry_after: str | int | float | None = Field(
         default=None, description="The `Retry-After` header: seconds, a date, anything."
     )
-    seconds: float = Field(default=30.0, ge=0, description="`slow`, `stalled`: how long.")
+    seconds: float = Field(default=30.0, ge=0, description="`slow`, `drips`, `stalled`: how long.")
     items: int = Field(default=3, ge=1, description="`malformed_items`: how many of the page's items are spoilt.")
     size_bytes: int = Field(default=10_000_000, ge=1, description="`huge_field`, `gzip_bomb`: the size, unpacked.")
 

@@ -41,9 +41,11 @@ ODD_ARTICLES: tuple[Odd, ...] = (
     lambda item: {**item, "title": ""},
     lambda item: {**item, "article_url": "/relative"},
     lambda item: {**item, "image_url": 7, "country": ["US"], "bias": {}},
+    lambda item: {**item, "sentiment": None},
 )
 ODD_STORIES: tuple[Odd, ...] = (
     lambda item: {**item, "rolling_sentiment": []},
+    lambda item: {**item, "rolling_sentiment": [*_list(item, "rolling_sentiment"), 0.5]},
     lambda item: {**item, "topic": "auto_generated", "updates": []},
     lambda item: {**item, "sentiment": [None, *_list(item, "sentiment")[1:]]},
     lambda item: {**item, "countries": {"US": None}},

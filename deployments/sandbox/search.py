@@ -1,5 +1,6 @@
 """`/v1/news/search`: which articles a query selects, in which order, and one page of them."""
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from deployments.sandbox.articles import Article, Newsroom
 from deployments.sandbox.errors import ApiError
+from deployments.sandbox.faults import FaultKind
 from deployments.sandbox.timeline import TimeFilter, Timeline
 
 Operator = Literal["AND", "OR"]
@@ -68,11 +70,19 @@ class Search:
     order: Order
     offset_tokens: bool
 
-    def find(self, query: NewsQuery, now: int) -> Found:
-        """The page that `query` asks for at `now` (Unix seconds). Raises `ApiError` 400 for an unknown offset."""
+    def find(self, query: NewsQuery, now: int, fault: FaultKind | None = None) -> Found:
+        """The page that `query` asks for at `now` (Unix seconds). Raises `ApiError` 400 for an unknown offset.
+
+        `fault` may spoil the page: its beginning, its length or its order.
+        """
         found = _ordered(self._matching(query, now), query.time_filter, self.order)
-        begin = _position(found, query.offset)
-        page = found[begin : begin + min(query.n_articles, self.page_cap)]
+        if fault == "shuffled":
+            random.shuffle(found)
+        begin = 0 if fault == "offset_ignored" else _position(found, query.offset)
+        length = min(query.n_articles, self.page_cap)
+        if fault in ("short_page", "empty_page"):
+            length = length // 2 if fault == "short_page" else 0
+        page = found[begin : begin + length]
         next_offset: int | str = begin + len(page)
         if self.offset_tokens and page:
             next_offset = str(page[-1].stamp.article_id)
