@@ -1,5 +1,7 @@
 """What the polls of the news cost and lose: `python -m benchmarks.polling [--days N] [--lag TEXT]`.
 
+Set PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false before, or Prefect starts a server for the bar that a catch-up shows.
+
 The real polls and a real database (SQLite), against a made-up index behind AskNews' HTTP API, in its own time: a run
 each quarter of an hour. Seven days take some 45 s of CPU time for each line of the table.
 
@@ -11,7 +13,6 @@ each quarter of an hour. Seven days take some 45 s of CPU time for each line of 
 import argparse
 import asyncio
 import logging
-import os
 import sys
 import tempfile
 from datetime import timedelta
@@ -44,8 +45,6 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=7)
     parser.add_argument("--lag", choices=LAGS, help="Only this lag, at the usual cap and volume.")
     arguments = parser.parse_args()
-    # No server: the bar that a catch-up shows there is left out, with a warning.
-    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
     tell(f"| lag | cap | a day | credits in {arguments.days} days | in 30 days | lost | of | found by the sweep |")
