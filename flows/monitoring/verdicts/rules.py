@@ -286,9 +286,7 @@ def _is_before_first_tick(job: ExpectedJob, now: datetime) -> bool:
 
 def _telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
     """Those of runs that did something."""
-    return (
-        outcome for outcome in outcomes if outcome.status in (Status.SUCCESS, Status.PARTIAL_FAILURE, Status.FAILURE)
-    )
+    return (each for each in outcomes if each.status in (Status.SUCCESS, Status.PARTIAL_FAILURE, Status.FAILURE))
 
 
 def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[WarningCode]:
