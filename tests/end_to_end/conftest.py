@@ -152,6 +152,8 @@ def applied_pipeline(folder: Path, template: AppliedTemplate) -> Generator[Pipel
             "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
             "VIBECHECK_REQUESTS_PER_SECOND": "100",
             "VIBECHECK_DATA_DIRECTORY": str(folder / "data"),
+            # Rescheduled deployments get their runs from this loop alone, which comes once a minute by itself.
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         }
         with running_prefect(folder, template.home, environment) as prefect:
             pipeline = Pipeline(prefect, sandbox, database)
