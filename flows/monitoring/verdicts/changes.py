@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from flows.monitoring.verdicts.outages import last_outage
+from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
-from flows.monitoring.verdicts.rules import recovered_at
 from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict, WarningCode

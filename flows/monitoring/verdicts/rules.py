@@ -219,35 +219,6 @@ def judge_staleness(
     return (True, bound) if now > bound else (False, None)
 
 
-def recovered_at(reason: Reason, since: datetime, facts: JobFacts) -> datetime | None:
-    """When a job that was unhealthy for `reason` since `since`, and no longer is, became healthy again.
-
-    That is the start of the first run after `since` for a job that did not run, and else the end of the first run that
-    ended after it: any for a stuck one, a success for one that had none, one that did not fail for a failing one. None
-    if the facts do not show it.
-    """
-    if reason in (Reason.NOT_STARTED, Reason.OVERDUE):
-        starts = [outcome.started_at for outcome in facts.outcomes] + [facts.running_since, facts.last_run]
-        return min((start for start in starts if start is not None and start > since), default=None)
-    ends = (
-        outcome.completed_at
-        for outcome in _telling(facts.outcomes)
-        if outcome.completed_at > since and _ends(reason, outcome.status)
-    )
-    return min(ends, default=None)
-
-
-def _ends(reason: Reason, status: str) -> bool:
-    """Whether a run that ended with `status` ends an outage for `reason`."""
-    match reason:
-        case Reason.STUCK:
-            return True
-        case Reason.NO_SUCCESS:
-            return status == Status.SUCCESS
-        case _:
-            return status != Status.FAILURE
-
-
 def _judge(
     job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits
 ) -> tuple[Verdict, Reason | None, datetime | None]:
@@ -265,7 +236,7 @@ def _judge(
     if bound is not None and seen_until > bound:
         return Verdict.UNHEALTHY, Reason.NOT_STARTED if facts.last_run is None else Reason.OVERDUE, bound
     failing_after = job.tags.failing_after or limits.failing_after
-    failures = list(takewhile(lambda outcome: outcome.status == Status.FAILURE, _telling(facts.outcomes)))
+    failures = list(takewhile(lambda outcome: outcome.status == Status.FAILURE, telling(facts.outcomes)))
     if len(failures) >= failing_after:
         return Verdict.UNHEALTHY, Reason.FAILING, failures[-failing_after].completed_at
     if job.tags.stale_after is not None:
@@ -284,7 +255,7 @@ def _is_before_first_tick(job: ExpectedJob, now: datetime) -> bool:
     return first is not None and now <= first
 
 
-def _telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
+def telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
     """Those of runs that did something."""
     return (each for each in outcomes if each.status in (Status.SUCCESS, Status.PARTIAL_FAILURE, Status.FAILURE))
 

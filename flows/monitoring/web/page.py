@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from math import floor, sqrt
+from math import floor
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from flows.logs import redact
 from flows.monitoring.alarms.audience import Audience
 from flows.monitoring.alarms.refusals import explain_refusals
 from flows.monitoring.alarms.silences import explain_silence
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget
-from flows.monitoring.verdicts.history import RUNS_SHOWN, WINDOWS, Downtime, JobHistory, Uptime
+from flows.monitoring.verdicts.history import JobHistory
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import (
     clock,
@@ -27,28 +26,16 @@ from flows.monitoring.verdicts.wording import (
     every,
     explain_all,
     explain_job,
-    explain_run,
     explain_warning,
 )
 from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
 from flows.monitoring.web.documents import UNAVAILABLE
+from flows.monitoring.web.past import RUN_WORDS, past_of, shortened
 
 REFRESH_SECONDS = 15
 LONGEST_ERROR = 600
-LONGEST_TIP = 200
-DOWNTIMES_SHOWN = 10
 
 _VERDICT_WORDS = {verdict: verdict.replace("_", " ").capitalize() for verdict in Verdict}
-_STATUSES_SHOWN = (
-    Status.SUCCESS,
-    Status.PARTIAL_FAILURE,
-    Status.FAILURE,
-    Status.RUNNING,
-    Status.SKIPPED,
-    Status.CANCELLED,
-    Status.MISSED,
-)
-_RUN_WORDS: dict[str, str] = {status: status.replace("_", " ") for status in _STATUSES_SHOWN}
 _COLOURS: dict[str, str] = {Verdict.HEALTHY: "#1a7f4b", Verdict.UNHEALTHY: "#c62f2f"}
 
 
@@ -66,7 +53,7 @@ def render_page(snapshot: Snapshot | None) -> str:
     page = _unavailable() if snapshot is None else _page(snapshot)
     template = _environment().get_template("status.html")
     return template.render(
-        page=page, style=_style(), script=_script(), refresh_seconds=REFRESH_SECONDS, legend=list(_RUN_WORDS.items())
+        page=page, style=_style(), script=_script(), refresh_seconds=REFRESH_SECONDS, legend=list(RUN_WORDS.items())
     )
 
 
@@ -167,8 +154,6 @@ def _icon(kind: str) -> str:
 def _job(job: JobReport, history: JobHistory, audience: Audience, report: Report) -> dict[str, Any]:
     now = report.at
     silence = audience.silence_of(job.expected.name)
-    longest = max((run.duration_seconds or 0.0 for run in history.runs), default=0.0)
-    downtimes = history.downtimes[::-1][:DOWNTIMES_SHOWN]
     return {
         "name": job.expected.name,
         "kind": job.judgement.verdict,
@@ -179,13 +164,7 @@ def _job(job: JobReport, history: JobHistory, audience: Audience, report: Report
         "error": _error(job, now),
         "schedule": _schedule(job),
         "facts": _facts(job, history, now),
-        "runs": [_run(run, longest, now) for run in history.runs],
-        "empty_slots": RUNS_SHOWN - len(history.runs),
-        "runs_summary": _summary(history.runs),
-        "oldest": clock(history.runs[0].started_at, now) if history.runs else "",
-        "uptimes": [] if job.judgement.verdict == Verdict.NOT_STARTED else _uptimes(history.uptimes),
-        "downtimes": [_downtime(each, now) for each in downtimes],
-        "downtimes_summary": _downtimes_summary(history.downtimes),
+        **past_of(history, now, has_started=job.judgement.verdict != Verdict.NOT_STARTED),
     }
 
 
@@ -195,7 +174,7 @@ def _error(job: JobReport, now: datetime) -> dict[str, str] | None:
         return None
     return {
         "title": f"Last error, {clock(failure.completed_at, now)}:",
-        "text": _shortened(failure.error_message, LONGEST_ERROR),
+        "text": shortened(failure.error_message, LONGEST_ERROR),
     }
 
 
@@ -232,27 +211,6 @@ def _next_run(job: JobReport, now: datetime) -> dict[str, str]:
     return _fact("next run", f"in {duration(ahead)}" if ahead > 0 else f"due for {duration(-ahead)}", clock(tick, now))
 
 
-def _run(run: LogRow, longest: float, now: datetime) -> dict[str, Any]:
-    took = None if run.status in (Status.SKIPPED, Status.MISSED) else run.duration_seconds
-    is_known = run.status in _RUN_WORDS
-    # By the root, so that one slow run does not flatten all others.
-    height = 0 if not took or not longest else max(4, round(100 * sqrt(took / longest)))
-    return {
-        "kind": run.status if is_known else Status.CANCELLED,
-        "status": _RUN_WORDS.get(run.status, run.status),
-        "when": clock(run.started_at, now),
-        "took": "" if took is None else duration(took),
-        "height": height,
-        "what": _shortened(explain_run(run), LONGEST_TIP),
-    }
-
-
-def _summary(runs: Sequence[LogRow]) -> str:
-    counts = [(sum(run.status == status for run in runs), word) for status, word in _RUN_WORDS.items()]
-    which = "The only run" if len(runs) == 1 else f"The last {len(runs)} runs"
-    return f"{which}: " + ", ".join(f"{count} {word}" for count, word in counts if count)
-
-
 def _durations(runs: Sequence[LogRow]) -> list[dict[str, str]]:
     took = [
         run.duration_seconds
@@ -264,37 +222,6 @@ def _durations(runs: Sequence[LogRow]) -> list[dict[str, str]]:
     return [_fact("takes", duration(statistics.median(took)), f"at most {duration(max(took))}")]
 
 
-def _uptimes(uptimes: dict[str, Uptime]) -> list[dict[str, str]]:
-    """One for each window that has begun to differ from the one before: a young job's are all the same."""
-    shown: list[dict[str, str]] = []
-    for name, uptime in uptimes.items():
-        is_whole = uptime.window_seconds >= WINDOWS[name].total_seconds()
-        # Rounded down: 100% is said of no less.
-        percent = floor(uptime.ratio * 10_000) / 100
-        shown.append(
-            {
-                "name": f"up in the last {name if is_whole else duration(uptime.window_seconds)}",
-                "value": f"{percent:g}%",
-                "kind": "good" if percent >= 99 else "dented" if percent >= 90 else "poor",
-            }
-        )
-        if not is_whole:
-            break
-    return shown
-
-
-def _downtime(downtime: Downtime, now: datetime) -> str:
-    end = "now" if downtime.ongoing else clock(downtime.end, now)
-    return f"{clock(downtime.start, now)} to {end}: {duration(downtime.seconds)}"
-
-
-def _downtimes_summary(downtimes: Sequence[Downtime]) -> str:
-    total = duration(sum(each.seconds for each in downtimes))
-    count = "1 gap" if len(downtimes) == 1 else f"{len(downtimes)} gaps"
-    shown = "" if len(downtimes) <= DOWNTIMES_SHOWN else f", the last {DOWNTIMES_SHOWN} of them"
-    return f"{count} in 30 days, {total} in all{shown}"
-
-
 def _budget(budget: Budget) -> dict[str, Any]:
     percent = min(100, floor(budget.ratio * 100))
     return {
@@ -304,9 +231,3 @@ def _budget(budget: Budget) -> dict[str, Any]:
         "kind": "poor" if percent == 100 else "dented" if budget.is_tight else "good",
         "detail": f"{percent}% used in the period that began on {budget.since:%d %B %Y}. {budget.forecast}",
     }
-
-
-def _shortened(text: str, length: int) -> str:
-    """Text from outside, without the secrets that this process knows, and not longer than that."""
-    text = str(redact(text))
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.rules import (
     ExpectedJob,
     JobFacts,
@@ -15,7 +16,6 @@ from flows.monitoring.verdicts.rules import (
     judge,
     judge_all,
     judge_staleness,
-    recovered_at,
 )
 from flows.monitoring.vocabulary import Reason, Verdict
 

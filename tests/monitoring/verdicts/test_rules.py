@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.rules import (
     ExpectedJob,
     JobFacts,
@@ -12,7 +13,6 @@ from flows.monitoring.verdicts.rules import (
     Outcome,
     Reason,
     judge,
-    recovered_at,
 )
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
