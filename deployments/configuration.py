@@ -40,7 +40,7 @@ def _unusable(problems: Sequence[str]) -> CommandFailed:
 
 
 def _problems(settings: Settings) -> list[str]:
-    """What no single setting shows: names that are none, and half a login."""
+    """What no single setting shows: a name that is not a setting, and half a login."""
     problems = [
         f"{name}: There is no such setting. " + (f"Did you mean {meant}?" if meant else "docs/settings.md lists them.")
         for name, meant in misspelled_variables().items()

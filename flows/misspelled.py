@@ -13,7 +13,7 @@ _PREFIXES = ("VIBECHECK_", "ASKNEWS_")
 
 
 def misspelled_variables() -> dict[str, str | None]:
-    """Return what is set, here or in `.env`, and looks like a setting of ours but is none; with each, what it may mean.
+    """Return what is set, here or in `.env`, and looks like a setting of ours but is not; with each, what it may mean.
 
     What only docker compose reads from `.env` is known, too. An empty value sets nothing.
     """

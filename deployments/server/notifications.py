@@ -60,7 +60,7 @@ def apprise_block(address: str) -> "SlackWebhook":
     """A block, not saved, that sends alarms to an Apprise address of any kind."""
     from prefect.blocks.notifications import SlackWebhook
 
-    # Prefect's Slack block hands whatever is no address of Slack's to Apprise as it is: it is the general one.
+    # Prefect's Slack block hands an address that is not Slack's to Apprise as it is: it is the general one.
     return SlackWebhook(url=cast("Any", address), notify_type="failure")
 
 

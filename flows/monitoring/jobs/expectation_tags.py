@@ -91,7 +91,7 @@ def expectation_tags(
 
 
 def _length(value: timedelta) -> str:
-    """`1h30m`; what is no whole number of seconds is left for the reader to refuse."""
+    """`1h30m`; a value that is not whole seconds is left for the reader to refuse."""
     seconds = value.total_seconds()
     if seconds <= 0 or not seconds.is_integer():
         return f"{seconds:g}s"

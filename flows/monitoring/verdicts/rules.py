@@ -128,7 +128,7 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
     3. unhealthy, stuck: a run has been going for longer than its `duration`, or the interval.
     4. unhealthy, overdue: late, as `late_from` tells. Exactly at that moment it is healthy.
     5. unhealthy, not_started: late, and it never ran.
-    6. unhealthy, failing: the last N outcomes are failures. A partial failure is none: it stored something.
+    6. unhealthy, failing: the last N outcomes are failures. A partial failure does not count: it stored something.
     7. unhealthy, no_success: the last success is longer ago than `stale_after`.
     8. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
     9. not_started: it never ran, and need not have.

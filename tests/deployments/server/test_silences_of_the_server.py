@@ -1,4 +1,4 @@
-"""The server's own path, on a real server: each outage is told once, and a planned stop is none."""
+"""The server's own path, on a real server: each outage is told once, and a planned stop is not told."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
