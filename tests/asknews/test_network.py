@@ -128,7 +128,7 @@ async def test_a_server_that_stops_in_the_body_is_timed_out() -> None:
     assert isinstance(await failure(respond, read_timeout_seconds=0.05), RequestTimedOut)
 
 
-async def test_a_body_that_drips_in_for_ever_is_timed_out_although_each_read_is_in_time() -> None:
+async def test_a_body_that_drips_in_for_ever_is_timed_out() -> None:
     async def respond(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(http_response(b" " * 50_000)[:-50_000])
         while True:

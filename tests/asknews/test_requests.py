@@ -197,7 +197,7 @@ async def test_stories_of_another_shape_are_an_error(body: object) -> None:
         await list_stories(Recorder(body))
 
 
-async def test_five_records_without_a_valid_one_are_an_error_that_says_how_many_and_why() -> None:
+async def test_five_records_without_a_valid_one_are_an_error() -> None:
     with pytest.raises(
         UnexpectedResponse, match=r"none of the 5 records is valid: pub_date is not an ISO 8601 date\."
     ) as caught:

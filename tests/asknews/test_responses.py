@@ -267,7 +267,7 @@ def test_no_transport_error_of_httpx_is_left_out_above() -> None:
     assert kinds <= covered
 
 
-async def test_an_oversized_body_is_refused_also_from_a_transport_that_delivers_it_whole() -> None:
+async def test_an_oversized_body_is_refused_though_delivered_whole() -> None:
     client = client_of(lambda _request: httpx.Response(200, content=b" " * 2_000), max_response_bytes=1_000)
     assert isinstance(await failure_of(client), ResponseTooLarge)
 

@@ -162,7 +162,7 @@ def test_threads_keep_counts_and_sentiment_but_no_person() -> None:
     assert "someone" not in kept.model_dump_json()
 
 
-def test_threads_and_articles_of_all_updates_are_listed_once_the_latest_updates_first() -> None:
+def test_threads_and_articles_of_all_updates_are_listed_once() -> None:
     old = update(
         story_update_ts=STORY_TIME - HOUR,
         article_ids=[ARTICLE_ID],

@@ -197,7 +197,7 @@ async def test_an_error_does_not_tell_the_values_of_a_statement(database: AsyncE
     assert SECRET not in str(caught.value).split("[SQL", maxsplit=1)[1]
 
 
-async def test_a_connection_that_is_cut_within_a_transaction_is_a_typed_error_and_leaves_nothing(
+async def test_a_cut_connection_is_a_typed_error_and_leaves_nothing(
     postgresql_url: str,
 ) -> None:
     async with proxied(postgresql_url) as (proxy, url):

@@ -73,7 +73,7 @@ async def test_two_writers_of_many_rows_in_opposite_order_do_not_deadlock(databa
     assert not any(each.updated for each in results)
 
 
-async def test_a_row_that_another_writer_has_just_inserted_counts_as_what_it_was_for_us(database: AsyncEngine) -> None:
+async def test_a_row_that_another_writer_inserted_counts_as_theirs(database: AsyncEngine) -> None:
     mine = asyncio.Event()
 
     async def other() -> Upserted:

@@ -49,7 +49,7 @@ async def log_a_run(engine: AsyncEngine) -> Fact:
     return fact
 
 
-async def test_a_restored_dump_has_every_row_and_goes_on_where_the_lost_database_stopped(
+async def test_a_restored_dump_goes_on_where_the_lost_one_stopped(
     postgresql_url: str, postgresql_address: URL, tmp_path: Path
 ) -> None:
     lost, dump, restored_name = make_url(postgresql_url), tmp_path / "vibecheck.dump", "vibecheck_test_restored"

@@ -88,9 +88,7 @@ def release(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-async def test_nothing_that_the_release_used_is_gone_and_nothing_new_is_demanded_of_it(
-    database: AsyncEngine, release: Path
-) -> None:
+async def test_the_release_before_finds_all_that_it_used(database: AsyncEngine, release: Path) -> None:
     async with database.connect() as connection:
         now = await connection.run_sync(snapshot)
     is_postgresql = database.dialect.name == "postgresql"

@@ -57,7 +57,7 @@ def test_only_main_is_deployed_and_only_after_its_tests() -> None:
     assert deploy["concurrency"]["cancel-in-progress"] is False
 
 
-def test_the_deployment_uses_the_locked_versions_and_applies_after_it_has_deployed() -> None:
+def test_the_workflow_deploys_from_the_lock_and_then_applies() -> None:
     run = commands(load("deploy.yml")["jobs"]["deploy"])
     steps = [
         "make .venv/installed",

@@ -39,7 +39,7 @@ def test_a_429_is_waited_out_as_asked_and_the_run_is_a_success(pipeline: Pipelin
     assert "asked_to_wait_seconds=2" in logged
 
 
-def test_one_page_that_fails_for_ever_costs_only_itself_and_is_fetched_once_it_works(pipeline: Pipeline) -> None:
+def test_a_page_that_fails_costs_only_itself(pipeline: Pipeline) -> None:
     pipeline.execute("DELETE FROM articles")
     pipeline.sandbox.add_faults(Fault(kind="service_failed", path=NEWS, offset=10, times=4))
     row = pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
@@ -95,7 +95,7 @@ def test_a_plan_without_stories_is_a_feature_that_is_off_and_no_failure(pipeline
     assert pipeline.wait_for_state(execution_id, "COMPLETED")["state_name"] == "FeatureOff"
 
 
-def test_an_inactive_subscription_is_a_failure_of_the_stories_poll_and_no_feature_that_is_off(
+def test_an_inactive_subscription_fails_the_stories_poll(
     pipeline: Pipeline,
 ) -> None:
     pipeline.sandbox.add_faults(Fault(kind="forbidden", path="/v1/stories", code=403011, times="forever"))

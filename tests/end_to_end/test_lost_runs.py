@@ -78,7 +78,7 @@ def reconcile_until_closed(job: HeldJob, execution_id: str) -> dict[str, Any]:
     )
 
 
-def test_a_flow_that_is_killed_alone_or_with_its_worker_is_closed_as_a_failure_and_the_job_goes_on(
+def test_a_killed_run_is_closed_and_the_job_goes_on(
     job: HeldJob,
 ) -> None:
     job.deploy(every=None)
@@ -105,7 +105,7 @@ def test_a_flow_that_is_killed_alone_or_with_its_worker_is_closed_as_a_failure_a
     assert job.verify(grace=0)["complete"]
 
 
-def test_a_run_whose_worker_is_stopped_or_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
+def test_a_run_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
     job.deploy(every=None)
     job.hold()
     worker = job.start_worker()

@@ -94,9 +94,7 @@ def told(receiver: Receiver) -> list[str]:
     return [subject for subject in receiver.subjects if "pipeline_status" not in subject]
 
 
-def test_a_dead_worker_is_one_message_and_its_return_another_though_the_server_restarts_in_between(
-    pipeline: Pipeline, receiver: Receiver
-) -> None:
+def test_a_dead_worker_and_its_return_are_one_message_each(pipeline: Pipeline, receiver: Receiver) -> None:
     server = pipeline.prefect
     # A run that a killed worker had taken, and not begun, keeps its job's slot for five minutes.
     server.environment["PREFECT_WORKER_PREFETCH_SECONDS"] = "1"
@@ -132,9 +130,7 @@ def test_a_dead_worker_is_one_message_and_its_return_another_though_the_server_r
     assert turned[-1]["to_status"] == "healthy"
 
 
-def test_a_job_that_fails_or_never_ran_is_one_message_however_long_the_receiver_is_away(
-    pipeline: Pipeline, receiver: Receiver
-) -> None:
+def test_a_failing_job_is_one_message_while_the_receiver_is_away(pipeline: Pipeline, receiver: Receiver) -> None:
     apply(pipeline, receiver)
     server = pipeline.prefect
     server.environment["VIBECHECK_FAILING_AFTER"] = "2"
@@ -175,9 +171,7 @@ def test_a_job_that_fails_or_never_ran_is_one_message_however_long_the_receiver_
     assert pipeline.query("SELECT retired_at FROM monitored_jobs WHERE job_name = 'poll_stories'")[0]["retired_at"]
 
 
-def test_with_every_process_of_ours_dead_the_server_itself_tells_once_and_spares_a_persons_run(
-    pipeline: Pipeline, receiver: Receiver
-) -> None:
+def test_with_all_our_processes_dead_the_server_tells_once(pipeline: Pipeline, receiver: Receiver) -> None:
     server = pipeline.prefect
     assert server.server is not None
     server.server.stop()

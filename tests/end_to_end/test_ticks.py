@@ -35,7 +35,7 @@ def late_runs(job: HeldJob, *, seconds: float) -> list[str]:
     ]
 
 
-def test_overlapping_and_late_ticks_are_skipped_with_their_reason_and_a_lost_row_is_named(job: HeldJob) -> None:
+def test_overlapping_and_late_ticks_are_skipped_with_reasons(job: HeldJob) -> None:
     job.deploy(every=8, misfire_grace_seconds=20)
     job.hold()
     worker = job.start_worker()
@@ -90,7 +90,7 @@ def test_overlapping_and_late_ticks_are_skipped_with_their_reason_and_a_lost_row
     assert {id_: again.get(id_) for id_ in by_id} == {id_: tick["what"] for id_, tick in by_id.items()}
 
 
-def test_ticks_that_the_server_never_planned_are_missed_and_without_it_nobody_can_tell(job: HeldJob) -> None:
+def test_ticks_that_were_never_planned_are_missed(job: HeldJob) -> None:
     job.deploy(every=4)
     job.start_worker()
     job.wait_until_started()

@@ -91,7 +91,7 @@ def held(server: PrefectServer, tmp_path: Path) -> Iterator[Held]:
     server.stop_all_but_server()
 
 
-def test_a_worker_that_is_told_to_stop_takes_no_run_and_ends_after_the_one_it_has(held: Held) -> None:
+def test_a_worker_told_to_stop_ends_after_the_run_it_has(held: Held) -> None:
     worker = held.start_worker()
     running = held.ask_for_run()
     held.wait_until_started()

@@ -187,5 +187,5 @@ def test_a_full_name_among_the_people_is_no_mention_though_context_is_near() -> 
     assert MATCHER.mentioned(text + ", with Claude Code", people=["Claude Dupont"]) == (CLAUDE,)
 
 
-def test_a_person_of_one_word_says_nothing_since_recognisers_take_the_assistant_for_one() -> None:
+def test_a_person_of_one_word_says_nothing() -> None:
     assert MATCHER.mentioned("Anthropic updates Claude", people=["Claude"]) == (CLAUDE,)

@@ -49,7 +49,7 @@ def test_a_person_is_no_mention_though_nobody_lists_him(text: str) -> None:
         "Claude Dupont works with Anthropic's Claude",
     ],
 )
-def test_the_assistant_is_a_mention_though_the_text_looks_a_little_like_a_person(text: str) -> None:
+def test_the_assistant_is_a_mention_beside_a_persons_verbs(text: str) -> None:
     assert MATCHER.mentioned(text) == (CLAUDE,)
 
 

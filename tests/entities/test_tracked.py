@@ -57,7 +57,7 @@ def test_a_valid_file_gives_its_entities_in_order(tmp_path: Path) -> None:
     )
 
 
-def test_each_entity_is_searched_by_name_or_by_what_the_file_says_without_repetition() -> None:
+def test_each_entity_is_searched_once_by_name_or_by_the_file() -> None:
     entities = [
         TrackedEntity("A", "tool", search=("A", "X")),
         TrackedEntity("B", "tool", search=("X", "B")),

@@ -52,7 +52,7 @@ def test_a_run_and_its_retry_end_before_the_next_tick(flow: Any) -> None:
     assert both < interval_seconds(flow.name)
 
 
-def test_two_requests_that_take_their_whole_time_fit_into_a_page_and_a_page_into_the_paging() -> None:
+def test_two_slow_requests_fit_into_a_page_and_its_paging() -> None:
     pause = 1 / SETTINGS["requests_per_second"].default
     _shortest, longest = delay_bounds(BACKOFF_SECONDS[0])
     assert LONGEST_CONNECT_SECONDS < SETTINGS["request_timeout_seconds"].default < LONGEST_REQUEST_SECONDS

@@ -80,7 +80,7 @@ async def test_a_page_that_is_never_had_is_closed_in_by_halves(database: AsyncEn
     assert first.window_end == second.window_start
 
 
-async def test_a_stretch_that_fails_again_makes_a_partial_failure_and_ends_the_reading(database: AsyncEngine) -> None:
+async def test_a_stretch_that_fails_again_ends_the_reading(database: AsyncEngine) -> None:
     await defer(database, 6, 5)
     run = polling_run(database)
     feed = FakeFeed(run, rows=15, failing_request=4)

@@ -81,9 +81,7 @@ async def test_a_poison_record_in_a_quiet_hour_does_not_stop_the_poll(database: 
 
 
 @pytest.mark.parametrize("articles", [10, 14])
-async def test_what_follows_an_invalid_page_proves_nothing_unless_it_holds_a_valid_record(
-    database: AsyncEngine, articles: int
-) -> None:
+async def test_an_invalid_page_proves_no_end(database: AsyncEngine, articles: int) -> None:
     run = polling_run(database)
     async with serving(*[RENAMED] * articles) as client:
         with pytest.raises(UnexpectedResponse):
@@ -93,7 +91,7 @@ async def test_what_follows_an_invalid_page_proves_nothing_unless_it_holds_a_val
     assert (cursor.watermark, cursor.window_start) == (None, None)
 
 
-async def test_a_page_without_a_valid_record_holds_the_poll_up_only_until_there_is_more(database: AsyncEngine) -> None:
+async def test_a_page_without_a_valid_record_holds_the_poll_up_briefly(database: AsyncEngine) -> None:
     articles = [*[article()] * 20, *[RENAMED] * 7]
     for hours in range(2):
         run = polling_run(database, now=NOW + timedelta(hours=hours))

@@ -40,7 +40,7 @@ async def test_a_poll_pages_to_the_end_moves_the_watermark_and_closes_the_run(da
     assert row.details["fetched"] == 25
 
 
-async def test_a_crash_in_the_last_page_keeps_the_pages_before_it_and_claims_no_success(database: AsyncEngine) -> None:
+async def test_a_crash_in_the_last_page_keeps_the_pages_before_it(database: AsyncEngine) -> None:
     run = polling_run(database)
     with pytest.raises(RuntimeError):
         await poll_scopes(run, {"": crashing(FakeFeed(run, rows=25), at=20)}, REACH)
@@ -109,7 +109,7 @@ async def test_a_refused_key_ends_the_run_without_asking_for_another_page_or_sco
     assert (len(first.asked), len(second.asked)) == (1, 0)
 
 
-async def test_one_scope_that_fails_leaves_the_others_and_goes_to_the_end_of_the_queue(database: AsyncEngine) -> None:
+async def test_one_scope_that_fails_goes_to_the_end_of_the_queue(database: AsyncEngine) -> None:
     run = polling_run(database)
     broken = FakeFeed(run, rows=5, fails={0: FAILS, 50: FAILS})
     working = FakeFeed(run, rows=5)
@@ -139,7 +139,7 @@ async def test_near_the_budgets_end_a_run_asks_for_few_pages_and_goes_on_later(d
     assert cursor.next_offset == "30"
 
 
-async def test_near_the_budgets_end_a_run_asks_for_few_pages_however_many_windows_there_are(
+async def test_near_the_budgets_end_a_run_asks_for_few_pages(
     database: AsyncEngine,
 ) -> None:
     run = polling_run(database, is_tight=True)

@@ -58,7 +58,7 @@ async def test_no_sweep_is_due_until_six_hours_after_the_last(database: AsyncEng
     assert not [hours for hours, _offset in asked.take() if hours > 24]
 
 
-async def test_only_the_slice_that_differs_is_read_and_what_is_new_counts_as_late_find(database: AsyncEngine) -> None:
+async def test_only_the_slice_that_differs_is_read(database: AsyncEngine) -> None:
     index = Index(made_up(hours=13, a_day=50))
     poller, asked = await swept_once(database, index)
     late = next(

@@ -129,7 +129,7 @@ async def test_one_of_the_malformed_stories_has_arrays_of_unequal_length() -> No
     assert len(second["sentiment"]) == len(second["sentiment_timestamps"]) + 1
 
 
-async def test_the_poison_record_comes_with_the_last_page_of_each_poll_and_hides_no_good_one() -> None:
+async def test_the_poison_record_hides_no_good_one() -> None:
     window = {"start_timestamp": ManualClock().timestamp - 1800}
     async with asking(clock=ManualClock()) as client:
         good = (await answer(client, SEARCH, window))["as_dicts"]

@@ -138,7 +138,7 @@ async def test_a_story_grows_and_its_latest_points_are_revised() -> None:
     assert min(grown, more_updates, more_articles, revised, more_votes) > 0
 
 
-async def test_a_living_story_is_in_every_hours_window_and_an_ended_one_stays_as_it_was() -> None:
+async def test_a_living_story_is_in_every_hours_window() -> None:
     clock = ManualClock()
     async with asking(clock=clock) as client:
         week = {"start_timestamp": NOW - 5 * 24 * HOUR, "expand_updates": "false"}

@@ -72,7 +72,7 @@ async def test_an_article_keeps_its_content_while_time_passes() -> None:
         assert await all_articles(client, **window) == before
 
 
-async def test_a_quarter_of_an_hour_brings_several_new_articles_and_a_day_a_few_hundred() -> None:
+async def test_the_sandbox_brings_a_few_hundred_articles_a_day() -> None:
     clock = ManualClock()
     async with asking(clock=clock) as client:
         day = {article["article_id"] for article in await all_articles(client)}

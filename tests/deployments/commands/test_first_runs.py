@@ -24,7 +24,7 @@ async def first_runs(prefect: FakePrefect) -> list[str]:
     return [run["id"] for run in waiting if datetime.fromisoformat(run["next_scheduled_start_time"]) <= START]
 
 
-async def test_what_is_due_when_up_starts_is_missed_however_young_and_what_is_to_come_stays() -> None:
+async def test_what_is_due_when_up_starts_is_missed() -> None:
     prefect = FakePrefect()
     prefect.deploy(JOB)
     due = prefect.run(JOB, START - timedelta(seconds=40), "SCHEDULED", run_count=0)

@@ -200,9 +200,7 @@ async def test_a_row_whose_time_cannot_be_read_is_reported_and_the_others_arrive
     await old.engine.dispose()
 
 
-async def test_a_pipeline_that_was_never_migrated_is_named_as_the_reason_and_not_the_old_log(
-    old: OldLog, empty_database_url: str
-) -> None:
+async def test_a_pipeline_that_was_never_migrated_is_the_named_reason(old: OldLog, empty_database_url: str) -> None:
     settings = Settings(_env_file=None, database_url=empty_database_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
 
     with pytest.raises(CommandFailed, match=r"^The pipeline's database .*`vibecheck apply`"), failing_in_words():

@@ -117,7 +117,7 @@ async def test_a_work_pool_that_is_not_there_is_refused() -> None:
         await run_worker(pool="typo", settings=Settings())
 
 
-async def test_an_error_of_the_server_between_poll_and_start_ends_no_worker_and_the_next_poll_takes_the_run(
+async def test_a_run_that_could_not_start_is_taken_by_the_next_poll(
     server: Server,
 ) -> None:
     async with make_worker() as worker:
@@ -135,7 +135,7 @@ async def test_an_error_of_the_server_between_poll_and_start_ends_no_worker_and_
     assert server.proposed == ["PENDING"]
 
 
-async def test_a_run_that_is_offered_again_while_its_process_is_still_in_hand_is_not_taken_and_ends_no_polling(
+async def test_a_run_whose_process_is_in_hand_is_not_taken_twice(
     server: Server,
 ) -> None:
     async with make_worker() as worker:

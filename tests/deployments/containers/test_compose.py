@@ -138,7 +138,7 @@ def test_secrets_go_only_where_they_are_needed() -> None:
         assert {service for service in SERVICES if name in environment(service)} == expected, name
 
 
-def test_the_server_has_the_settings_that_the_pipeline_needs_and_shares_nothing_through_memory() -> None:
+def test_the_server_has_the_settings_that_the_pipeline_needs() -> None:
     for service in ("server", "services"):
         own = {**server_settings(), "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage"}
         assert own.items() <= environment(service).items()
@@ -205,7 +205,7 @@ def test_a_worker_is_drained_before_the_server_that_its_runs_need_is_replaced(se
         assert SERVICES[service]["depends_on"][half] == {"condition": "service_healthy", "restart": True}
 
 
-def test_the_database_is_reached_from_outside_only_where_that_was_asked_for_and_on_loopback_by_default() -> None:
+def test_the_database_is_reached_from_outside_only_if_asked_for() -> None:
     assert "ports" not in SERVICES["postgres"]
     published = yaml.safe_load(PUBLISHED.read_text())
     assert published == {

@@ -54,7 +54,7 @@ async def test_a_name_that_looks_like_a_template_is_taken(client: PrefectClient)
     assert (await apply_automations(client, with_receiver())).updated == []
 
 
-async def test_a_change_is_made_in_place_and_leaves_the_rest_and_the_operators_switch_alone(
+async def test_a_change_leaves_the_operators_switch_alone(
     client: PrefectClient,
 ) -> None:
     await apply_automations(client, with_receiver())

@@ -51,7 +51,7 @@ def test_each_job_has_an_automation_of_its_own_that_also_fires_if_it_never_ran()
         assert silent.for_each == set()
 
 
-def test_silence_is_two_intervals_and_a_grace_for_a_job_and_three_intervals_for_the_status_flow() -> None:
+def test_how_long_silence_lasts_before_the_server_tells() -> None:
     assert [silence_seconds(job, JOBS) for job in JOBS] == [1_860, 7_260, 900]
 
 
@@ -73,7 +73,7 @@ def test_silence_is_what_the_jobs_own_expectations_allow(tags: list[str], cron: 
         assert silence_seconds(job, [job]) == seconds
 
 
-def test_a_frequent_job_is_given_the_time_that_the_status_flow_needs_to_report_it_first() -> None:
+def test_the_status_flow_has_time_to_report_a_frequent_job_first() -> None:
     assert silence_seconds(Job("frequent", 60), [Job("frequent", 60), STATUS]) == 960
 
 
@@ -173,7 +173,7 @@ def test_an_entry_for_something_unknown_is_refused() -> None:
         expand([entry], JOBS, LIVE, None, reminder_seconds=1, installation="here")
 
 
-def test_two_automations_are_the_same_whatever_their_ids_their_order_and_their_switch() -> None:
+def test_ids_order_and_switch_make_no_other_automation() -> None:
     one = expanded()["VibeCheck: late runs are missed"]
     other = Automation.model_validate({**one.model_dump(), "id": uuid4(), "enabled": False, "owner_resource": None})
     related = trigger(one).match_related

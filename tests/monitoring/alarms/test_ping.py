@@ -27,7 +27,7 @@ async def test_a_watcher_outside_is_pinged_at_the_start_and_at_the_end(receiver:
     ]
 
 
-async def test_a_watcher_outside_hears_of_failures_and_of_trouble_that_nobody_else_could_be_told_of(
+async def test_a_watcher_outside_hears_of_failures_and_refusals(
     receiver: Receiver,
 ) -> None:
     pinged = Settings.model_validate({"ping_url": receiver.http_url})

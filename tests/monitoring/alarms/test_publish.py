@@ -162,7 +162,7 @@ async def test_a_job_that_stays_unhealthy_is_remembered_at_the_interval(
     assert told(receiver)[1:] == ["poll_news still is overdue after 10 min"]
 
 
-async def test_a_silenced_job_is_told_of_when_the_silence_is_over_and_it_is_still_unhealthy(
+async def test_an_unhealthy_job_is_told_of_when_its_silence_ends(
     client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
     now = await overdue(engine, NEWS)
@@ -214,7 +214,7 @@ async def test_a_job_that_was_retired_before_anybody_could_be_told_is_not_told_o
     assert told(receiver) == []
 
 
-async def test_the_table_in_prefects_ui_has_a_line_for_each_job_and_the_summary_as_its_headline(
+async def test_the_table_in_prefects_ui_has_a_line_for_each_job(
     prefect: PrefectServer, client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
     await overdue(engine, NEWS)

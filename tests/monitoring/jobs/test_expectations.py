@@ -159,7 +159,7 @@ async def test_a_job_whose_deployment_is_gone_is_retired_and_comes_back_as_a_new
     assert [paused for _, _, paused in await entries(database)] == [False, True, False]
 
 
-async def test_nothing_is_asked_of_the_time_between_a_jobs_last_sight_and_its_retirement(database: AsyncEngine) -> None:
+async def test_nothing_is_asked_of_a_job_after_its_last_sight(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     prefect.deploy("poll")
     await sync(prefect, database)

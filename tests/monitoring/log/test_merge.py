@@ -117,7 +117,7 @@ def test_of_two_failures_the_last_one_counts_whole() -> None:
     assert merge(first, second).closing == second.closing
 
 
-def test_an_execution_started_with_its_first_attempt_and_not_when_it_was_scheduled() -> None:
+def test_an_execution_started_with_its_first_attempt() -> None:
     never, first, second = fact(0, started=-5), fact(1, started=2), fact(2, started=60)
 
     assert merge(never, fact(0, started=-3)).started_at == never.started_at

@@ -75,7 +75,7 @@ HOUR = timedelta(hours=1)
     ],
     ids=["a person's", "retried or put off by a person", "retried", "queued"],
 )
-async def test_what_somebody_wants_or_what_is_not_waiting_for_a_worker_waits_as_long_as_it_takes(
+async def test_a_run_that_a_person_wants_waits_as_long_as_it_takes(
     prefect: FakePrefect, database: AsyncEngine, state: str, changes: dict[str, Any]
 ) -> None:
     options: dict[str, Any] = {"run_count": 0, **changes}
@@ -100,7 +100,7 @@ async def test_a_late_run_that_is_deleted_at_that_moment_disturbs_nothing(
     assert (await status_round(prefect, database)).until == prefect.now
 
 
-async def test_a_late_run_that_a_worker_takes_at_that_moment_is_left_to_its_own_guard(
+async def test_a_late_run_that_a_worker_has_taken_is_left_to_its_guard(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     run = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0)

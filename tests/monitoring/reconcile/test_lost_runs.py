@@ -114,9 +114,7 @@ async def test_a_lost_run_that_nobody_may_touch_stays(prefect: FakePrefect, data
     assert prefect.runs[str(run)]["state_type"] == "RUNNING"
 
 
-async def test_a_run_whose_process_does_not_come_back_from_waiting_for_its_retry_is_lost(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_run_that_does_not_come_back_for_its_retry_is_lost(prefect: FakePrefect, database: AsyncEngine) -> None:
     run = waiting_for_retry(prefect, at=DUE + MINUTE)
     assert sum(done.lost for done in await rounds_until(prefect, database, 6)) == 0
 
@@ -189,9 +187,7 @@ async def test_a_cancellation_that_nobody_carries_out_is_carried_out(
     assert (row.status, row.details["reason"]) == ("cancelled", "lost")
 
 
-async def test_a_lost_run_waits_while_another_has_the_jobs_slot_which_its_end_would_free(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_lost_run_waits_while_another_has_the_jobs_slot(prefect: FakePrefect, database: AsyncEngine) -> None:
     lost = prefect.run(JOB, DUE, "RUNNING")
     going = prefect.run(JOB, DUE + 15 * MINUTE, "RUNNING")
     for minute in range(20, 35, 5):

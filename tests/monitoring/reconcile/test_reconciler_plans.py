@@ -46,7 +46,7 @@ _SEED = {
 }
 
 
-async def test_a_reconciliation_and_a_verification_read_no_more_of_the_log_than_they_are_about(
+async def test_reconcile_and_verify_read_only_their_part_of_the_log(
     database: AsyncEngine,
 ) -> None:
     async with database.begin() as connection:

@@ -97,7 +97,7 @@ async def test_a_bad_judgement_between_good_ones_is_forgotten(database: AsyncEng
     assert await turns(database) == [("healthy", "unhealthy", "overdue")]
 
 
-async def test_a_change_carries_the_time_at_which_it_happened_and_what_people_need_to_know(
+async def test_a_change_carries_its_time_and_what_people_need(
     database: AsyncEngine,
 ) -> None:
     now = await once_healthy(database, 55 * MINUTE)
@@ -134,7 +134,7 @@ async def test_a_job_fails_when_several_runs_in_a_row_did(database: AsyncEngine)
     assert await turns(database) == [("healthy", "unhealthy", "failing")]
 
 
-async def test_recovery_is_told_once_with_the_outage_and_the_time_of_the_run_that_ended_it(
+async def test_recovery_is_told_once_with_the_outage_that_it_ended(
     database: AsyncEngine,
 ) -> None:
     now = await once_overdue(database)
@@ -147,7 +147,7 @@ async def test_recovery_is_told_once_with_the_outage_and_the_time_of_the_run_tha
     assert change.details["outage_reason"] == "overdue"
 
 
-async def test_a_recovery_younger_than_the_time_between_two_judgements_is_not_believed_yet(
+async def test_a_young_recovery_is_not_believed_yet(
     database: AsyncEngine,
 ) -> None:
     now = await once_overdue(database)
@@ -199,7 +199,7 @@ async def test_a_job_without_a_worker_that_becomes_overdue_is_the_same_outage(da
     assert await turns(database) == [("unhealthy", "unhealthy", "overdue")]
 
 
-async def test_a_job_whose_worker_is_back_has_recovered_though_it_was_not_due_meanwhile(database: AsyncEngine) -> None:
+async def test_a_job_whose_worker_is_back_has_recovered(database: AsyncEngine) -> None:
     now = await once_healthy(database, 12 * MINUTE)
     await known(database, NEWS, "unhealthy", "no_worker", at=now - 10 * MINUTE, since="healthy")
     await judge_times(database, 1)

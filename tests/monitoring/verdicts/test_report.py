@@ -283,7 +283,7 @@ async def test_the_next_tick_follows_the_schedule_when_the_planned_one_has_run(d
     assert job.next_tick.minute % 15 == job.next_tick.second == 0
 
 
-async def test_the_next_tick_of_a_cron_job_is_unknown_until_the_status_flow_looks_again(database: AsyncEngine) -> None:
+async def test_the_next_cron_tick_is_unknown_until_the_next_look(database: AsyncEngine) -> None:
     now = await clock(database)
     cron = [{**interval_schedule(15)[0], "interval": None, "anchor": None, "cron": "*/15 * * * *"}]
     job = await job_of(

@@ -289,9 +289,7 @@ def printed(verification: Verification) -> str:
     return capture.get()
 
 
-async def test_the_timeline_puts_like_ticks_in_one_line_and_names_problems_at_the_end(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_the_timeline_puts_like_ticks_in_one_line(prefect: FakePrefect, database: AsyncEngine) -> None:
     await log_all(prefect, database)
     swept = prefect.run(JOB, TICKS[-1] + QUARTER, "CANCELLED", name="Missed", run_count=0, lasts=2 * MINUTE)
     prefect.now = TICKS[-1] + 3 * QUARTER + MINUTE / 2

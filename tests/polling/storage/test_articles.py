@@ -115,7 +115,7 @@ async def test_a_revised_article_loses_the_links_that_its_text_no_longer_bears(d
         assert await links_of(connection) == {(id_of(1), "GPT-4o"), (id_of(2), "Claude")}
 
 
-async def test_an_article_twice_on_one_page_is_stored_once_and_its_later_version_counts(database: AsyncEngine) -> None:
+async def test_an_article_twice_on_one_page_is_stored_once(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         counts = await store_articles(connection, [article(1), article(2), article(1, title="Later")], {})
 
