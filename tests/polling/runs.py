@@ -96,7 +96,7 @@ class FakeFeed:
         assert isinstance(offset, int)
         if offset in self.slow:
             self.run._stop_at = 0.0  # pyright: ignore[reportPrivateUsage]  # the time is up, without a wait
-        self.run._stop_at -= self.takes.get(offset, 0.0)  # pyright: ignore[reportPrivateUsage]
+        self.run._stop_at -= self.takes.get(offset, 0.0)  # pyright: ignore[reportPrivateUsage]  # as if time had passed
         if error := self.fails.get(offset):
             raise error
         if len(self.asked) == self.failing_request:

@@ -78,7 +78,7 @@ def running_internet(folder: Path, answer: Host) -> Generator[Internet]:
             self.host = self.path.removesuffix(":443")
             with suppress(OSError):
                 self.connection = context.wrap_socket(self.connection, server_side=True)
-                self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)  # pyright: ignore[reportAttributeAccessIssue]
+                self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)  # pyright: ignore[reportAttributeAccessIssue]  # the base class's own, over TLS
                 self.close_connection = False
 
         def _answer(self) -> None:

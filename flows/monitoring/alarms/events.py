@@ -33,7 +33,7 @@ def event_of(change: TransitionRow, notice: Notice | None, prefix: str) -> Event
         id=uuid5(NAMESPACE_URL, f"vibecheck:transition:{change.id}:{change.noticed_at.isoformat()}"),
         occurred=change.noticed_at,  # pyright: ignore[reportArgumentType]  # any datetime will do
         event=f"vibecheck.job.{kind}",
-        resource=_resource(change.job_name, change.to_status),  # pyright: ignore[reportArgumentType]
+        resource=_resource(change.job_name, change.to_status),  # pyright: ignore[reportArgumentType]  # pydantic makes it a Resource
         payload={
             "at": change.at.isoformat(),
             "from_status": change.from_status,
@@ -50,7 +50,7 @@ def judged(job_name: str, job: JobReport, report: Report) -> Event:
     return Event(
         id=uuid5(NAMESPACE_URL, f"vibecheck:judged:{job_name}:{report.at.isoformat()}"),
         event="vibecheck.job.judged",
-        resource=_resource(job_name, job.judgement.verdict),  # pyright: ignore[reportArgumentType]
+        resource=_resource(job_name, job.judgement.verdict),  # pyright: ignore[reportArgumentType]  # pydantic makes it a Resource
         payload={"status": job.judgement.verdict, "reason": job.judgement.reason},
     )
 
@@ -60,7 +60,7 @@ def expected(job_name: str, at: datetime) -> Event:
     return Event(
         occurred=at,  # pyright: ignore[reportArgumentType]  # any datetime will do
         event=EXPECTED,
-        resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "prefect.resource.name": job_name},  # pyright: ignore[reportArgumentType]
+        resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "prefect.resource.name": job_name},  # pyright: ignore[reportArgumentType]  # as above
     )
 
 

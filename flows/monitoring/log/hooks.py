@@ -84,7 +84,7 @@ async def _returned(state: State[Any]) -> dict[str, Any]:
         return {}  # only a completed state's result is cheap and safe to ask for
     try:
         result: Any = await state.aresult(raise_on_failure=False)
-        return bounded(clean_json(result)) if isinstance(result, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+        return bounded(clean_json(result)) if isinstance(result, dict) else {}  # pyright: ignore[reportUnknownArgumentType]  # any dictionary
     except Exception as error:  # noqa: BLE001  # foreign data: unreadable, endless, or with a __str__ that raises
         logger.warning("result_not_kept", error_type=type(error).__name__, error=str(error)[:LONGEST_ERROR])
         return {}

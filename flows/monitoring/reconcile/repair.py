@@ -82,6 +82,6 @@ async def _step(name: str, work: Awaitable[T], seconds: float, done: Repair) -> 
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001  # whatever one job is like, all others are judged and told
-        logger.error("repair_step_failed", step=name, error_type=type(error).__name__, error=str(error))  # noqa: TRY400
+        logger.error("repair_step_failed", step=name, error_type=type(error).__name__, error=str(error))  # noqa: TRY400  # a traceback could show an address
         done.failures[name] = error
         return None

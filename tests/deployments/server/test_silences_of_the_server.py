@@ -35,13 +35,13 @@ def receiver() -> Iterator[Receiver]:
 def firing(automation: str) -> Event:
     """What the server emits when a timer of ours fires, as it does again and again while a silence lasts."""
     resource = {"prefect.resource.id": "prefect.automation.test", "prefect.resource.name": automation}
-    return Event(event="prefect.automation.triggered", resource=resource)  # pyright: ignore[reportArgumentType]
+    return Event(event="prefect.automation.triggered", resource=resource)  # pyright: ignore[reportArgumentType]  # a Resource is made of it
 
 
 async def judge(client: PrefectClient) -> None:
     """The status flow works."""
     names = {"prefect.resource.id": "vibecheck.job.pipeline_status", "prefect.resource.name": "pipeline_status"}
-    await emit(client, [Event(event="vibecheck.job.judged", resource=names)])  # pyright: ignore[reportArgumentType]
+    await emit(client, [Event(event="vibecheck.job.judged", resource=names)])  # pyright: ignore[reportArgumentType]  # as above
 
 
 def wait_for(receiver: Receiver, *subjects: str) -> None:
