@@ -134,6 +134,13 @@ class MonitoringSettings(BaseSettings):
     status_page_url: Annotated[str | None, IS_WEB_ADDRESS] = Field(
         default=None, description="Address of the status page as people reach it; messages link to it."
     )
+    prefect_ui_url: Annotated[str | None, IS_WEB_ADDRESS] = Field(
+        default=None,
+        validation_alias=_from_environment("PREFECT_UI_URL"),
+        description="Address of Prefect's UI as people reach it (Prefect's own variable): messages and the status page "
+        "link to runs and work pools there. Default: in messages what Prefect derives from its API's address, and on "
+        "the page no links.",
+    )
     timezone: Annotated[str, IS_TIMEZONE] = Field(
         default="UTC",
         description="Timezone in which page, messages, `vibecheck status` and the table of `make up` tell times, such "

@@ -1,8 +1,8 @@
 """A message, delivered to one receiver, or known not to be: delivered means that the receiver was asked and took it."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -97,21 +97,7 @@ async def _load(receiver: Receiver) -> "NotificationBlock":
 
 async def _report(services: Sequence[Service], message: Message, source: str) -> None:
     """Open, update or close an incident for each job of the message."""
-    calls = [
-        service(
-            Incident(
-                key=notice.incident or server_incident_key(source),
-                kind=notice.kind,
-                job_name=notice.job_name,
-                subject=f"{message.prefix}: {notice.headline}",
-                body=f"{notice.text}\n\n{message.closing}",
-                source=source,
-                url=notice.link,
-            )
-        )
-        for service in services
-        for notice in message.notices
-    ]
+    calls = [service(incident) for service in services for incident in _incidents(message, source)]
     limit = asyncio.Semaphore(PARALLEL_CALLS)
     # Redirects are not followed: a POST would become a GET that succeeds, and says nothing to anybody.
     async with httpx.AsyncClient(timeout=DELIVERY_SECONDS, follow_redirects=False) as client:
@@ -125,6 +111,23 @@ async def _report(services: Sequence[Service], message: Message, source: str) ->
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
+
+
+def _incidents(message: Message, source: str) -> Iterator[Incident]:
+    for notice in message.notices:
+        incident = Incident(
+            key=notice.incident or server_incident_key(source),
+            kind=notice.kind,
+            job_name=notice.job_name,
+            subject=f"{message.prefix}: {notice.headline}",
+            body=f"{notice.text}\n\n{message.closing}",
+            source=source,
+            url=notice.link,
+        )
+        yield incident
+        if notice.closes is not None and notice.closes != incident.key:
+            over = f"This outage is over. What came after it:\n\n{incident.body}"
+            yield replace(incident, key=notice.closes, kind=Kind.RECOVERY, body=over)
 
 
 def _check(call: Call, response: httpx.Response) -> None:

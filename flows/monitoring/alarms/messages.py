@@ -36,6 +36,8 @@ class Notice:
     incident: str | None
     """What identifies the outage, from its alarm to its recovery; None if only the Prefect server could tell of it."""
     since: datetime
+    closes: str | None = None
+    """What identifies an earlier outage, which ended before anybody could be told of that."""
     link: str | None = None
     pool: str | None = None
     """The work pool whose missing worker is the cause."""
@@ -95,6 +97,11 @@ class Message:
         rest = [name for paragraph in self.paragraphs[1:] for name in paragraph.job_names]
         tail = "\n\n".join([*([cut(_counted(rest), limit // 4)] if rest else []), closing])
         return cut(texts[0], max(limit - len(tail) - 2, 1)) + "\n\n" + tail
+
+
+def incident_key(job_name: str, began: datetime) -> str:
+    """What identifies an outage of a job, from its first alarm to its recovery."""
+    return f"vibecheck:{job_name}:{began.isoformat()}"
 
 
 def cut(text: str, limit: int) -> str:

@@ -5,15 +5,17 @@ do, and where to look.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from flows.monitoring.alarms.messages import Kind, Notice, Paragraph, cut, listed
+from flows.monitoring.alarms.ends import end_of_outage, outage_began
+from flows.monitoring.alarms.links import Links
+from flows.monitoring.alarms.messages import Kind, Notice, Paragraph, cut, incident_key, listed
 from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.verdicts.wording import clock, duration
-from flows.monitoring.vocabulary import Reason, Verdict
+from flows.monitoring.vocabulary import Reason, Verdict, WarningCode
 
 LONGEST_ERROR = 500
 # Prefect puts it before the text of each exception.
@@ -30,15 +32,6 @@ IS = {
     Reason.NO_SUCCESS: "has not succeeded",
     Reason.NO_SCHEDULE: "has no schedule",
 }
-_WAS = {
-    Reason.OVERDUE: "it was overdue",
-    Reason.NOT_STARTED: "it had never run",
-    Reason.FAILING: "it was failing",
-    Reason.STUCK: "it was stuck",
-    Reason.NO_WORKER: "it had no worker",
-    Reason.NO_SUCCESS: "it had not succeeded",
-    Reason.NO_SCHEDULE: "it had no schedule",
-}
 _TO_DO = {
     Reason.OVERDUE: "see in its deployment why no run starts: late, skipped, cancelled or not planned; the worker's "
     "log says what it took.",
@@ -53,28 +46,6 @@ _TO_DO = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Links:
-    """Where to look, on Prefect's pages; `ui_url` is empty where that is not known."""
-
-    ui_url: str = ""
-    deployments: Mapping[str, str]
-    """The identifier of each job's deployment, by the job's name."""
-
-    def job(self, job_name: str) -> str | None:
-        """The page of the job's deployment."""
-        identifier = self.deployments.get(job_name)
-        return f"{self.ui_url}/deployments/deployment/{identifier}" if self.ui_url and identifier else None
-
-    def run(self, run_id: str) -> str | None:
-        """The page of a run."""
-        return f"{self.ui_url}/runs/flow-run/{run_id}" if self.ui_url and run_id else None
-
-    def work_pool(self, name: str) -> str | None:
-        """The page of a work pool."""
-        return f"{self.ui_url}/work-pools/work-pool/{name}" if self.ui_url else None
-
-
 def notice_of(
     rows: Sequence[TransitionRow],
     now: datetime,
@@ -85,18 +56,28 @@ def notice_of(
 ) -> Notice | None:
     """What one job's untold changes, oldest first, come to; None if there is nothing to tell.
 
-    An outage that nobody was told of and that is over: one notice tells both. One of a job that was paused: none.
-    `looks_healthy`: the last judgement found it so, which is not confirmed yet.
+    An outage that nobody was told of and that is over: one notice tells both. One that ended as the job was paused or
+    removed: none, unless it was told of before. `looks_healthy`: the last judgement found it so, which is not confirmed
+    yet.
     """
     name, last = rows[0].job_name, rows[-1]
-    alarm = next(
-        (row for row in rows if row.to_status == Verdict.UNHEALTHY and row.from_status != Verdict.UNHEALTHY), None
-    )
-    if last.to_status == Verdict.UNHEALTHY and alarm is not None:
+    turns = [row for row in rows if (row.from_status == Verdict.UNHEALTHY) != (row.to_status == Verdict.UNHEALTHY)]
+    # The end of an outage that people were told of. What began later, they were not.
+    earlier = turns[0] if turns and turns[0].from_status == Verdict.UNHEALTHY else None
+    if last.to_status == Verdict.UNHEALTHY:
+        if not turns:
+            return None
         kind = Kind.WARNING if (severity or "").lower() in _MILD else Kind.ALARM
-        return _bad_news(kind, name, last.reason, alarm.at, last.details, now, links, looks_healthy=looks_healthy)
-    if last.to_status == Verdict.HEALTHY and last.from_status == Verdict.UNHEALTHY:
-        return _recovery(name, last, now, links)
+        began = turns[-1].at
+        notice = _bad_news(kind, name, last.reason, began, last.details, now, links, looks_healthy=looks_healthy)
+        return replace(notice, closes=earlier and incident_key(name, outage_began(earlier)))
+    end = turns[-1] if turns and turns[-1].to_status == Verdict.HEALTHY else earlier
+    if end is not None:
+        return replace(end_of_outage(end, now, links), closes=earlier and incident_key(name, outage_began(earlier)))
+    if last.reason == WarningCode.FEATURE_OFF:
+        return _can_do_nothing(last, now, links)
+    if last.details.get("outage_reason") == WarningCode.FEATURE_OFF:
+        return end_of_outage(last, now, links)
     return None
 
 
@@ -139,7 +120,7 @@ def _paragraph_of_pool(kind: Kind, pool: str, notices: Sequence[Notice], now: da
     if kind is Kind.RECOVERY:
         headline = f"pool {pool} has a worker again, {len(names)} jobs recovered"
         text = f"A worker polls the pool {pool} again, and {len(names)} jobs have recovered: {listed(names)}.\n"
-        text += f"Since {clock(since, now)}, for {duration((now - since).total_seconds())}."
+        text += f"They had stood still since {clock(since, now)}."
     else:
         still = "still " if kind is Kind.REMINDER else ""
         headline = f"{still}no worker on pool {pool} since {clock(since, now)}, {len(names)} jobs stand still"
@@ -152,6 +133,19 @@ def _paragraph_of_pool(kind: Kind, pool: str, notices: Sequence[Notice], now: da
             ]
         )
     return Paragraph(kind=kind, headline=headline, text=text, job_names=names)
+
+
+def _can_do_nothing(last: TransitionRow, now: datetime, links: Links) -> Notice:
+    name = last.job_name
+    return Notice(
+        job_name=name,
+        kind=Kind.WARNING,
+        headline=f"{name} runs, but can do nothing since {clock(last.at, now)}",
+        text=f"{name} runs, but nothing comes of it.\n{_text(last.details.get('remark'))}",
+        incident=incident_key(name, last.at),
+        link=links.job(name),
+        since=last.at,
+    )
 
 
 def _bad_news(
@@ -207,42 +201,6 @@ def _bad_news(
         pool=pool,
         since=began,
     )
-
-
-def _recovery(name: str, last: TransitionRow, now: datetime, links: Links) -> Notice:
-    began = datetime.fromisoformat(last.details["outage_began"])
-    lasted = duration((last.at - began).total_seconds())
-    reason = last.details.get("outage_reason")
-    if reason == Reason.STALE:
-        headline = f"{name} was silent for {lasted}"
-        text = (
-            f"{name} was silent for {lasted}, from {clock(began, now)} to {clock(last.at, now)}: nobody watched the "
-            "jobs, and it is working again.\nTo do: see what happened meanwhile: "
-            f"vibecheck verify --since {began.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-        )
-    else:
-        was = _WAS.get(Reason(reason), "it was unhealthy") if reason in set(Reason) else "it was unhealthy"
-        headline = f"{name} recovered at {clock(last.at, now)} after {lasted}"
-        text = f"{name} recovered at {clock(last.at, now)}, after {lasted}: {was} since {clock(began, now)}."
-    if remark := _text(last.details.get("remark")):
-        headline += ", but can do nothing"
-        text += f"\n{remark}"
-    pool = _text(last.details.get("work_pool_without_worker")) or None
-    return Notice(
-        job_name=name,
-        kind=Kind.RECOVERY,
-        headline=headline,
-        text=text,
-        incident=None if reason == Reason.STALE else incident_key(name, began),
-        link=links.job(name),
-        pool=pool,
-        since=began,
-    )
-
-
-def incident_key(job_name: str, began: datetime) -> str:
-    """What identifies an outage of a job, from its first alarm to its recovery."""
-    return f"vibecheck:{job_name}:{began.isoformat()}"
 
 
 def error_text(error: str) -> str:

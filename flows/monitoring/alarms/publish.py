@@ -1,8 +1,8 @@
 """What the status flow tells the world: events, messages to the receivers, and a table in Prefect's UI."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from prefect.client.orchestration import PrefectClient
@@ -13,10 +13,11 @@ from flows.database.engine import reading
 from flows.monitoring.alarms.artifact import show
 from flows.monitoring.alarms.audience import Audience, read_audience
 from flows.monitoring.alarms.events import emit, event_of, judged
+from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
-from flows.monitoring.alarms.notices import Links, notice_of, paragraphs_of, reminder_of
-from flows.monitoring.alarms.receivers import names_for, receivers_of
-from flows.monitoring.alarms.refusals import note_deliveries
+from flows.monitoring.alarms.notices import notice_of, paragraphs_of, reminder_of
+from flows.monitoring.alarms.receivers import DEFAULT, names_for, receivers_of
+from flows.monitoring.alarms.refusals import Refusal, note_deliveries, read_refusals
 from flows.monitoring.alarms.silences import active_silences, end_acknowledgements, names_silenced
 from flows.monitoring.alarms.tell import Told, tell
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
@@ -29,9 +30,10 @@ from flows.monitoring.verdicts.stored import (
     mark_sent,
     note_notified,
     read_verdicts,
+    transitions_noticed_since,
     unsent_transitions,
 )
-from flows.monitoring.verdicts.wording import explain_all
+from flows.monitoring.verdicts.wording import clock, explain_all
 from flows.monitoring.vocabulary import STATUS_FLOW, Verdict
 from flows.settings import MonitoringSettings
 
@@ -63,6 +65,12 @@ class _Known:
     notices: Mapping[str, Notice]
     silenced: set[str]
     links: Links
+    routes: Mapping[str, Sequence[str]]
+    """The receivers of each job."""
+    refusals: Mapping[str, Refusal]
+    """By the receiver's name."""
+    owed: Mapping[str, Sequence[Notice]]
+    """What receivers refused and another took, as it stands by now."""
 
 
 async def publish(
@@ -73,8 +81,9 @@ async def publish(
     1. Read the untold changes of verdict, and the jobs whose last message is a reminder's interval ago or of which
        nobody was told, because they were silenced.
     2. Emit an event for each change. Its id is the change's own, so that a repeated one is one.
-    3. Leave out what is silenced, and send each receiver one message for the rest. Only what a receiver has taken is
-       told; the next status flow tries the rest again. Without a receiver there is nobody to tell.
+    3. Leave out what is silenced, and send each receiver one message for the rest, and for what it is owed. Only what
+       a receiver has taken is told; the next status flow tries the rest again. Without a receiver there is nobody to
+       tell.
     4. Say that each job has been judged: unless there was something to tell and it could not be delivered, in which
        case the server's own second path goes off.
     5. Put the report into Prefect's UI.
@@ -82,13 +91,12 @@ async def publish(
     Raises DatabaseUnavailable; what concerns the receivers or Prefect is logged and tried again by the next run.
     """
     known = await _read(engine, settings, report)
-    # Of a job that was retired meanwhile nobody wants to hear.
-    current = [change for change in known.changes if change.job_name in known.verdicts]
-    await emit(client, [event_of(change, known.notices.get(change.job_name), _prefix(settings)) for change in current])
+    prefix = _prefix(settings)
+    await emit(client, [event_of(change, known.notices.get(change.job_name), prefix) for change in known.changes])
     notices = [notice for name, notice in known.notices.items() if name not in known.silenced]
     told = await _tell(settings, report, known, notices)
     untold = {notice.job_name for notice in notices} - told.job_names
-    audience = await _note(engine, settings, known, told, untold)
+    audience = await _note(engine, settings, report, known, told, untold)
     held_back = {*untold, STATUS_FLOW} if untold else set[str]()
     await emit(client, [judged(name, job, report) for name, job in report.jobs.items() if name not in held_back])
     await show(client, report)
@@ -101,26 +109,62 @@ async def publish(
 async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Report) -> _Known:
     async with engine.begin() as connection:
         await end_acknowledgements(connection)
+    receivers = receivers_of(settings)
     async with reading(engine) as connection:
         changes = await unsent_transitions(connection, MOST_CHANGES)
-        verdicts = await read_verdicts(connection)
+        refusals = {each.receiver: each for each in await read_refusals(connection) if each.receiver in receivers}
+        missed = await _missed(connection, refusals.values())
+        verdicts = await read_verdicts(connection, retired={change.job_name for change in (*changes, *missed)})
         jobs = await read_jobs(connection)
         silenced = names_silenced(await active_silences(connection))
         links = Links(
-            ui_url=(PREFECT_UI_URL.value() or "").rstrip("/"),
+            ui_url=(settings.prefect_ui_url or PREFECT_UI_URL.value() or "").rstrip("/"),
             deployments={name: str(job.deployment_id) for name, job in jobs.items() if job.deployment_id is not None},
         )
+        routes = {
+            name: names_for(receivers, _text(jobs.get(name), "owner"), _text(jobs.get(name), "severity"))
+            for name in verdicts
+        }
         notices: dict[str, Notice] = {}
+        owed: dict[str, list[Notice]] = {}
         for name, verdict in verdicts.items():
-            own = [change for change in changes if change.job_name == name]
-            notice = await _notice(connection, verdict, own, report, settings, links, _text(jobs.get(name), "severity"))
-            if notice is not None:
+            severity = _text(jobs.get(name), "severity")
+            own = _of(name, changes)
+            if notice := await _notice(connection, verdict, own, report, settings, links, severity):
                 notices[name] = notice
+            for receiver, refusal in refusals.items():
+                if receiver not in routes[name] or not _was_told(verdict, refusal.since):
+                    continue
+                own = _of(name, [change for change in missed if change.noticed_at >= refusal.since])
+                notice = await _notice(connection, verdict, own, report, settings, links, severity, is_owed=True)
+                if notice is not None and (name not in silenced or notice.kind is Kind.RECOVERY):
+                    owed.setdefault(receiver, []).append(notice)
     # People hear of the end of what they were told of, so that no incident stays open.
     for name, notice in notices.items():
-        if notice.kind is Kind.RECOVERY and _was_told(verdicts[name], notice):
+        if notice.kind is Kind.RECOVERY and _was_told(verdicts[name], notice.since):
             silenced.discard(name)
-    return _Known(changes=changes, verdicts=verdicts, jobs=jobs, notices=notices, silenced=silenced, links=links)
+    return _Known(
+        changes=changes,
+        verdicts=verdicts,
+        jobs=jobs,
+        notices=notices,
+        silenced=silenced,
+        links=links,
+        routes=routes,
+        refusals=refusals,
+        owed=owed,
+    )
+
+
+async def _missed(connection: AsyncConnection, refusals: Collection[Refusal]) -> list[TransitionRow]:
+    """The changes of verdict since the first of these refusals."""
+    if not refusals:
+        return []
+    return await transitions_noticed_since(connection, min(each.since for each in refusals), MOST_CHANGES)
+
+
+def _of(job_name: str, changes: Iterable[TransitionRow]) -> list[TransitionRow]:
+    return [change for change in changes if change.job_name == job_name]
 
 
 async def _notice(
@@ -131,8 +175,10 @@ async def _notice(
     settings: MonitoringSettings,
     links: Links,
     severity: str | None,
+    *,
+    is_owed: bool = False,
 ) -> Notice | None:
-    """What there is to say about a job: its untold changes, or that it is still unhealthy."""
+    """What there is to say about a job: these changes, or that it is still unhealthy, if that is due or `is_owed`."""
     job = report.jobs.get(verdict.job_name)
     if own:
         looks_healthy = job is not None and job.judgement.verdict != Verdict.UNHEALTHY
@@ -144,7 +190,7 @@ async def _notice(
     told_at = verdict.last_notified_at
     is_first = told_at is None or told_at < outage.began
     due = report.at if told_at is None or is_first else told_at + timedelta(seconds=settings.reminder_seconds)
-    if report.at < due:
+    if report.at < due and not is_owed:
         return None
     details = circumstances_of(job, report.at)
     return reminder_of(
@@ -152,35 +198,48 @@ async def _notice(
     )
 
 
-def _was_told(verdict: VerdictRow, notice: Notice) -> bool:
-    return verdict.last_notified_at is not None and verdict.last_notified_at >= notice.since
+def _was_told(verdict: VerdictRow, since: datetime) -> bool:
+    return verdict.last_notified_at is not None and verdict.last_notified_at >= since
 
 
 async def _tell(settings: MonitoringSettings, report: Report, known: _Known, notices: Sequence[Notice]) -> Told:
-    def compose(mine: Sequence[Notice], closing: str) -> Message:
+    def compose(receiver: str, mine: Sequence[Notice], closing: str) -> Message:
         page = f"Status page: {settings.status_page_url}" if settings.status_page_url else "More: vibecheck status"
+        refusal = known.refusals.get(receiver)
+        refused = refusal and (
+            f"This receiver refused all messages from {clock(refusal.since, report.at)} on. What it has missed is told "
+            "here; the jobs were watched meanwhile, whatever the Prefect server may have said."
+        )
         return Message(
             prefix=_prefix(settings),
             paragraphs=paragraphs_of(mine, report.at, known.links),
-            closing="\n".join(filter(None, [closing, explain_all(report), page])),
-            notices=mine,
+            closing="\n".join(filter(None, [closing, refused, explain_all(report), page])),
+            notices=[*mine, *([_server_incident_over(refusal)] if refusal and receiver == DEFAULT else [])],
         )
 
     receivers = receivers_of(settings)
-    routes = {
-        name: names_for(receivers, _text(known.jobs.get(name), "owner"), _text(known.jobs.get(name), "severity"))
-        for name in known.notices
-    }
-    unheard = frozenset(notice.job_name for notice in notices if not routes[notice.job_name])
+    unheard = frozenset(notice.job_name for notice in notices if not known.routes[notice.job_name])
     if unheard:
         logger.warning("nobody_to_notify", jobs=sorted(unheard), explanation="VIBECHECK_NOTIFICATION is not set.")
     heard = [notice for notice in notices if notice.job_name not in unheard]
-    told = await tell(receivers, routes, heard, compose, source=settings.installation_name())
+    told = await tell(receivers, known.routes, heard, compose, source=settings.installation_name(), owed=known.owed)
     return Told(told.job_names | unheard, told.outcomes)
 
 
+def _server_incident_over(refusal: Refusal) -> Notice:
+    """Of the incident that the Prefect server opens by itself where the status flow could not tell of an alarm."""
+    return Notice(
+        job_name=STATUS_FLOW,
+        kind=Kind.RECOVERY,
+        headline="alarms are delivered again",
+        text="Alarms are delivered again, and the jobs were watched meanwhile.",
+        incident=None,
+        since=refusal.since,
+    )
+
+
 async def _note(
-    engine: AsyncEngine, settings: MonitoringSettings, known: _Known, told: Told, untold: set[str]
+    engine: AsyncEngine, settings: MonitoringSettings, report: Report, known: _Known, told: Told, untold: set[str]
 ) -> Audience:
     async with engine.begin() as connection:
         for change in known.changes:
@@ -188,7 +247,7 @@ async def _note(
                 await mark_sent(connection, change.id)
         for job_name in told.job_names:
             await note_notified(connection, job_name)
-        await note_deliveries(connection, told.outcomes, list(receivers_of(settings)))
+        await note_deliveries(connection, told.outcomes, list(receivers_of(settings)), report.at)
         return await read_audience(connection)
 
 

@@ -18,7 +18,10 @@ _RECEIVERS = table_of(AlarmReceiver)
 
 @dataclass(frozen=True)
 class Refusal:
-    """A receiver that did not take the last message. `error` holds no address and no secret."""
+    """A receiver that did not take the last message. `error` holds no address and no secret.
+
+    What was noticed at `since` or later, it has not been told.
+    """
 
     receiver: str
     since: datetime
@@ -36,16 +39,17 @@ async def read_refusals(connection: AsyncConnection) -> list[Refusal]:
 
 
 async def note_deliveries(
-    connection: AsyncConnection, outcomes: Mapping[str, str | None], configured: Collection[str]
+    connection: AsyncConnection, outcomes: Mapping[str, str | None], configured: Collection[str], judged_at: datetime
 ) -> None:
     """Note for each receiver that was asked why it refused, or None if it took the message.
 
-    What was known of receivers that are no longer `configured` is forgotten.
+    The message was about what was found at `judged_at`. What was known of receivers that are no longer `configured` is
+    forgotten.
     """
     await connection.execute(delete(_RECEIVERS).where(_RECEIVERS.c.name.not_in(configured)))
     for name, error in outcomes.items():
         values = {
-            "failing_since": None if error is None else utc_now(),
+            "failing_since": None if error is None else judged_at,
             "error": error,
             **({"last_delivered_at": utc_now()} if error is None else {}),
         }
@@ -53,7 +57,7 @@ async def note_deliveries(
             values
             if error is None
             else {
-                "failing_since": func.coalesce(_RECEIVERS.c.failing_since, utc_now()),
+                "failing_since": func.coalesce(_RECEIVERS.c.failing_since, judged_at),
                 "error": error,
             }
         )

@@ -11,8 +11,8 @@ from flows.monitoring.alarms.receivers import DEFAULT, InvalidReceiver, Receiver
 
 logger = structlog.stdlib.get_logger()
 
-# Makes the message of some notices, with a word for its end.
-Compose = Callable[[Sequence[Notice], str], Message]
+# Makes the message of some notices to the receiver of that name, with a word for its end.
+Compose = Callable[[str, Sequence[Notice], str], Message]
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ async def tell(
     compose: Compose,
     *,
     source: str,
+    owed: Mapping[str, Sequence[Notice]] | None = None,
 ) -> Told:
     """Deliver the notices to the receivers of their jobs (`routes`, by the job's name).
 
-    1. Each receiver but the default gets one message for its jobs.
-    2. The default gets its own, and with them what another has refused, and why.
+    1. Each receiver but the default gets one message for its jobs, and with them what it is `owed`: what it refused
+       before and another took, by the receiver's name.
+    2. The default gets its own, and with them what another has refused, and why. What that is owed, it has had.
     3. A job was told of if anybody took a message about it: what is told twice to one who took it wakes him twice.
     """
     outcomes: dict[str, str | None] = {}
@@ -42,22 +44,27 @@ async def tell(
     refused: dict[str, Notice] = {}
     reasons = list[str]()
 
-    async def offer(name: str, mine: Sequence[Notice], closing: str = "") -> None:
-        outcomes[name] = await _offer(receivers[name], compose(mine, closing), source)
+    async def offer(name: str, mine: Sequence[Notice], late: Sequence[Notice], closing: str = "") -> None:
+        everything = {notice.job_name: notice for notice in (*mine, *late)}
+        outcomes[name] = await _offer(receivers[name], compose(name, list(everything.values()), closing), source)
         if outcomes[name] is None:
             told.update(notice.job_name for notice in mine)
 
+    def late_for(name: str) -> Sequence[Notice]:
+        return (owed or {}).get(name, ())
+
     for name in receivers:
-        mine = [notice for notice in notices if name in routes[notice.job_name]]
-        if name == DEFAULT or not mine:
+        mine, late = [notice for notice in notices if name in routes[notice.job_name]], late_for(name)
+        if name == DEFAULT or not (mine or late):
             continue
-        await offer(name, mine)
-        if (why := outcomes[name]) is not None:
+        await offer(name, mine, late)
+        if (why := outcomes[name]) is not None and mine:
             refused |= {notice.job_name: notice for notice in mine}
             reasons.append(f"The receiver {name!r} was to be told, and could not be: {why}")
     mine = [notice for notice in notices if DEFAULT in routes[notice.job_name] or notice.job_name in refused]
-    if DEFAULT in receivers and mine:
-        await offer(DEFAULT, mine, "\n".join(reasons))
+    late = late_for(DEFAULT)
+    if DEFAULT in receivers and (mine or late):
+        await offer(DEFAULT, mine, late, "\n".join(reasons))
     return Told(frozenset(told), outcomes)
 
 

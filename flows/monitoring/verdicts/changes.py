@@ -19,7 +19,15 @@ from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from flows.monitoring.verdicts.outages import last_outage
 from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
-from flows.monitoring.verdicts.stored import Transition, VerdictRow, change_verdict, read_verdicts, set_bad_streak
+from flows.monitoring.verdicts.rules import Judgement
+from flows.monitoring.verdicts.stored import (
+    Transition,
+    VerdictRow,
+    change_verdict,
+    read_verdicts,
+    retired_while_unhealthy,
+    set_bad_streak,
+)
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict, WarningCode
 from flows.settings import MonitoringSettings
@@ -38,7 +46,8 @@ async def judge(
     2. Read the report: the rules' verdict on each job, at one moment of the database's clock. People hear of a dead
        worker minutes after its death, and not only when a job is overdue.
     3. Compare with the stored verdicts, and store each change that is confirmed.
-    4. If the status flow itself had been silent, note that as an outage which is over: it is judging again.
+    4. Of jobs that were retired while they were unhealthy, note that nothing is expected any more: so ends an outage.
+    5. If the status flow itself had been silent, note that as an outage which is over: it is judging again.
 
     Safe to repeat, and to run twice at once. Raises DatabaseUnavailable.
     """
@@ -55,6 +64,8 @@ async def judge(
                 await _note_silence(connection, stored[name], report.silent_since, report.at)
             else:
                 await _compare(connection, stored[name], job, report)
+        for row in (await retired_while_unhealthy(connection)).values():
+            await _note_retired(connection, row, report.at)
     return report
 
 
@@ -65,11 +76,12 @@ async def _compare(
     report: Report,
 ) -> None:
     seen = job.judgement
+    reason = seen.reason or _remark(seen)
     is_bad = seen.verdict == Verdict.UNHEALTHY
     streak = min(stored.bad_streak + 1, CONFIRMATIONS) if is_bad else 0
     if streak != stored.bad_streak:
         await set_bad_streak(connection, stored.job_name, streak)
-    if (seen.verdict, seen.reason) == (stored.status, stored.reason):
+    if (seen.verdict, reason) == (stored.status, stored.reason):
         return
     was_bad = stored.status == Verdict.UNHEALTHY
     at, details = seen.since or report.at, dict[str, Any]()
@@ -77,36 +89,57 @@ async def _compare(
         if not was_bad and streak < CONFIRMATIONS:
             return
         details = circumstances_of(job, report.at)
-    elif was_bad and seen.verdict == Verdict.HEALTHY:
-        recovered = _recovered_at(stored, job)
-        if (
-            recovered is not None
-            and stored.reason != Reason.NO_WORKER
-            and recovered > report.at - _between_judgements(report)
-        ):
-            return
-        at = recovered or report.at
-        outage = await last_outage(connection, stored.job_name)
-        began = stored.status_since if outage is None else outage.began
-        details = {
-            "outage_began": began.isoformat(),
-            "outage_reason": stored.reason,
-            "work_pool_without_worker": outage and outage.details.get("work_pool_without_worker"),
-            "remark": explain_warning(WarningCode.FEATURE_OFF, job) if job.feature_off is not None else None,
-        }
+    elif was_bad:
+        details = await _ended_outage(connection, stored)
+        if seen.verdict == Verdict.HEALTHY:
+            recovered = _recovered_at(stored, job)
+            if (
+                recovered is not None
+                and stored.reason != Reason.NO_WORKER
+                and recovered > report.at - _between_judgements(report)
+            ):
+                return
+            at = recovered or report.at
+    elif stored.reason == WarningCode.FEATURE_OFF:
+        details = {"outage_began": stored.status_since.isoformat(), "outage_reason": stored.reason}
+    if reason == WarningCode.FEATURE_OFF:
+        details["remark"] = explain_warning(WarningCode.FEATURE_OFF, job)
     await change_verdict(
         connection,
         Transition(
             job_name=stored.job_name,
             from_status=stored.status,
             to_status=seen.verdict,
-            reason=seen.reason,
+            reason=reason,
             # Facts may come late, and tell of the time before; an outage does not end before it began.
             at=max(at, stored.status_since) if was_bad else at,
             details=details,
         ),
         from_reason=stored.reason,
     )
+
+
+async def _ended_outage(connection: AsyncConnection, stored: VerdictRow) -> dict[str, Any]:
+    """What a message on the end of a job's outage says of it."""
+    outage = await last_outage(connection, stored.job_name)
+    began = stored.status_since if outage is None else outage.began
+    return {
+        "outage_began": began.isoformat(),
+        "outage_reason": stored.reason,
+        "work_pool_without_worker": outage and outage.details.get("work_pool_without_worker"),
+    }
+
+
+async def _note_retired(connection: AsyncConnection, stored: VerdictRow, now: datetime) -> None:
+    retired = Transition(
+        job_name=stored.job_name,
+        from_status=Verdict.UNHEALTHY,
+        to_status=Verdict.PAUSED,
+        reason=None,
+        at=max(now, stored.status_since),
+        details={**await _ended_outage(connection, stored), "retired": True},
+    )
+    await change_verdict(connection, retired, from_reason=stored.reason)
 
 
 async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: datetime, now: datetime) -> None:
@@ -130,6 +163,12 @@ async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: 
             details={"outage_began": since.isoformat(), "outage_reason": Reason.STALE},
         )
         await change_verdict(connection, over, from_reason=Reason.STALE)
+
+
+def _remark(seen: Judgement) -> WarningCode | None:
+    """What is stored, and so told, of a healthy job in the place of a reason: that it can do nothing."""
+    can_do_nothing = seen.verdict == Verdict.HEALTHY and WarningCode.FEATURE_OFF in seen.warnings
+    return WarningCode.FEATURE_OFF if can_do_nothing else None
 
 
 def _recovered_at(stored: VerdictRow, job: JobReport) -> datetime | None:

@@ -3,18 +3,19 @@
 What is expected of the jobs, in the same table, is written by `flows.monitoring.jobs.registry`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import ColumnElement, and_, insert, literal, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
 from flows.database.clock import database_now
 from flows.database.types import utc_now
 from flows.monitoring.tables import UNSENT, JobTransition, MonitoredJob
+from flows.monitoring.vocabulary import Verdict
 
 _JOBS = table_of(MonitoredJob)
 _TRANSITIONS = table_of(JobTransition)
@@ -53,10 +54,21 @@ class TransitionRow(Transition):
     event_emitted_at: datetime | None
 
 
-async def read_verdicts(connection: AsyncConnection) -> dict[str, VerdictRow]:
-    """The last verdict on each job that is expected to run, by the job's name; without retired jobs."""
+async def read_verdicts(connection: AsyncConnection, retired: Collection[str] = ()) -> dict[str, VerdictRow]:
+    """The last verdict on each job that is expected to run, by the job's name; and on the `retired` jobs named."""
+    return await _read_verdicts(connection, or_(_JOBS.c.retired_at.is_(None), _JOBS.c.job_name.in_(retired)))
+
+
+async def retired_while_unhealthy(connection: AsyncConnection) -> dict[str, VerdictRow]:
+    """The jobs of which nothing is expected any more, and whose last verdict is still that they are unhealthy."""
+    return await _read_verdicts(
+        connection, and_(_JOBS.c.retired_at.is_not(None), _JOBS.c.status == literal(Verdict.UNHEALTHY))
+    )
+
+
+async def _read_verdicts(connection: AsyncConnection, condition: ColumnElement[bool]) -> dict[str, VerdictRow]:
     columns = [_JOBS.c[field.name] for field in fields(VerdictRow)]
-    rows = await connection.execute(select(*columns).where(_JOBS.c.retired_at.is_(None)).order_by(_JOBS.c.job_name))
+    rows = await connection.execute(select(*columns).where(condition).order_by(_JOBS.c.job_name))
     return {row["job_name"]: VerdictRow(**row) for row in rows.mappings()}
 
 
@@ -88,6 +100,14 @@ async def unsent_transitions(connection: AsyncConnection, limit: int) -> list[Tr
     statement = select(*columns).where(text(UNSENT)).order_by(_TRANSITIONS.c.id).limit(limit)
     rows = await connection.execute(statement)
     return [TransitionRow(**row) for row in rows.mappings()]
+
+
+async def transitions_noticed_since(connection: AsyncConnection, since: datetime, limit: int) -> list[TransitionRow]:
+    """The newest changes of verdict that were noticed since then, told or not, in their order."""
+    columns = [_TRANSITIONS.c[field.name] for field in fields(TransitionRow)]
+    noticed = select(*columns).where(_TRANSITIONS.c.noticed_at >= since)
+    rows = await connection.execute(noticed.order_by(_TRANSITIONS.c.id.desc()).limit(limit))
+    return [TransitionRow(**row) for row in rows.mappings()][::-1]
 
 
 async def transitions_of(connection: AsyncConnection, job_name: str, since: datetime) -> list[Transition]:

@@ -146,10 +146,10 @@ async def test_json_is_the_document_of_the_endpoint(engine: AsyncEngine, sqlite_
 
 
 async def test_who_cannot_be_told_and_what_is_silenced_is_said(engine: AsyncEngine, sqlite_url: str) -> None:
-    await seed_healthy(engine)
+    now = await seed_healthy(engine)
     async with engine.begin() as connection:
         await silence(connection, ["poll_news"], until=None, reason="on it [red]")
-        await note_deliveries(connection, {"default": "The receiver answered 403."}, ["default"])
+        await note_deliveries(connection, {"default": "The receiver answered 403."}, ["default"], now)
     text = " ".join((await shown(engine)).split())
     assert "Alarms cannot be delivered to the receiver 'default' since" in text
     assert "Silenced until it has recovered: on it [red]" in text

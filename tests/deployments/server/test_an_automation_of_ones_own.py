@@ -9,7 +9,8 @@ from prefect.client.orchestration import PrefectClient
 
 from deployments.server.notifications import apprise_block
 from flows.monitoring.alarms.events import emit, event_of
-from flows.monitoring.alarms.notices import Links, notice_of
+from flows.monitoring.alarms.links import Links
+from flows.monitoring.alarms.notices import notice_of
 from flows.monitoring.verdicts.stored import TransitionRow
 from tests.support.prefect_server import PROJECT_ROOT, PrefectServer, wait_until
 from tests.support.receiver import running_receiver

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from flows.monitoring.alarms import delivery
 from flows.monitoring.alarms.delivery import NotDelivered, deliver
+from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
-from flows.monitoring.alarms.notices import Links, paragraphs_of
+from flows.monitoring.alarms.notices import paragraphs_of
 from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver
 from tests.support.internet import Answer, Internet, Request, running_internet
 from tests.support.mail import running_mail_server
@@ -120,6 +121,15 @@ async def test_pagerduty_gets_one_incident_that_is_updated_and_resolved(internet
     assert asked[0]["payload"]["summary"] == "VibeCheck staging: poll_news has been failing since 11:50 UTC"
     assert "It broke." in asked[0]["payload"]["custom_details"]["message"]
     assert asked[0]["links"][0]["href"] == "http://prefect/runs/flow-run/1"
+
+
+async def test_an_earlier_incident_is_closed_with_the_next_alarm(internet: Internet) -> None:
+    await send(PAGERDUTY, notice(Kind.ALARM, closes="vibecheck:poll_news:before"))
+    asked = [request.json for request in internet.requests]
+    assert sorted((each["event_action"], each["dedup_key"]) for each in asked) == [
+        ("resolve", "vibecheck:poll_news:before"),
+        ("trigger", "vibecheck:poll_news:2026-09-07T11:50:00+00:00"),
+    ]
 
 
 async def test_a_warning_is_mild_where_the_receiver_knows_that(internet: Internet) -> None:

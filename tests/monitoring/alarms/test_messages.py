@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
-from flows.monitoring.alarms.notices import Links, error_text, notice_of, paragraphs_of, reminder_of
+from flows.monitoring.alarms.notices import error_text, notice_of, paragraphs_of, reminder_of
 from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.vocabulary import Reason
 
@@ -150,10 +151,6 @@ def test_a_recovery_to_a_job_that_can_do_nothing_says_so() -> None:
 def test_a_recovery_that_did_not_last_is_an_alarm() -> None:
     last = alarm("failing", minutes_ago=1)
     assert headline(recovery(minutes_ago=5), last) == "poll_news has been failing since 11:59 UTC"
-
-
-def test_a_job_that_was_paused_before_anybody_was_told_is_no_news() -> None:
-    assert headline(alarm(), change("unhealthy", "paused")) is None
 
 
 def test_another_reason_alone_is_no_news() -> None:

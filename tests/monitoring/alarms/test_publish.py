@@ -1,7 +1,6 @@
 """What is told, to a real Prefect server and a real receiver: once, and again until it is delivered."""
 
 import json
-import re
 from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,13 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.server.notifications import apprise_block
 from flows.database.engine import create_engine
-from flows.monitoring.alarms.publish import Published, publish
 from flows.monitoring.alarms.silences import lift, silence
 from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.jobs.workers import AbsentWorker, absent_workers
-from flows.monitoring.verdicts.changes import judge
 from flows.settings import Settings
-from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
+from tests.monitoring.alarms.working import NEWS, overdue, settings, told, work
+from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed
 from tests.support.prefect_server import PrefectServer, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
@@ -29,8 +27,6 @@ pytestmark = [
     # Apprise imports it for a plugin of its own.
     pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
 ]
-
-NEWS = "poll_news"
 
 
 @pytest.fixture
@@ -44,34 +40,6 @@ async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine, None]:
     engine = create_engine(sqlite_url)
     yield engine
     await engine.dispose()
-
-
-def settings(receiver: Receiver | None, **changes: Any) -> Settings:
-    return Settings.model_validate(
-        {"installation": "staging", "notification": receiver and receiver.apprise_url, **changes}
-    )
-
-
-async def overdue(engine: AsyncEngine, *names: str) -> datetime:
-    """These jobs, every 15 minutes, ran last 40 minutes ago; gives the time."""
-    now = await clock(engine)
-    jobs = [expected(name, now) for name in names] + [expected("pipeline_status", now, every_minutes=5)]
-    rows = [ran(name, now - 40 * MINUTE, "failure") for name in names]
-    await seed(engine, jobs, [*rows, *ran_every("pipeline_status", now, 5, 3)])
-    return now
-
-
-async def work(
-    client: PrefectClient, engine: AsyncEngine, with_settings: Settings, *, times: int = 1
-) -> list[Published]:
-    """What the status flow does, so many times."""
-    return [await publish(client, engine, with_settings, await judge(engine, with_settings)) for _ in range(times)]
-
-
-def told(receiver: Receiver) -> list[str]:
-    """The subjects that arrived, without the installation and the time of day."""
-    subjects = [subject.removeprefix("VibeCheck staging: ") for subject in receiver.subjects]
-    return [re.sub(r" (since|at) (\d+ \w+ )?\d\d:\d\d UTC", "", subject) for subject in subjects]
 
 
 def events(prefect: PrefectServer, name: str, since: datetime, *, count: int) -> list[dict[str, Any]]:

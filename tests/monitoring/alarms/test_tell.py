@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
+from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
-from flows.monitoring.alarms.notices import Links, paragraphs_of
+from flows.monitoring.alarms.notices import paragraphs_of
 from flows.monitoring.alarms.receivers import names_for, receivers_of
 from flows.monitoring.alarms.refusals import explain_refusals, note_deliveries, read_refusals
 from flows.monitoring.alarms.tell import Told, tell
@@ -40,7 +41,7 @@ async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine]:
     await engine.dispose()
 
 
-def compose(notices: Sequence[Notice], closing: str) -> Message:
+def compose(_receiver: str, notices: Sequence[Notice], closing: str) -> Message:
     paragraphs = paragraphs_of(notices, NOW, Links(deployments={}))
     return Message(prefix="VibeCheck", paragraphs=paragraphs, closing=closing or "That is all.", notices=notices)
 
@@ -95,7 +96,7 @@ def test_owner_and_severity_are_read_from_variables_of_their_own(monkeypatch: py
 async def test_a_receiver_that_refuses_is_known_until_it_takes_a_message(engine: AsyncEngine) -> None:
     async def note(outcomes: dict[str, str | None], configured: Sequence[str] = ("default", "owner data")) -> str:
         async with engine.begin() as connection:
-            await note_deliveries(connection, outcomes, configured)
+            await note_deliveries(connection, outcomes, configured, NOW)
             refusals = await read_refusals(connection)
             seen.append(refusals[0].since if refusals else None)
             return explain_refusals(refusals, NOW)

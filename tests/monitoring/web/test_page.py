@@ -93,7 +93,7 @@ async def test_it_says_who_cannot_be_told_and_what_is_silenced(engine: AsyncEngi
     now = await seed_healthy(engine)
     async with engine.begin() as connection:
         await silence(connection, ["poll_news"], until=now + 60 * MINUTE, reason="moving <house>")
-        await note_deliveries(connection, {"owner data": "The receiver answered 403."}, ["owner data"])
+        await note_deliveries(connection, {"owner data": "The receiver answered 403."}, ["owner data"], now)
     text = text_of(await page_of(engine))
     assert re.search(r"receiver 'owner data' since .* UTC: The receiver answered 403\.", text)
     assert f"Silenced until {in_words(now + 60 * MINUTE, now)}: moving <house>" in text

@@ -1,0 +1,76 @@
+"""How an outage ended: the texts that people get about those that they know of. Pure."""
+
+from datetime import UTC, datetime
+
+from flows.monitoring.alarms.links import Links
+from flows.monitoring.alarms.messages import Kind, Notice, incident_key
+from flows.monitoring.verdicts.stored import TransitionRow
+from flows.monitoring.verdicts.wording import clock, duration
+from flows.monitoring.vocabulary import MONITORED_TAG, Reason, Verdict, WarningCode
+
+_WAS: dict[str | None, str] = {
+    Reason.OVERDUE: "it was overdue",
+    Reason.NOT_STARTED: "it had never run",
+    Reason.FAILING: "it was failing",
+    Reason.STUCK: "it was stuck",
+    Reason.NO_WORKER: "it had no worker",
+    Reason.NO_SUCCESS: "it had not succeeded",
+    Reason.NO_SCHEDULE: "it had no schedule",
+    WarningCode.FEATURE_OFF: "it could do nothing",
+}
+
+
+def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
+    """That an outage of which people know is over: the job recovered, or nothing is expected of it any more."""
+    name, began, reason = end.job_name, outage_began(end), end.details.get("outage_reason")
+    lasted = duration((end.at - began).total_seconds())
+    at, since = clock(end.at, now), clock(began, now)
+    was = f"{_WAS.get(reason, 'it was unhealthy')} since {since}"
+    pool: str | None = None
+    if end.details.get("retired"):
+        headline = f"{name} is no longer watched since {at}, after {lasted}"
+        text = (
+            f"{name} is no longer watched since {at}: its deployment was deleted, or lost the tag `{MONITORED_TAG}`.\n"
+            f"Before that, {was}. Whether that was mended is not known."
+        )
+    elif end.to_status == Verdict.PAUSED:
+        headline = f"{name} was paused at {at} after {lasted}"
+        text = (
+            f"{name} was paused at {at}, after {lasted}: {was}.\n"
+            "Nothing is expected of it until somebody resumes it; whether it was mended is not known."
+        )
+    elif end.to_status == Verdict.NOT_STARTED:
+        headline = f"{name} is no longer late, its schedule has changed"
+        text = f"{name} has another schedule, by which it is not late: {was}. It still has to run for the first time."
+    elif reason == Reason.STALE:
+        headline = f"{name} was silent for {lasted}"
+        text = (
+            f"{name} was silent for {lasted}, from {since} to {at}: nobody watched the jobs, and it is working again.\n"
+            f"To do: see what happened meanwhile: vibecheck verify --since {began.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+        )
+    else:
+        headline = f"{name} recovered at {at} after {lasted}"
+        text = f"{name} recovered at {at}, after {lasted}: {was}."
+        pool = _text(end.details.get("work_pool_without_worker")) or None
+    if remark := _text(end.details.get("remark")):
+        headline += ", but can do nothing"
+        text += f"\n{remark}"
+    return Notice(
+        job_name=name,
+        kind=Kind.RECOVERY,
+        headline=headline,
+        text=text,
+        incident=None if reason == Reason.STALE else incident_key(name, began),
+        link=links.job(name),
+        pool=pool,
+        since=began,
+    )
+
+
+def outage_began(end: TransitionRow) -> datetime:
+    """When the outage began that ended so."""
+    return datetime.fromisoformat(end.details["outage_began"])
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
