@@ -138,8 +138,7 @@ class MonitoringSettings(BaseSettings):
         default=None,
         validation_alias=_from_environment("PREFECT_UI_URL"),
         description="Address of Prefect's UI as people reach it (Prefect's own variable): messages and the status page "
-        "link to runs and work pools there. Default: in messages what Prefect derives from its API's address, and on "
-        "the page no links.",
+        "link to it. Default: messages take it from PREFECT_API_URL; the page, which knows no Prefect, has no links.",
     )
     timezone: Annotated[str, IS_TIMEZONE] = Field(
         default="UTC",

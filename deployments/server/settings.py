@@ -41,6 +41,8 @@ def client_environment(*, api_url: str, home: Path) -> dict[str, str]:
     """What a process needs to talk to the server at `api_url`, with Prefect's own files in `home`."""
     return {
         "PREFECT_API_URL": api_url,
+        # For the status page, which otherwise knows nothing of Prefect: it links to the runs.
+        "PREFECT_UI_URL": api_url.removesuffix("/api"),
         "PREFECT_HOME": str(home),
         # Without this, a command that cannot reach the server would start a private one and show an empty world.
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,4 +24,4 @@ class Links:
 
     def work_pool(self, name: str) -> str | None:
         """The page of a work pool."""
-        return f"{self.ui_url}/work-pools/work-pool/{name}" if self.ui_url else None
+        return f"{self.ui_url}/work-pools/work-pool/{quote(name, safe='')}" if self.ui_url else None

@@ -118,7 +118,7 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
         jobs = await read_jobs(connection)
         silenced = names_silenced(await active_silences(connection))
         links = Links(
-            ui_url=(settings.prefect_ui_url or PREFECT_UI_URL.value() or "").rstrip("/"),
+            ui_url=(PREFECT_UI_URL.value() or "").rstrip("/"),
             deployments={name: str(job.deployment_id) for name, job in jobs.items() if job.deployment_id is not None},
         )
         routes = {

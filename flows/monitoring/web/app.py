@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.monitoring.alarms.audience import read_audience
+from flows.monitoring.alarms.links import Links
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_report
 from flows.monitoring.vocabulary import Verdict
@@ -180,7 +181,8 @@ class _Reader:
     async def _read_page(self, connection: AsyncConnection) -> _Answer:
         report = await read_report(connection, self._settings)
         histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
-        return _Answer(200, render_page(Snapshot(report, histories, await read_audience(connection))))
+        links = Links(ui_url=(self._settings.prefect_ui_url or "").rstrip("/"))
+        return _Answer(200, render_page(Snapshot(report, histories, await read_audience(connection), links)))
 
     async def _get_engine(self) -> AsyncEngine:
         async with self._opening:

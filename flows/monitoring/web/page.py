@@ -14,6 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from flows.monitoring.alarms.audience import Audience
+from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.refusals import explain_refusals
 from flows.monitoring.alarms.silences import explain_silence
 from flows.monitoring.log.rows import LogRow
@@ -35,17 +36,19 @@ from flows.monitoring.web.past import RUN_WORDS, past_of, shortened
 REFRESH_SECONDS = 15
 LONGEST_ERROR = 600
 
+NO_LINKS = Links()
 _VERDICT_WORDS = {verdict: verdict.replace("_", " ").capitalize() for verdict in Verdict}
 _COLOURS: dict[str, str] = {Verdict.HEALTHY: "#1a7f4b", Verdict.UNHEALTHY: "#c62f2f"}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A report, the past of its jobs and who is told of them, read in one transaction."""
+    """A report, the past of its jobs and who is told of them, read in one transaction; and where more is to be seen."""
 
     report: Report
     histories: dict[str, JobHistory]
     audience: Audience
+    links: Links = NO_LINKS
 
 
 def render_page(snapshot: Snapshot | None) -> str:
@@ -104,7 +107,7 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "as_of_text": clock(report.at, report.at, with_seconds=True),
         "timezone": str(report.at.tzinfo),
         "jobs": [
-            _job(job, snapshot.histories[name], snapshot.audience, report)
+            _job(job, snapshot.histories[name], snapshot, report.at)
             for name, job in sorted(report.jobs.items(), key=_by_concern)
         ],
         "data_notes": report.data_notes,
@@ -151,30 +154,32 @@ def _icon(kind: str) -> str:
     )
 
 
-def _job(job: JobReport, history: JobHistory, audience: Audience, report: Report) -> dict[str, Any]:
-    now = report.at
-    silence = audience.silence_of(job.expected.name)
+def _job(job: JobReport, history: JobHistory, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
+    silence = snapshot.audience.silence_of(job.expected.name)
+    pool = job.facts.absent_work_pool
     return {
         "name": job.expected.name,
         "kind": job.judgement.verdict,
         "status": _VERDICT_WORDS[job.judgement.verdict],
         "explanation": explain_job(job, now),
+        "work_pool": pool and {"name": pool, "link": snapshot.links.work_pool(pool)},
         "warnings": [explain_warning(warning, job) for warning in job.judgement.warnings],
         "silence": "" if silence is None else explain_silence(silence, now),
-        "error": _error(job, now),
+        "error": _error(job, snapshot.links, now),
         "schedule": _schedule(job),
         "facts": _facts(job, history, now),
         **past_of(history, now, has_started=job.judgement.verdict != Verdict.NOT_STARTED),
     }
 
 
-def _error(job: JobReport, now: datetime) -> dict[str, str] | None:
+def _error(job: JobReport, links: Links, now: datetime) -> dict[str, str | None] | None:
     failure = job.last_failure
     if failure is None or not failure.error_message:
         return None
     return {
         "title": f"Last error, {clock(failure.completed_at, now)}:",
         "text": shortened(failure.error_message, LONGEST_ERROR),
+        "link": links.run(str(failure.execution_id)),
     }
 
 

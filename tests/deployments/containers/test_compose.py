@@ -95,7 +95,7 @@ def test_every_setting_of_the_pipeline_reaches_the_worker() -> None:
     # The health service reads only these of all settings.
     read = {f"VIBECHECK_{name}" for name in ("FAILING_AFTER", "STALE_DATA_AFTER", "NOT_STARTED_IS_HEALTHY")}
     assert environment("health").keys() == read | {
-        "VIBECHECK_DATABASE_URL", "VIBECHECK_LOG_FORMAT", "VIBECHECK_LOG_LEVEL",
+        "VIBECHECK_DATABASE_URL", "VIBECHECK_LOG_FORMAT", "VIBECHECK_LOG_LEVEL", "PREFECT_UI_URL",
     }  # fmt: skip
 
 
