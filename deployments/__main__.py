@@ -4,15 +4,18 @@ It is named from this package, whose name differs in a wheel. The settings come 
 running `up`, and Prefect reads that when it is imported.
 """
 
+import ast
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from inspect import iscoroutine
+from pathlib import Path
 from typing import Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
@@ -26,77 +29,36 @@ app = App(
     help="VibeCheck's pipeline: polls AskNews as a Prefect deployment, and accounts for every tick.",
     version=lambda: version("vibecheck-pipeline"),
     version_flags=["--version"],
+    default_parameter=Parameter(negative=""),
 )
-app.command(
-    f"{__package__}.commands.up:run_up",
-    name="up",
-    help="Run the whole pipeline on this machine, with embedded defaults, until Ctrl-C.",
-)
-app.command(
-    f"{__package__}.commands.apply:run_apply",
-    name="apply",
-    help="Migrate the database and bring the Prefect server at PREFECT_API_URL to what prefect.yaml describes.",
-)
-app.command(
-    f"{__package__}.commands.worker:run_worker",
-    name="worker",
-    help="Execute runs as processes. SIGTERM drains it: no further run starts, and those that are going end first.",
-)
-app.command(
-    f"{__package__}.commands.drain:run_drain",
-    name="drain",
-    help="Pause work pools, and wait until no run is going: for maintenance. Nobody is told of it meanwhile.",
-)
-app.command(
-    f"{__package__}.commands.drain:run_resume",
-    name="resume",
-    help="Let work pools start runs again, after `drain`.",
-)
-app.command(
-    f"{__package__}.commands.history:run_history",
-    name="history",
-    help="Show what changed of a job, and when: its schedule, its verdict and its deployment.",
-)
-app.command(
-    f"{__package__}.commands.remove:run_remove",
-    name="remove",
-    help="Take everything of ours off the Prefect server, after asking. The database stays as it is.",
-)
-app.command(
-    f"{__package__}.commands.silence:run_silence",
-    name="silence",
-    help="Send no messages about some jobs for a time; verdicts and rows go on. Alone: list the silences.",
-)
-app.command(
-    f"{__package__}.commands.verify:run_verify",
-    name="verify",
-    help="Say what happened to each tick of each job. Exit code 0: all accounted for; 1: not; 2: could not tell.",
-)
-app.command(
-    f"{__package__}.commands.status:run_status",
-    name="status",
-    help="Say whether the jobs do what is expected. Exit code 0: all healthy; 1: not; 2: could not tell.",
-)
-app.command(
-    f"{__package__}.commands.doctor.command:run_doctor",
-    name="doctor",
-    help="Say what is wrong with this installation, and what to do. Exit code 0: all well; 1: warnings; 2: failures.",
-)
-app.command(
-    f"{__package__}.commands.health:run_health",
-    name="health",
-    help="Serve the status page, `GET /health/scheduler` (200 or 503) and `GET /health`, from the database alone.",
-)
-app.command(
-    f"{__package__}.commands.import_log:run_import",
-    name="import-log",
-    help="Import the execution log of the APScheduler service that this pipeline replaces. Doing it again is harmless.",
-)
-app.command(
-    f"{__package__}.sandbox.__main__:serve",
-    name="sandbox",
-    help="Serve an AskNews-compatible API with made-up news, for demonstration and tests.",
-)
+
+
+def _docstring(module: str, function: str) -> str:
+    """The docstring of a command, which is its help. Read and not imported: that takes seconds, for all of them."""
+    file = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
+            return ast.get_docstring(node) or ""
+    raise LookupError(f"{file} has no function {function}")
+
+
+for _name, _module, _function in (
+    ("up", "commands.up", "run_up"),
+    ("apply", "commands.apply", "run_apply"),
+    ("worker", "commands.worker", "run_worker"),
+    ("drain", "commands.drain", "run_drain"),
+    ("resume", "commands.drain", "run_resume"),
+    ("history", "commands.history", "run_history"),
+    ("remove", "commands.remove", "run_remove"),
+    ("silence", "commands.silence", "run_silence"),
+    ("verify", "commands.verify", "run_verify"),
+    ("status", "commands.status", "run_status"),
+    ("doctor", "commands.doctor.command", "run_doctor"),
+    ("health", "commands.health", "run_health"),
+    ("import-log", "commands.import_log", "run_import"),
+    ("sandbox", "sandbox.command", "run_sandbox"),
+):
+    app.command(f"{__package__}.{_module}:{_function}", name=_name, help=_docstring(_module, _function))
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # any further arguments
     help="Let the shell complete commands and options: bash, zsh or fish."
 )
@@ -126,6 +88,7 @@ def run(tokens: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the `vibecheck` command."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # until here it ended the process: `vibecheck.__main__`
     try:
         code = run()
         sys.stdout.flush()

@@ -36,14 +36,15 @@ def command_settings() -> Settings:
 
 
 def _unusable(problems: Sequence[str]) -> CommandFailed:
-    return CommandFailed("\n  ".join(["The settings are not usable:", *problems]))
+    return CommandFailed("\n  ".join(["The settings are not usable:", *problems]), exit_code=2)
 
 
 def _problems(settings: Settings) -> list[str]:
     """What no single setting shows: a name that is not a setting, and half a login."""
     problems = [
-        f"{name}: There is no such setting. " + (f"Did you mean {meant}?" if meant else "docs/settings.md lists them.")
-        for name, meant in misspelled_variables().items()
+        f"{wrong.name}, in {wrong.where}: There is no such setting. "
+        + (f"Did you mean {wrong.meant}?" if wrong.meant else "docs/settings.md lists them.")
+        for wrong in misspelled_variables()
     ]
     has_other_login = settings.asknews_api_key or settings.asknews_secret_block
     if not has_other_login and (half := settings.missing_half_of_login()):

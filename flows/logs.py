@@ -99,8 +99,8 @@ def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) 
         cache_logger_on_first_use=False,
     )
     # A command has stopped at such a name before; a run goes on, in whosever environment.
-    for name, meant in misspelled_variables().items():
-        structlog.stdlib.get_logger().warning("setting_unknown", variable=name, did_you_mean=meant)
+    for wrong in misspelled_variables():
+        structlog.stdlib.get_logger().warning("setting_unknown", variable=wrong.name, did_you_mean=wrong.meant)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from dataclasses import dataclass
 from typing import get_origin
 
 from dotenv import dotenv_values
@@ -12,17 +13,26 @@ from flows.settings import ENV_FILE, PROJECT_ROOT, Settings, variable_of
 _PREFIXES = ("VIBECHECK_", "ASKNEWS_")
 
 
-def misspelled_variables() -> dict[str, str | None]:
-    """Return what is set, here or in `.env`, and looks like a setting of ours but is not; with each, what it may mean.
+@dataclass(frozen=True)
+class Misspelled:
+    """A variable that is not a setting: where it is set, and the setting that may be meant."""
+
+    name: str
+    where: str
+    meant: str | None
+
+
+def misspelled_variables() -> list[Misspelled]:
+    """Return what is set, here or in `.env`, and looks like a setting of ours but is not.
 
     What only docker compose reads from `.env` is known, too. An empty value sets nothing.
     """
     known = {variable_of(name): name for name in Settings.model_fields}
     mappings = [name for name, field in known.items() if get_origin(Settings.model_fields[field].annotation) is dict]
-    given = {**dotenv_values(ENV_FILE), **os.environ}
+    in_file = dotenv_values(ENV_FILE)
     unknown = [
         name
-        for name, value in given.items()
+        for name, value in {**in_file, **os.environ}.items()
         if value
         and name.upper().startswith(_PREFIXES)
         and name.upper() not in known
@@ -31,7 +41,14 @@ def misspelled_variables() -> dict[str, str | None]:
     ]
     by_bare_name = {_bare(name): name for name in known}
     close = {name: difflib.get_close_matches(_bare(name.upper()), by_bare_name, n=1) for name in unknown}
-    return {name: by_bare_name[found[0]] if found else None for name, found in close.items()}
+    return [
+        Misspelled(
+            name,
+            str(ENV_FILE) if name in in_file and name not in os.environ else "the environment",
+            by_bare_name[found[0]] if found else None,
+        )
+        for name, found in close.items()
+    ]
 
 
 def _bare(variable: str) -> str:

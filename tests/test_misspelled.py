@@ -10,7 +10,7 @@ import pytest
 
 from deployments.__main__ import run
 from deployments.failures import CommandFailed
-from flows.misspelled import misspelled_variables
+from flows.misspelled import Misspelled, misspelled_variables
 from flows.settings import PROJECT_ROOT, load_settings
 
 
@@ -34,13 +34,14 @@ def test_a_misspelled_name_is_found_with_what_it_means(
     monkeypatch: pytest.MonkeyPatch, variable: str, meant: str | None
 ) -> None:
     monkeypatch.setenv(variable, "value")
-    assert misspelled_variables() == {variable: meant}
+    assert misspelled_variables() == [Misspelled(variable, "the environment", meant)]
 
 
 def test_a_misspelled_name_in_the_file_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("VIBECHECK_FAILING=3\nVIBECHECK_EMPTY=\nFOREIGN=1\n")
     monkeypatch.setattr("flows.misspelled.ENV_FILE", tmp_path / ".env")
-    assert misspelled_variables() == {"VIBECHECK_FAILING": "VIBECHECK_FAILING_AFTER"}
+    (wrong,) = misspelled_variables()
+    assert wrong == Misspelled("VIBECHECK_FAILING", str(tmp_path / ".env"), "VIBECHECK_FAILING_AFTER")
 
 
 def test_every_name_of_the_example_file_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,13 +49,15 @@ def test_every_name_of_the_example_file_is_known(monkeypatch: pytest.MonkeyPatch
     assert "VIBECHECK_IMAGE" in names
     for name in [*names, "VIBECHECK_NOTIFICATION_BY_OWNER__DATA", "vibecheck_log_format"]:
         monkeypatch.setenv(name, "value")
-    assert misspelled_variables() == {}
+    assert misspelled_variables() == []
 
 
 def test_a_command_stops_at_a_misspelled_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIBECHECK_LOGLEVEL", "DEBUG")
-    with pytest.raises(CommandFailed, match=r"VIBECHECK_LOGLEVEL: There is .*Did you mean VIBECHECK_LOG_LEVEL\?"):
+    said = r"VIBECHECK_LOGLEVEL, in the environment: There is .*mean VIBECHECK_LOG_LEVEL\?"
+    with pytest.raises(CommandFailed, match=said) as stopped:
         run(["status"])
+    assert stopped.value.exit_code == 2, "1 would say that a job is not healthy"
 
 
 def test_a_run_goes_on_and_warns_of_a_misspelled_setting() -> None:

@@ -146,14 +146,15 @@ async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
 async def run_apply(
     *,
     watch_only: Annotated[
-        bool, Parameter(help="Only the monitoring: its tables, status flow, automations and pool.", negative="")
+        bool, Parameter(help="Only the monitoring: its tables, status flow, automations and pool.")
     ] = False,
-    prune: Annotated[
-        bool, Parameter(help="Remove deployments of ours that prefect.yaml no longer has.", negative="")
-    ] = False,
+    prune: Annotated[bool, Parameter(help="Remove deployments of ours that prefect.yaml no longer has.")] = False,
     settings: GivenSettings,
 ) -> int:
-    """The `apply` command: do it, and print what is deployed. Return the exit code."""
+    """Migrate the database and bring the Prefect server at PREFECT_API_URL to what prefect.yaml describes.
+
+    Exit code 1 when a deployment that should run has no planned run.
+    """
     require_server()
     check_receivers(receivers_of(settings).values())
     configure_logging(settings, to_prefect=False)

@@ -28,15 +28,13 @@ from flows.settings import Settings
 
 CHECK_SECONDS = 1.0
 
-Pools = Annotated[
-    list[str] | None,
-    Parameter(help="The work pools; without any, those of prefect.yaml.", negative=""),
-]
-Every = Annotated[bool, Parameter(name="--all", help="Every work pool of the server.", negative="")]
+Pools = Annotated[list[str] | None, Parameter(help="The work pools; without any, those of prefect.yaml.")]
+Every = Annotated[bool, Parameter(name="--all", help="Every work pool of the server.")]
 
 
 async def run_drain(
     pools: Pools = None,
+    /,
     *,
     every: Every = False,
     patience: Annotated[
@@ -47,10 +45,9 @@ async def run_drain(
     ] = timedelta(hours=1),
     settings: GivenSettings,
 ) -> int:
-    """Pause the work pools and wait for their runs. Return the exit code 0 once none is going.
+    """Pause work pools, and wait until no run is going: for maintenance. Nobody is told of it meanwhile.
 
-    Raises CommandFailed after `patience`. The pools stay paused in either case, until `resume`. Nobody is told of their
-    jobs until then, but for `duration` at most.
+    The pools stay paused until `resume`, also when runs are still going after the timeout (exit code 1).
     """
     require_server()
     configure_logging(settings, to_prefect=False)
@@ -70,8 +67,8 @@ async def run_drain(
     return 0
 
 
-async def run_resume(pools: Pools = None, *, every: Every = False, settings: GivenSettings) -> int:
-    """Let the work pools start runs again. Return the exit code."""
+async def run_resume(pools: Pools = None, /, *, every: Every = False, settings: GivenSettings) -> int:
+    """Let work pools start runs again, after `drain`."""
     require_server()
     configure_logging(settings, to_prefect=False)
     async with get_client() as client:

@@ -14,5 +14,5 @@ def run_health(
     port: Annotated[PortOrAny, Parameter(help="Port to listen on, 0 for any free one.")] = 8080,
     settings: GivenSettings,
 ) -> int:
-    """Serve until SIGINT or SIGTERM. Return the exit code."""
+    """Serve the status page, `GET /health/scheduler` (200 or 503) and `GET /health`, from the database alone."""
     return serve(settings, host=host, port=port)

@@ -44,10 +44,9 @@ async def run_import(
     ],
     settings: GivenSettings,
 ) -> int:
-    """Import the old log at `source_url`, and print what became of its rows. Return the exit code.
+    """Import the execution log of the APScheduler service that this pipeline replaces. Doing it again is harmless.
 
-    It is 1 when a row was left out for what cannot be understood in it. Raises CommandFailed if the old log
-    cannot be read, DatabaseUnavailable or sqlalchemy.exc.DBAPIError if our database cannot be used.
+    Exit code 1 when a row was left out for what cannot be understood in it.
     """
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)

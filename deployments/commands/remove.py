@@ -17,10 +17,13 @@ from flows.logs import configure_logging
 
 async def run_remove(
     *,
-    is_sure: Annotated[bool, Parameter(name="--yes", help="Do not ask.", negative="")] = False,
+    is_sure: Annotated[bool, Parameter(name="--yes", help="Do not ask.")] = False,
     settings: GivenSettings,
 ) -> int:
-    """Show what is ours on the server, ask, and remove it. Return the exit code: 1 if the answer was no."""
+    """Take everything of ours off the Prefect server, after asking. The database stays as it is.
+
+    Exit code 1 if the answer was no.
+    """
     require_server()
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from deployments.commands.names import Name
 from deployments.failures import CommandFailed
-from deployments.parameters import GivenSettings
+from deployments.parameters import Duration, GivenSettings
 from flows.database.clock import database_now
 from flows.database.engine import opened_engine
 from flows.logs import configure_logging
@@ -25,15 +25,16 @@ from flows.monitoring.vocabulary import Verdict
 
 async def run_silence(
     jobs: Annotated[list[str] | None, Parameter(help="The jobs; without any, list what is silenced.")] = None,
+    /,
     *,
     tag: Annotated[str | None, Parameter(help="The jobs whose deployment has this tag, as well.")] = None,
-    duration: Annotated[timedelta | None, Parameter(name="--for", help="For how long, such as 90m, 2h or 3d.")] = None,
-    until_recovery: Annotated[bool, Parameter(help="Acknowledge: until each is healthy again.", negative="")] = False,
+    duration: Annotated[Duration | None, Parameter(name="--for", help="For how long, such as 90m, 2h or 3d.")] = None,
+    until_recovery: Annotated[bool, Parameter(help="Acknowledge: until each is healthy again.")] = False,
     reason: Annotated[str, Parameter(help="Why, for those who wonder.")] = "",
-    lift_it: Annotated[bool, Parameter(name="--lift", help="Tell people of these jobs again.", negative="")] = False,
+    lift_it: Annotated[bool, Parameter(name="--lift", help="Tell people of these jobs again.")] = False,
     settings: GivenSettings,
 ) -> int:
-    """Silence jobs, lift their silences, or, without a job and a tag, list what is silenced. Returns the exit code."""
+    """Send no messages about some jobs for a time; verdicts and rows go on. Alone: list the silences."""
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     named = [*(jobs or []), *(await _tagged(tag) if tag else [])]

@@ -152,7 +152,7 @@ async def _start_sandbox(settings: Settings, children: Children, console: Consol
     """Start it, and return the settings of those who poll it."""
     port = any_free_port()
     url = f"http://127.0.0.1:{port}"
-    child = await children.start("sandbox", "-m", "deployments.sandbox", "--port", str(port), environment={})
+    child = await children.start("sandbox", "-m", "deployments", "sandbox", "--port", str(port), environment={})
     console.print(
         "No ASKNEWS_API_KEY is set: using the AskNews [bold]sandbox[/bold], whose news is made up. "
         "Put your key into .env to poll the real API."

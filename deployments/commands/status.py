@@ -49,15 +49,16 @@ class CannotTell(Exception):
 
 async def run_status(
     *,
-    as_json: Annotated[bool, Parameter(name="--json", help="Print the document of `GET /health/scheduler`.")] = False,
+    as_json: Annotated[
+        bool,
+        Parameter(
+            name="--json", help="Print the document of `GET /health/scheduler`; with --watch a line for each look."
+        ),
+    ] = False,
     watch: Annotated[bool, Parameter(help="Look again every 2 seconds, until Ctrl-C.")] = False,
     settings: GivenSettings,
 ) -> int:
-    """Print the verdicts, with `watch` again and again until Ctrl-C. Return the exit code for the last ones.
-
-    0: all is healthy, 1: it is not, 2: that cannot be told. The JSON is that of `GET /health/scheduler`; with `watch`
-    it is one line for each look.
-    """
+    """Say whether the jobs do what is expected. Exit code 0: all healthy; 1: not; 2: could not tell."""
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     try:

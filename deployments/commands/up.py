@@ -37,7 +37,7 @@ async def run_up(
     ] = None,
     settings: GivenSettings,
 ) -> int:
-    """Run until Ctrl-C or SIGTERM, and return 0. Raises CommandFailed when something does not start or keeps ending."""
+    """Run the whole pipeline on this machine, with embedded defaults, until Ctrl-C."""
     console = Console()
     stop_requested = asyncio.Event()
     home = settings.data_directory

@@ -131,11 +131,10 @@ async def run_worker(
     ] = None,
     settings: GivenSettings,
 ) -> int:
-    """Execute the runs of `pool`, at most `limit` at a time, until SIGTERM or SIGINT. Return the exit code.
+    """Execute runs as processes. SIGTERM drains it: no further run starts, and those that are going end first.
 
-    `polled_file` is touched at each poll that the server has answered, for `container_health polled`. The exit code is
-    1 when the worker ended for another reason than a signal; its runs were waited for then, too. Raises CommandFailed
-    if the server has no such pool; a server that is away is asked again.
+    A server that is away is asked again. Exit code 1 when the worker ended for another reason than a signal; its runs
+    were waited for then, too.
     """
     require_server()
     configure_logging(settings, to_prefect=False)

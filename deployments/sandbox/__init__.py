@@ -1,7 +1,7 @@
 """An AskNews-compatible server with made-up news, for demonstration and tests.
 
 The same moment always gives the same news, and new articles appear as time passes. `create_app` builds the application,
-`python -m deployments.sandbox` serves it, and `Fault` describes how it can be made to misbehave.
+`vibecheck sandbox` serves it, and `Fault` describes how it can be made to misbehave.
 """
 
 from deployments.sandbox.app import create_app

@@ -5,22 +5,19 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
+from deployments.failures import CommandFailed
 from deployments.sandbox.state import Sandbox
 
 # Long enough for an answer, short enough for a fault that stalls.
 _GRACE_SECONDS = 1
 
 
-class AddressUnavailable(Exception):
-    """The address cannot be listened on; the message says which, and why."""
-
-
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections at once. `port` 0 takes a free one. Raises `AddressUnavailable`."""
+    """A socket that accepts connections at once. `port` 0 takes a free one. Raises CommandFailed."""
     try:
         return socket.create_server((host, port), backlog=128)
     except OSError as error:
-        raise AddressUnavailable(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port.") from error
+        raise CommandFailed(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port.") from error
 
 
 def address_of(listener: socket.socket) -> str:

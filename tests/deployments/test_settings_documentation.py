@@ -85,7 +85,7 @@ def test_a_wrong_value_ends_a_worker_before_it_asks_any_server() -> None:
         cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("The settings are not usable:\n  VIBECHECK_RETENTION_DAYS: Input should be")
     assert "Traceback" not in done.stderr
 

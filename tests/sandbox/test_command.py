@@ -1,4 +1,4 @@
-"""`python -m deployments.sandbox` starts a server that says where it is, quietly serves, and stops when told to."""
+"""`vibecheck sandbox` starts a server that says where it is, quietly serves, and stops when told to."""
 
 import signal
 import socket
@@ -15,7 +15,7 @@ from tests.sandbox.asking import KEY
 pytestmark = pytest.mark.end_to_end
 
 PROJECT_ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "deployments.sandbox")
+COMMAND = (sys.executable, "-m", "deployments", "sandbox")
 LIMIT_SECONDS = 60
 
 

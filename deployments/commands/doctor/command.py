@@ -23,14 +23,14 @@ EXIT_CODES = {Mark.WELL: 0, Mark.WARNING: 1, Mark.FAILURE: 2}
 
 async def run_doctor(
     *,
-    in_json: Annotated[bool, Parameter(name="--json", negative="", help="Print what was found as JSON.")] = False,
-    send: Annotated[bool, Parameter(negative="", help="Send every receiver a test alarm and its recovery.")] = False,
+    in_json: Annotated[bool, Parameter(name="--json", help="Print what was found as JSON.")] = False,
+    send: Annotated[bool, Parameter(help="Send every receiver a test alarm and its recovery.")] = False,
     spend: Annotated[
-        bool, Parameter(negative="", help="Search the news once, for one credit: the longest page, odd fields.")
+        bool, Parameter(help="Search the news once, for one credit: the longest page, odd fields.")
     ] = False,
     settings_or_failure: Annotated[Settings | CommandFailed, Parameter(parse=False)],
 ) -> int:
-    """Make every check, and print what was found. Return 0 if all is well, 1 for warnings, 2 for failures."""
+    """Say what is wrong with this installation, and what to do. Exit code 0: all well; 1: warnings; 2: failures."""
     if isinstance(settings_or_failure, CommandFailed):
         # Nothing else can be looked at.
         findings = [Finding("settings", Mark.FAILURE, str(settings_or_failure))]

@@ -32,9 +32,11 @@ def test_a_command_that_acts_on_a_server_wants_to_be_told_which(arguments: list[
         (["sandbox", "--port", "99999"], "<= 65535"),
         (["worker", "--pool", "vibecheck", "--limit", "0"], ">= 1"),
         (["drain", "--timeout=-1s"], "A duration must"),
-        (["drain", "--timeout", "30"], "timedelta"),
+        (["drain", "--timeout", "30"], "“30” is not a duration, such as 90s"),
+        (["verify", "--since", "yesterday"], "“yesterday” is not a duration, such as"),
+        (["silence", "x", "--for", "banana"], "“banana” is not a duration"),
         (["verify", "--grace=-1h"], "A duration must"),
-        (["verify", "--grace", "99999999999999d"], "timedelta"),
+        (["verify", "--grace", "99999999999999d"], "is not a duration"),
     ],
 )
 def test_a_number_that_makes_no_sense_is_refused_with_its_bound(

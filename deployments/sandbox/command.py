@@ -1,33 +1,25 @@
-"""`python -m deployments.sandbox`: serve the sandbox until it is interrupted."""
+"""`vibecheck sandbox`: serve the sandbox until it is interrupted."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from deployments.parameters import PortOrAny
 from deployments.sandbox.app import create_app
-from deployments.sandbox.server import AddressUnavailable, address_of, listen, make_server
+from deployments.sandbox.server import address_of, listen, make_server
 from flows.patient_server import PatientServer
 
-app = App(name="sandbox", help="Serve an AskNews-compatible API with made-up news, for demonstration and tests.")
 
-
-@app.default
-def serve(
+def run_sandbox(
     *,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[PortOrAny, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
     port_file: Annotated[Path | None, Parameter(help="File to write the port to, once connections are taken.")] = None,
 ) -> int:
     """Serve an AskNews-compatible API with made-up news, for demonstration and tests."""
-    try:
-        listener = listen(host, port)
-    except AddressUnavailable as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    with listener:
+    with listen(host, port) as listener:
         address = address_of(listener)
         sys.stdout.write(f"AskNews sandbox at {address} (any API key that begins with ank_)\n")
         sys.stdout.flush()
@@ -42,7 +34,3 @@ def serve(
             # uvicorn has stopped in order and passes Ctrl-C on.
             return 0
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(app())
