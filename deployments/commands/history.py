@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, cast
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from deployments.commands.verify import moment
 from deployments.failures import CommandFailed, failing_in_words
-from deployments.parameters import GivenSettings, Moment
+from deployments.parameters import GivenSettings, Moment, moment
 from deployments.server.settings import require_server
 from flows.database.engine import opened_engine, reading
 from flows.logs import configure_logging
 from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, read_jobs, schedule_history
 from flows.monitoring.jobs.schedules import ScheduleSpec, schedule_in_words
 from flows.monitoring.verdicts.stored import Transition, transitions_of
+from flows.monitoring.verdicts.wording import clock
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,21 @@ class Change:
 
 async def run_history(
     job: Annotated[str, Parameter(help="The job, as `vibecheck status` calls it.")],
+    /,
     *,
     since: Annotated[
         Moment, Parameter(help="From when on: a duration before now (24h, 7d) or an ISO time.")
     ] = timedelta(days=30),
     settings: GivenSettings,
 ) -> int:
-    """Print the changes, oldest first; without Prefect's server, what the database knows. Return the exit code."""
+    """Show what changed of a job, and when: its schedule, its verdict and its deployment.
+
+    Without Prefect's server, what the database knows.
+    """
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
-    begin = moment(since, datetime.now(UTC))
+    now = datetime.now(settings.zone())
+    begin = moment(since, now)
     async with opened_engine(settings) as engine, reading(engine) as connection:
         jobs = await read_jobs(connection)
         if job not in jobs:
@@ -53,10 +58,10 @@ async def run_history(
     except CommandFailed as error:
         console.print(f"[yellow]What was done to the deployment is not known: {escape(str(error))}", soft_wrap=True)
         edits = []
-    table = Table("when (UTC)", "what", "who")
+    table = Table(Column("when", no_wrap=True), "what", "who")
     for change in sorted([*schedules, *verdicts, *edits], key=lambda each: each.at):
-        table.add_row(f"{change.at:%Y-%m-%d %H:%M:%S}", escape(change.what), escape(change.who or ""))
-    console.print(table if table.row_count else f"Nothing has changed since {begin:%Y-%m-%d %H:%M} UTC.")
+        table.add_row(clock(change.at, now, with_seconds=True), escape(change.what), escape(change.who or ""))
+    console.print(table if table.row_count else f"Nothing has changed since {clock(begin, now)}.")
     return 0
 
 

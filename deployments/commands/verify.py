@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from deployments.failures import CommandFailed, failing_in_words
-from deployments.parameters import Duration, GivenSettings, Moment
+from deployments.parameters import Duration, GivenSettings, Moment, moment
 from deployments.server.settings import require_server
 from flows.database.engine import database_shown, opened_engine
 from flows.database.migrate import revision_of
@@ -46,10 +47,7 @@ async def run_verify(
     as_json: Annotated[bool, Parameter(name="--json", help="Print every tick as JSON.")] = False,
     settings: GivenSettings,
 ) -> int:
-    """Verify and print. Return the exit code: 0 if the log is complete, 1 if it is not.
-
-    Raises CommandFailed with the exit code 2 if that could not be told; with `as_json` that is a document, too.
-    """
+    """Say what happened to each tick of each job. Exit code 0: all accounted for; 1: not; 2: could not tell."""
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     try:
@@ -63,7 +61,7 @@ async def run_verify(
     if as_json:
         print(json.dumps(verification.as_json(), default=_plain, indent=2))  # noqa: T201  # the command's result
     else:
-        for line in timeline(verification):
+        for line in timeline(verification, settings.zone()):
             print_line(console, line)
     return COMPLETE if verification.is_complete else INCOMPLETE
 
@@ -72,7 +70,7 @@ async def _verify(
     settings: Settings, since: timedelta | datetime, until: timedelta | datetime | None, grace: timedelta
 ) -> Verification:
     require_server()
-    now = datetime.now(UTC)
+    now = datetime.now(settings.zone())
     begin, end = moment(since, now), None if until is None else moment(until, now)
     async with opened_engine(settings) as engine:
         if await revision_of(engine) is None:
@@ -82,24 +80,17 @@ async def _verify(
             )
         async with get_client() as client:
             verification = await verify(
-                client, engine, since=begin, until=end, grace=grace, retention_days=settings.retention_days
+                client,
+                engine,
+                since=begin,
+                until=end,
+                grace=grace,
+                retention_days=settings.retention_days,
+                zone=settings.zone(),
             )
     if not verification.jobs:
         raise CommandFailed("No deployment is tagged `monitored`, and none was: `vibecheck apply` deploys the jobs.")
     return verification
-
-
-def moment(given: timedelta | datetime, now: datetime) -> datetime:
-    """Return the time that is meant: a duration before `now`, or a time (UTC without an offset).
-
-    Raises CommandFailed if no calendar has it.
-    """
-    try:
-        if isinstance(given, timedelta):
-            return now - given
-        return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
-    except OverflowError:
-        raise CommandFailed(f"{given} is further away than the calendar goes.") from None
 
 
 def print_line(console: Console, line: str) -> None:
@@ -113,11 +104,11 @@ def print_line(console: Console, line: str) -> None:
         console.print(Text(_INDENT if number else "").append_text(part))
 
 
-def timeline(verification: Verification) -> Iterator[str]:
+def timeline(verification: Verification, zone: tzinfo = UTC) -> Iterator[str]:
     """The verification as lines of rich markup: for each job its ticks, those that are alike in one line."""
-    many_days = verification.since.date() != verification.until.date()
-    clock = "%m-%d %H:%M:%S" if many_days else "%H:%M:%S"
-    yield f"Ticks from {verification.since:%Y-%m-%d %H:%M:%S} to {verification.until:%Y-%m-%d %H:%M:%S} UTC"
+    since, until = verification.since.astimezone(zone), verification.until.astimezone(zone)
+    clock = _Clock("%H:%M:%S" if since.date() == until.date() else "%m-%d %H:%M:%S", zone)
+    yield f"Ticks from {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S %Z}"
     for job in verification.jobs:
         counts = Counter(account.what for account in job.ticks)
         yield ""
@@ -132,10 +123,23 @@ def timeline(verification: Verification) -> Iterator[str]:
     for text in verification.unseen:
         yield f"[dim]not seen: {escape(text)}[/]"
     yield ""
-    yield from _verdict(verification.jobs)
+    yield from _verdict(verification.jobs, zone)
 
 
-def _verdict(jobs: Sequence[JobAccount]) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Clock:
+    """Tells times as they stand on a person's clock, with its timezone."""
+
+    form: str
+    zone: tzinfo
+
+    def tell(self, first: datetime, last: datetime) -> str:
+        """Both, or the one time that they are."""
+        begin, end = first.astimezone(self.zone), last.astimezone(self.zone)
+        return (f"{begin:{self.form}} … " if first != last else "") + f"{end:{self.form} %Z}"
+
+
+def _verdict(jobs: Sequence[JobAccount], zone: tzinfo) -> Iterator[str]:
     problems = [(job.job_name, account) for job in jobs for account in job.problems()]
     if not problems:
         yield "[green]Complete:[/] every tick and every run is accounted for."
@@ -143,23 +147,22 @@ def _verdict(jobs: Sequence[JobAccount]) -> Iterator[str]:
     yield f"[red]Not complete:[/] {len(problems)} not accounted for."
     for job_name, account in problems:
         run = f" (run {account.execution_id})" if account.execution_id else ""
-        yield f"  {escape(job_name)} {account.at.isoformat()}{run}: {escape(account.problem or '')}"
+        yield f"  {escape(job_name)} {account.at.astimezone(zone).isoformat()}{run}: {escape(account.problem or '')}"
 
 
-def _section(title: str, accounts: Sequence[Account], clock: str) -> Iterator[str]:
+def _section(title: str, accounts: Sequence[Account], clock: _Clock) -> Iterator[str]:
     if accounts:
         yield f"  {title}: {len(accounts)}"
         yield from (f"  {line}" for line in _lines(accounts, clock))
 
 
-def _lines(accounts: Sequence[Account], clock: str) -> Iterator[str]:
+def _lines(accounts: Sequence[Account], clock: _Clock) -> Iterator[str]:
     for (what, about), group in groupby(accounts, key=lambda account: (account.what, _about(account))):
         alike = list(group)
-        first, last = alike[0].at.strftime(clock), alike[-1].at.strftime(clock)
-        times = first if len(alike) == 1 else f"{first} … {last}"
+        times = clock.tell(alike[0].at, alike[-1].at)
         colour = _COLOURS.get(what, "red")
         shown = f"[{colour}]{what}[/]" + (f"{'':<{15 - len(what)}} {escape(about)}" if about else "")
-        yield f"  {times:<33} {len(alike):>5}  {shown}"
+        yield f"  {times:<37} {len(alike):>5}  {shown}"
 
 
 def _about(account: Account) -> str:

@@ -1,6 +1,11 @@
 """What jobs and their runs are called."""
 
+from datetime import UTC, tzinfo
+
 from prefect.runtime import flow_run
+from pydantic import ValidationError
+
+from flows.settings import load_settings
 
 # A deployment of this name bears the name of its flow.
 DEFAULT_DEPLOYMENT = "scheduled"
@@ -12,5 +17,12 @@ def job_name_of(flow: str, deployment: str) -> str:
 
 
 def run_name() -> str:
-    """What a run is called in Prefect's UI: the flow and the time it was due, such as `poll_news 23 Nov 19:15`."""
-    return f"{flow_run.flow_name} {flow_run.scheduled_start_time:%d %b %H:%M}"
+    """What a run is called in Prefect's UI: the flow and the time it was due, such as `poll_news 23 Nov 19:15 UTC`."""
+    return f"{flow_run.flow_name} {flow_run.scheduled_start_time.astimezone(_zone()):%d %b %H:%M %Z}"
+
+
+def _zone() -> tzinfo:
+    try:
+        return load_settings().zone()
+    except ValidationError:  # it must not end a flow of another project; whoever needs the settings says what is wrong
+        return UTC

@@ -6,7 +6,7 @@ says so. Each tick gets one class, and what cannot be accounted for is a problem
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.prefect_runs import TERMINAL
+from flows.monitoring.verdicts.wording import clock
 from flows.monitoring.vocabulary import Status
 
 # The class of what is not over yet, and young enough for that; and of what should be accounted for and is not.
@@ -83,6 +84,12 @@ class Window:
     now: datetime
     grace: timedelta
     """What is younger than this may still be open."""
+    zone: tzinfo = UTC
+    """Where the people are who are told."""
+
+    def clock(self, moment: datetime) -> str:
+        """`moment` for people."""
+        return clock(moment, self.now.astimezone(self.zone), with_seconds=True)
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def _judge(run: FlowRun | None, row: LogRow | None, interval: timedelta, window:
             "its row is open, and the server does not have the run",
         )
     elif run.state.type in TERMINAL:
-        said = f"Prefect ended it as {run.state.name} at {run.state.timestamp:%Y-%m-%d %H:%M:%S} UTC"
+        said = f"Prefect ended it as {run.state.name} at {window.clock(run.state.timestamp)}"
         lacks = "it has no row in the log" if row is None else "its row is still open"
         what, note, problem = _judge_age(
             PENDING, window.now - run.state.timestamp, window.grace, f"{said}, but {lacks}"
@@ -250,6 +257,6 @@ def _rank(account: Account) -> tuple[int, str]:
 def _unseen(evidence: Evidence, window: Window, accounts: Sequence[Account]) -> Iterable[str]:
     begins = min(evidence.history[0].valid_from, window.until) if evidence.history else window.until
     if begins > window.since:
-        yield f"Which ticks were expected before {begins:%Y-%m-%d %H:%M:%S} UTC: the schedule was not known yet."
+        yield f"Which ticks were expected before {window.clock(begins)}: the schedule was not known yet."
     if count := sum(account.is_only_logged for account in accounts):
         yield f"The flow runs of {count} execution(s): the server no longer has them, the log is the only witness."

@@ -5,7 +5,7 @@ It reads both sides and writes nothing. It is the oracle of the fault tests, and
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, deployments
 from flows.monitoring.jobs.schedules import InvalidSchedule, longest_gap_seconds
 from flows.monitoring.log.rows import LogRow, read_rows, rows_between
 from flows.monitoring.prefect_runs import JobRuns, server_now
+from flows.monitoring.verdicts.wording import clock
 from flows.monitoring.verify.accounts import Evidence, JobAccount, Window, account_for
 
 # The reconciler comes every 5 minutes, and gives a run 5 minutes to start: by then, all is accounted for.
@@ -57,18 +58,21 @@ async def verify(
     until: datetime | None = None,
     grace: timedelta = GRACE,
     retention_days: int | None = None,
+    zone: tzinfo = UTC,
 ) -> Verification:
     """Account for every tick from `since` on and before `until` (default: now, by the server's clock).
 
     What is younger than `grace` may still be pending. Schedules are the live ones, with the history that the log's
     database has of them. Rows older than `retention_days` are not looked for, as they may have been deleted.
+    Sentences tell times in `zone`.
     Raises httpx.HTTPError when the server cannot be asked, and DatabaseUnavailable.
     """
     now = await server_now(client)
     until = min(until or now, now)
     unseen: list[str] = []
     if retention_days is not None and since < (kept_since := now - timedelta(days=retention_days)):
-        unseen.append(f"Anything before {kept_since:%Y-%m-%d %H:%M:%S} UTC: the log keeps {retention_days} days.")
+        kept = clock(kept_since, now.astimezone(zone), with_seconds=True)
+        unseen.append(f"Anything before {kept}: the log keeps {retention_days} days.")
         since = kept_since
     live = {job.job_name: job for job in await read_live_jobs(client, now)}
     async with reading(engine) as connection:
@@ -81,7 +85,7 @@ async def verify(
     missing = [id_ for name in names for id_ in runs[name] if id_ not in rows[name]]
     for name, found in (await _rows_of(engine, missing)).items():
         rows.setdefault(name, {}).update(found)
-    window = Window(since, until, now, grace)
+    window = Window(since, until, now, grace, zone)
     accounts = [
         account_for(
             Evidence(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -11,8 +12,11 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from deployments.__main__ import app
-from deployments.commands.verify import moment, print_line, run_verify
+from deployments.commands.verify import print_line, run_verify, timeline
 from deployments.failures import CommandFailed
+from deployments.parameters import moment
+from flows.monitoring.verify.accounts import Account, JobAccount
+from flows.monitoring.verify.verification import Verification
 from flows.settings import Settings
 
 START = datetime(2026, 11, 23, 14, tzinfo=UTC)
@@ -43,6 +47,16 @@ def test_a_time_that_makes_no_sense_is_refused(text: str) -> None:
 def test_a_time_that_no_calendar_has_is_refused(given: timedelta | datetime) -> None:
     with pytest.raises(CommandFailed, match="further away than the calendar goes"):
         moment(given, START)
+
+
+def test_times_are_read_and_told_in_the_configured_zone() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    assert moment(datetime(2026, 11, 23, 15), START.astimezone(berlin)) == START  # noqa: DTZ001  # as it is typed
+    account = Account(START, "success", problem="odd")
+    text = "\n".join(timeline(Verification(START, START, (JobAccount("poll", (account,)),)), berlin))
+    assert "Ticks from 2026-11-23 15:00:00 to 2026-11-23 15:00:00 CET" in text
+    assert "  15:00:00 CET  " in text
+    assert "poll 2026-11-23T15:00:00+01:00: odd" in text
 
 
 def test_a_terminal_gets_whole_words_in_its_width(capsys: pytest.CaptureFixture[str]) -> None:

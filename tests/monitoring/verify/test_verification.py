@@ -131,10 +131,10 @@ async def test_a_run_that_is_over_and_has_no_row_or_an_open_one_is_a_problem(
 ) -> None:
     prefect.run(JOB, TICKS[0], "FAILED")
     account = await account_of(prefect, database, TICKS[0])
-    assert account.problem == "Prefect ended it as Failed at 2026-11-23 12:15:20 UTC, but it has no row in the log"
+    assert account.problem == "Prefect ended it as Failed at 12:15:20 UTC, but it has no row in the log"
     await log(database, prefect.run(JOB, TICKS[1], "FAILED"), TICKS[1], None)
     account = await account_of(prefect, database, TICKS[1])
-    assert account.problem == "Prefect ended it as Failed at 2026-11-23 12:30:20 UTC, but its row is still open"
+    assert account.problem == "Prefect ended it as Failed at 12:30:20 UTC, but its row is still open"
 
 
 async def test_what_is_young_may_still_be_open(prefect: FakePrefect, database: AsyncEngine) -> None:
@@ -253,10 +253,10 @@ async def test_it_says_what_it_could_not_see(prefect: FakePrefect, database: Asy
     verification = await verified(prefect, database, since=START - timedelta(days=400), retention_days=180)
     assert verification.is_complete
     assert verification.since == prefect.now - timedelta(days=180)
-    assert verification.unseen == ("Anything before 2026-05-27 14:14:00 UTC: the log keeps 180 days.",)
+    assert verification.unseen == ("Anything before 27 May 14:14:00 UTC: the log keeps 180 days.",)
     (job,) = verification.jobs
     assert job.unseen == (
-        "Which ticks were expected before 2026-11-23 12:00:00 UTC: the schedule was not known yet.",
+        "Which ticks were expected before 12:00:00 UTC: the schedule was not known yet.",
         "The flow runs of 8 execution(s): the server no longer has them, the log is the only witness.",
     )
 
@@ -300,10 +300,10 @@ async def test_the_timeline_puts_like_ticks_in_one_line(prefect: FakePrefect, da
         "Ticks from 2026-11-23 12:00:00 to 2026-11-23 14:45:30 UTC",
         "",
         "poll: 11 ticks: 8 success, 1 skipped, 1 missed, 1 pending",
-        "  12:15:00 … 14:00:00                   8  success",
-        "  14:15:00                              1  skipped         misfire, 120 s late, closed by the reconciler",
-        "  14:30:00                              1  missed          no_run, closed by the reconciler",
-        f"  14:45:00                              1  pending         {nothing}",
+        "  12:15:00 … 14:00:00 UTC                   8  success",
+        "  14:15:00 UTC                              1  skipped         misfire, 120 s late, closed by the reconciler",
+        "  14:30:00 UTC                              1  missed          no_run, closed by the reconciler",
+        f"  14:45:00 UTC                              1  pending         {nothing}",
         "",
         "Complete: every tick and every run is accounted for.",
     ]
