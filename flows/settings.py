@@ -142,8 +142,8 @@ class MonitoringSettings(BaseSettings):
     )
     timezone: Annotated[str, IS_TIMEZONE] = Field(
         default="UTC",
-        description="Timezone in which page, messages, `vibecheck status` and the table of `make up` tell times, such "
-        "as `Europe/Berlin`. Each time names it.",
+        description="Timezone in which page, messages, runs' names and every command tell times, such as "
+        "`Europe/Berlin`. Each time names it.",
     )
 
     # Logging
