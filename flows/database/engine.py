@@ -26,13 +26,20 @@ STATEMENT_SECONDS = 30.0
 # A transaction here never waits for the network: one that idles belongs to a machine that is gone, and holds locks.
 IDLE_TRANSACTION_SECONDS = 60.0
 
+# What a database says that is there and cannot do what is asked of it now: no disk, memory or connection is left, a
+# lock is not given in time, it only reads, or it is broken. PostgreSQL's SQLSTATE or its class, SQLite's result code.
+_REFUSALS = ("25006", "53", "55P03", "57014", "58", "XX")
+_SQLITE_REFUSALS = frozenset(
+    (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL)
+)
+
 _READ_ONLY = "vibecheck_read_only"
 _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 _EXAMPLES = "It looks like postgresql+asyncpg://user:password@host:5432/name or sqlite+aiosqlite:////folder/file.db."
 
 
 class DatabaseUnavailable(Exception):
-    """The pipeline's database cannot be reached or used. The text never holds a password."""
+    """The pipeline's database cannot be reached, was lost, or refuses. The text holds no password and no values."""
 
 
 def create_engine(url: str, *, keep_files_open: bool = True) -> AsyncEngine:
@@ -40,8 +47,9 @@ def create_engine(url: str, *, keep_files_open: bool = True) -> AsyncEngine:
 
     Without `keep_files_open`, a file is open only while it is used: one that is put in its place is seen by the next
     transaction, and not for the first time after a restart.
-    Its connections raise DatabaseUnavailable when the database cannot be reached or goes away. Raises
-    DatabaseUnavailable also for an address that is none of these.
+    Its connections raise DatabaseUnavailable when the database cannot be reached, goes away, or refuses for a reason of
+    its own (its disk is full, it only reads, a table stays locked). Raises DatabaseUnavailable also for an address that
+    is none of these.
     """
     try:
         parsed = make_url(url)
@@ -173,13 +181,24 @@ def _connect(
 
 
 def _translate_error(context: ExceptionContext) -> DatabaseUnavailable | None:
-    """Turn the loss of a connection into DatabaseUnavailable; other errors stay what they are."""
+    """Turn the loss of a connection, and a refusal, into DatabaseUnavailable; other errors stay what they are."""
     # A driver's timeout, of a server that no longer answers, counts as a loss. The caller's own cancellation costs the
     # connection as well, but must arrive as what it is. And what its own ping finds, the pool has to recognise.
     error = context.original_exception
-    if not context.is_disconnect or context.is_pre_ping or not isinstance(error, Exception):
+    if context.is_pre_ping or not isinstance(error, Exception):
         return None
-    return DatabaseUnavailable(_explain("The connection to the database was lost", error))
+    if context.is_disconnect:
+        return DatabaseUnavailable(_explain("The connection to the database was lost", error))
+    if _is_refusal(error):
+        return DatabaseUnavailable(_explain("The database refuses", error))
+    return None
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the error is the database's own state, and not what was asked of it."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_REFUSALS
+    return str(getattr(error, "sqlstate", "")).startswith(_REFUSALS)
 
 
 def _explain(what: str, error: BaseException) -> str:

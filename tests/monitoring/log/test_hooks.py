@@ -18,6 +18,7 @@ from flows.monitoring.log.hooks import monitored, record_end, record_running
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.settings import Settings, load_settings
 from tests.database.proxy import proxied
+from tests.database.troubles import POSTGRESQL, Trouble
 from tests.monitoring.verdicts.seeding import expected, seed
 from tests.support.fake_prefect import FakePrefect
 from tests.support.prefect_server import free_port
@@ -188,6 +189,18 @@ async def test_a_database_that_resets_the_connection_is_no_error(
         proxy.hang()
         asyncio.get_running_loop().call_later(0.5, proxy.cut)
         await call(run(), url, monkeypatch)
+
+
+@pytest.mark.parametrize("trouble", POSTGRESQL)
+async def test_a_database_in_trouble_costs_a_run_nothing(
+    trouble: Trouble, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A table that stays locked is given up by the hook itself, before the database's own limit.
+    monkeypatch.setattr("flows.monitoring.log.hooks.HOOK_SECONDS", 0.3)
+    with capture_logs() as events:
+        async with trouble(postgresql_url):
+            await call(run(), postgresql_url, monkeypatch)
+    assert [event["event"] for event in events if event["log_level"] == "warning"] == ["execution_log_write_failed"]
 
 
 async def test_a_database_without_the_table_is_no_error(

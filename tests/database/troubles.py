@@ -1,0 +1,122 @@
+"""Troubles that a database can be in while it runs: each as a context in which it is in it.
+
+Each is made for a database's address, so that whoever opens that database meets it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+
+from sqlalchemy import NullPool, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+Trouble = Callable[[str], AbstractAsyncContextManager[None]]
+# What every poll and every hook writes to.
+TABLES = "articles, scheduler_execution_log"
+
+
+@asynccontextmanager
+async def _administrator(url: str) -> AsyncGenerator[AsyncConnection]:
+    # A database that only reads must let itself be put right.
+    writes = {"server_settings": {"default_transaction_read_only": "off"}}
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=writes)
+    async with engine.connect() as connection:
+        yield connection
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def only_reads(url: str) -> AsyncGenerator[None]:
+    """PostgreSQL accepts no write, as a standby does, or a server whose disk its operator protects."""
+    name = make_url(url).database
+    async with _administrator(url) as connection:
+        await connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        yield
+        await connection.exec_driver_sql(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+
+
+@asynccontextmanager
+async def disk_is_full(url: str) -> AsyncGenerator[None]:
+    """PostgreSQL answers each new row with what it says when its disk is full."""
+    async with _administrator(url) as connection:
+        await connection.exec_driver_sql(
+            "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
+            "'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"
+        )
+        for table in TABLES.split(", "):
+            await connection.exec_driver_sql(
+                f"CREATE TRIGGER no_space BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION no_space()"
+            )
+        yield
+        await connection.exec_driver_sql("DROP FUNCTION no_space CASCADE")
+
+
+@asynccontextmanager
+async def tables_are_locked(url: str) -> AsyncGenerator[None]:
+    """Somebody holds PostgreSQL's tables, as a VACUUM FULL does, for longer than anybody waits."""
+    async with _administrator(url) as connection:
+        await connection.exec_driver_sql("BEGIN")
+        await connection.exec_driver_sql(f"LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE")
+        yield
+        await connection.exec_driver_sql("ROLLBACK")
+
+
+@asynccontextmanager
+async def no_connection_is_left(url: str) -> AsyncGenerator[None]:
+    """PostgreSQL lets nobody else in."""
+    name = make_url(url).database
+    elsewhere = make_url(url).set(database="template1").render_as_string(hide_password=False)
+    async with _administrator(elsewhere) as connection:
+        await connection.exec_driver_sql(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        yield
+        await connection.exec_driver_sql(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+
+
+@asynccontextmanager
+async def it_restarts(url: str) -> AsyncGenerator[None]:
+    """PostgreSQL ends every connection, again and again: what its clients see of immediate restarts."""
+    async with _administrator(url) as connection:
+
+        async def end_all() -> None:
+            while True:
+                await connection.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                await asyncio.sleep(0)
+
+        ending = asyncio.create_task(end_all())
+        yield
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+
+
+@asynccontextmanager
+async def file_is_locked(url: str) -> AsyncGenerator[None]:
+    """Another process holds SQLite's write lock, for longer than anybody waits."""
+    with closing(sqlite3.connect(_file(url), isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        yield
+        writer.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def file_is_damaged(url: str) -> AsyncGenerator[None]:
+    """SQLite's file is not what it was, until it is restored."""
+    file = _file(url)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    yield
+    file.write_bytes(whole)
+
+
+def _file(url: str) -> Path:
+    return Path(make_url(url).database or "")
+
+
+POSTGRESQL: list[Trouble] = [only_reads, disk_is_full, tables_are_locked, no_connection_is_left, it_restarts]
+SQLITE: list[Trouble] = [file_is_locked, file_is_damaged]

@@ -1,0 +1,86 @@
+"""A poll whose database is in trouble stores all of a page or nothing, and says so; the next one makes up for it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.database import engine as engine_module
+from flows.database.engine import DatabaseUnavailable, create_engine, reading
+from flows.entities import load_tracked
+from flows.polling.storage.cursors import read_cursor
+from flows.polling.storage.entities import seed_entities
+from flows.polling.storage.tables import Article
+from tests.database.troubles import POSTGRESQL, SQLITE, Trouble
+from tests.polling.simulated import BEGIN, Index, Poller, made_up
+
+
+@pytest.mark.parametrize("trouble", POSTGRESQL)
+async def test_a_poll_in_postgresqls_trouble_is_made_up_for(
+    trouble: Trouble, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await poll_before_in_and_after(trouble, postgresql_url, monkeypatch)
+
+
+@pytest.mark.parametrize("trouble", SQLITE)
+async def test_a_poll_in_sqlites_trouble_is_made_up_for(
+    trouble: Trouble, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await poll_before_in_and_after(trouble, sqlite_url, monkeypatch)
+
+
+async def test_a_full_disk_under_sqlite_is_made_up_for(sqlite_url: str) -> None:
+    async with seeded(sqlite_url) as engine:
+        poller = Poller(engine, Index(made_up(hours=1, a_day=60)))
+        async with engine.connect() as connection:
+            # What this one connection may still write; the pool hands it to everybody.
+            await connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        with pytest.raises(DatabaseUnavailable, match="database or disk is full"):
+            await poller.poll()
+        await engine.dispose()
+        await poller.poll_for(1)
+        assert await poller.missing(crawled_before=poller.index.now) == []
+
+
+async def poll_before_in_and_after(trouble: Trouble, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll three times: a poll that fails stores neither data nor a place to go on from; the next one stores all."""
+    async with seeded(url) as engine:
+        poller = Poller(engine, Index(made_up(hours=1, a_day=60)))
+        await poller.poll()
+        before = await stored(engine)
+        await engine.dispose()
+        poller.index.now = BEGIN.replace(minute=30)
+        with monkeypatch.context() as patience:
+            # Give up after parts of a second what is given up after seconds.
+            patience.setattr(engine_module, "CONNECT_SECONDS", 0.2)
+            patience.setattr(engine_module, "STATEMENT_SECONDS", 0.2)
+            impatient = create_engine(url)
+        async with trouble(url):
+            with pytest.raises(DatabaseUnavailable):
+                await replace(poller, engine=impatient).poll()
+            await impatient.dispose()
+        assert await stored(engine) == before
+        await poller.poll_for(1)
+        assert poller.errors == []
+        assert await poller.missing(crawled_before=poller.index.now) == []
+
+
+async def stored(engine: AsyncEngine) -> tuple[int | None, object]:
+    """How many articles there are, and where the next poll goes on."""
+    async with reading(engine) as connection:
+        articles = await connection.scalar(select(func.count(Article.article_id)))
+        return articles, await read_cursor(connection, "poll_news")
+
+
+@asynccontextmanager
+async def seeded(url: str) -> AsyncGenerator[AsyncEngine]:
+    engine = create_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await seed_entities(connection, [(entity.name, entity.category) for entity in load_tracked()])
+        yield engine
+    finally:
+        await engine.dispose()
