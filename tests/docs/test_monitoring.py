@@ -4,6 +4,7 @@ import re
 
 from deployments.server.expansion import load
 from flows.monitoring.alarms.notices import IS
+from tests.docs.linked_tests import linked_tests, missing
 from tests.support.prefect_server import PROJECT_ROOT
 
 TEXT = (PROJECT_ROOT / "docs" / "monitoring.md").read_text()
@@ -23,6 +24,6 @@ def test_every_automation_that_acts_by_itself_is_named() -> None:
 
 
 def test_each_feature_leads_to_a_test_that_is_there() -> None:
-    links = re.findall(r"\]\(\.\./(tests/[^ )]+)(?: \"(\w+)\")?\)", TEXT)
+    links = linked_tests(TEXT)
     assert len(links) > 10
-    assert [link for link in links if f"def {link[1]}(" not in (PROJECT_ROOT / link[0]).read_text() and link[1]] == []
+    assert missing(links) == []
