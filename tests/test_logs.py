@@ -36,7 +36,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     logger.propagate, logger.level = before
 
 
-def test_an_event_of_a_run_is_one_json_line_with_the_run_and_the_job(printed: io.StringIO) -> None:
+def test_an_event_of_a_run_is_one_json_line_with_run_and_job(printed: io.StringIO) -> None:
     execution_id = uuid4()
     logs.bind_run(execution_id, "poll_news")
     structlog.stdlib.get_logger().info("page_stored", fetched=10)

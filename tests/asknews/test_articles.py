@@ -132,7 +132,7 @@ def test_an_article_without_what_it_needs_is_set_aside(field: str, absent: objec
 
 
 @pytest.mark.parametrize("absent", [None, ..., {}, ""])
-def test_an_article_without_its_whole_content_is_kept_and_says_what_it_lacks(absent: object) -> None:
+def test_an_article_without_its_whole_content_says_what_it_lacks(absent: object) -> None:
     record = parsed(article_url=absent, summary=absent)
     assert (record.url, record.summary, record.altered_fields) == ("", "", ("summary", "url"))
 
@@ -195,7 +195,7 @@ def test_a_label_of_another_type_is_left_out_and_noted() -> None:
     assert record.altered_fields == ("bias", "reporting_voice")
 
 
-def test_nul_characters_are_removed_and_lone_surrogates_replaced_everywhere() -> None:
+def test_nul_is_removed_and_lone_surrogates_are_replaced() -> None:
     dirty = "a\0b\ud800c"
     record = parsed(
         title=dirty, summary=dirty, eng_title=dirty, keywords=[dirty], entities={dirty: [dirty]}, source_id=dirty
@@ -278,7 +278,7 @@ def test_a_reject_keeps_no_authors_and_no_full_text() -> None:
     assert "everything" not in reject.raw
 
 
-def test_a_rejects_json_is_cut_to_bytes_and_stays_text_a_database_takes() -> None:
+def test_a_rejects_json_is_cut_to_bytes_and_stays_text() -> None:
     reject = rejected(pub_date=None, article_id="\u6587" * 300, title="\u6587\ud800\0" * 100_000)
     assert len(reject.raw.encode()) <= LONGEST_RAW
     assert "\0" not in reject.raw + str(reject.external_id)

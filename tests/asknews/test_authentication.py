@@ -90,7 +90,7 @@ async def test_an_api_key_is_sent_as_a_bearer_token() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "  ", "ank_two words", "ank_line\nbreak", "ank_\u2026", "ank_\0"])
-def test_a_key_that_no_header_can_hold_is_refused_with_the_variables_name(key: str) -> None:
+def test_a_key_that_no_header_can_hold_names_its_variable(key: str) -> None:
     with pytest.raises(MissingCredentials, match="ASKNEWS_API_KEY") as caught:
         ApiKey(SecretStr(key))
     assert "ank_" not in str(caught.value)
@@ -154,7 +154,7 @@ async def test_a_token_of_unknown_life_is_used_until_it_is_refused(expires_in: o
     assert service.used == [*["SENTINEL-token-1"] * 3, "SENTINEL-token-2"]
 
 
-async def test_five_concurrent_calls_with_a_revoked_token_renew_it_once() -> None:
+async def test_five_calls_at_once_with_a_revoked_token_renew_it_once() -> None:
     service = Service()
     async with client(service) as asknews:
         await ask(asknews)
@@ -195,7 +195,7 @@ async def test_a_second_401_is_final() -> None:
         (httpx.ReadTimeout("slow"), RequestTimedOut),
     ],
 )
-async def test_what_goes_wrong_at_the_token_endpoint_becomes_an_error_of_the_tree(
+async def test_a_failing_token_endpoint_is_an_error_of_the_tree(
     response: httpx.Response | Exception, kind: type[AskNewsError]
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
@@ -223,7 +223,7 @@ async def test_what_goes_wrong_at_the_token_endpoint_becomes_an_error_of_the_tre
         httpx.ConnectError("Name or service not known"),
     ],
 )
-async def test_a_token_endpoint_that_is_another_server_names_its_variable(response: httpx.Response | Exception) -> None:
+async def test_a_token_endpoint_elsewhere_names_its_variable(response: httpx.Response | Exception) -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         if isinstance(response, Exception):
             raise response
@@ -232,7 +232,7 @@ async def test_a_token_endpoint_that_is_another_server_names_its_variable(respon
     assert f"check ASKNEWS_TOKEN_URL, which is {TOKEN_URL}" in str(await failure_of(client(answer)))
 
 
-async def test_a_renewal_that_fails_after_a_401_is_not_the_apis_failure() -> None:
+async def test_a_failed_renewal_after_a_401_is_not_the_apis_failure() -> None:
     service = Service(revoked=["SENTINEL-token-1"])
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -244,7 +244,7 @@ async def test_a_renewal_that_fails_after_a_401_is_not_the_apis_failure() -> Non
     assert (type(error), error.was_sent) == (RequestTimedOut, False)
 
 
-async def test_what_breaks_after_the_token_was_fetched_may_have_reached_the_api() -> None:
+async def test_what_breaks_after_the_token_may_have_reached_the_api() -> None:
     service = Service()
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -298,7 +298,7 @@ def test_client_credentials_that_cannot_be_sent_are_refused(secret: str) -> None
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 429, 500])
-async def test_no_secret_is_in_a_log_or_in_what_the_objects_say_of_themselves(
+async def test_no_secret_is_in_a_log_or_in_what_objects_say_of_it(
     status: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:

@@ -37,7 +37,7 @@ def test_missing_credentials_name_the_variables_to_set(values: dict[str, Any], w
 
 @pytest.mark.parametrize("variable", ["ASKNEWS_API_URL", "ASKNEWS_TOKEN_URL"])
 @pytest.mark.parametrize("address", ["asknews.example", "ftp://asknews.example", "https://", "https://[::1", "\0"])
-def test_an_address_that_cannot_be_used_is_refused_with_the_variables_name(variable: str, address: str) -> None:
+def test_an_unusable_address_is_refused_with_its_variables_name(variable: str, address: str) -> None:
     with pytest.raises(ValidationError, match=rf"{variable}\n  Input should be a web address"):
         settings_of(**{variable: address})
 

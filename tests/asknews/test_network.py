@@ -193,7 +193,7 @@ async def test_a_body_of_exactly_the_limit_is_read() -> None:
         pytest.param(http_response(b"{}", "Content-Encoding: br"), id="brotli"),
     ],
 )
-async def test_packing_that_is_damaged_or_was_not_asked_for_is_a_gateways(response: bytes) -> None:
+async def test_damaged_packing_or_packing_not_asked_for_is_a_gateways(response: bytes) -> None:
     error = await failure(sends(response))
     assert isinstance(error, GatewayAnswered)
     assert error.status == 200

@@ -56,7 +56,7 @@ async def test_requests_at_once_wait_for_different_moments() -> None:
     assert waits.waited == [0.25, 0.5, 0.75]
 
 
-async def test_after_a_pause_the_next_request_starts_at_once_and_saves_up_no_burst() -> None:
+async def test_a_pause_lets_the_next_start_at_once_and_saves_no_burst() -> None:
     clock, waits = Clock(), Waits()
     async with client_of(ok, requests_per_second=1.0, clock=clock, sleep=waits.sleep) as client:
         await ask(client)

@@ -121,7 +121,7 @@ async def test_a_window_is_widened_to_whole_seconds(start: datetime, end: dateti
         {"start": END, "end": START},
     ],
 )
-async def test_arguments_that_make_no_query_are_refused_before_any_request(changes: dict[str, Any]) -> None:
+async def test_arguments_of_no_query_are_refused_before_any_request(changes: dict[str, Any]) -> None:
     recorder = Recorder(news())
     with pytest.raises(ValueError, match="must"):
         await search(recorder, **changes)
@@ -213,7 +213,7 @@ async def test_five_records_without_a_valid_one_are_an_error() -> None:
 @pytest.mark.parametrize(
     "articles", [[None] * 4, [*[None] * 5, article()], [article(), *[None] * 9]], ids=["few", "last good", "first good"]
 )
-async def test_few_bad_records_and_those_beside_a_good_one_are_set_aside(articles: list[Any]) -> None:
+async def test_few_bad_records_or_some_beside_good_ones_are_set_aside(articles: list[Any]) -> None:
     page = await search(Recorder(news(*articles)))
     assert (page.fetched, len(page.rejects)) == (len(articles), articles.count(None))
 
@@ -241,7 +241,7 @@ async def test_few_bad_records_and_those_beside_a_good_one_are_set_aside(article
         ("c0ffee", "decade", "decade"),
     ],
 )
-async def test_the_next_page_begins_after_the_rows_fetched_and_never_beyond(
+async def test_the_next_page_begins_right_after_the_rows_fetched(
     offset: int | str, offered: object, following: int | str
 ) -> None:
     page = await search(Recorder(news(*[article()] * 10, offset=offered)), offset=offset)
@@ -253,7 +253,7 @@ async def test_an_opaque_offset_ends_where_the_response_offers_none() -> None:
 
 
 @pytest.mark.parametrize("offered", ["c0ffee", "", {}, "x" * 2_000])
-async def test_an_opaque_offset_that_leads_nowhere_is_an_error_but_on_an_empty_page(offered: object) -> None:
+async def test_an_offset_that_leads_nowhere_is_an_error_after_rows(offered: object) -> None:
     with pytest.raises(UnexpectedResponse):
         await search(Recorder(news(*[article()] * 10, offset=offered)), offset="c0ffee")
     assert (await search(Recorder(news(offset=offered)), offset="c0ffee")).next_offset is None

@@ -140,14 +140,14 @@ async def test_the_message_says_what_is_wrong_and_what_to_do(status: int, body: 
     assert words in str(await failure(status, body))
 
 
-async def test_a_validation_error_names_the_field_but_never_quotes_the_input() -> None:
+async def test_a_validation_error_names_the_field_and_quotes_no_input() -> None:
     problem = {"loc": ["header", "authorization"], "msg": "too short", "type": "value", "input": "Bearer other-secret"}
     error = await failure(422, {"code": 422000, "detail": [problem, "odd", {}]})
     assert "header.authorization: too short" in str(error)
     assert "other-secret" not in str(error)
 
 
-async def test_a_key_that_the_answer_repeats_does_not_reach_the_message() -> None:
+async def test_a_key_repeated_in_the_answer_stays_out_of_the_message() -> None:
     error = await failure(401, told(401000, f"{'x' * 283} invalid key {SENTINEL_KEY}"), is_echoed=True)
     assert "ank_" not in str(error)
 
@@ -167,7 +167,7 @@ async def test_a_redirect_is_not_followed_lest_the_key_travel() -> None:
     assert [url.host for url in requests] == ["asknews.example"]
 
 
-async def test_an_inactive_subscription_does_not_read_as_a_plan_that_lacks_a_feature() -> None:
+async def test_an_inactive_subscription_is_not_a_plans_missing_feature() -> None:
     assert not isinstance(await failure(403, told(403011)), AccessDenied)
 
 
@@ -215,7 +215,7 @@ def test_no_retry_after_is_none() -> None:
     assert retry_after_of(httpx.Headers(), NOW) is None
 
 
-def test_a_date_is_relative_to_the_servers_clock_and_not_to_a_wrong_one_here() -> None:
+def test_a_date_is_relative_to_the_servers_clock_and_not_to_ours() -> None:
     sent = {
         "Retry-After": format_datetime(NOW + timedelta(seconds=90), usegmt=True),
         "Date": format_datetime(NOW, usegmt=True),
@@ -300,7 +300,7 @@ def test_an_error_survives_the_way_between_processes(kind: type[AskNewsError]) -
     assert (type(copy), str(copy), vars(copy)) == (kind, "what to do", vars(error))
 
 
-def test_each_error_is_drawn_in_the_tree_and_is_either_retryable_or_permanent() -> None:
+def test_each_error_is_in_the_tree_and_retryable_or_permanent() -> None:
     for kind in every_kind(AskNewsError):
         assert kind.__name__ in str(errors.__doc__)
         assert kind is AskNewsError or issubclass(kind, RetryableError) != issubclass(kind, PermanentError)

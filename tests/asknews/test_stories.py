@@ -40,7 +40,7 @@ def test_every_stored_field_of_a_story_is_read() -> None:
     assert record.article_ids == [UUID(ARTICLE_ID)]
 
 
-def test_the_series_are_paired_and_in_order_of_time_and_zero_is_a_value() -> None:
+def test_the_series_are_paired_in_order_and_zero_is_a_value() -> None:
     record = parsed()
     assert record.sentiment == [
         SentimentPoint(at=AT - timedelta(seconds=HOUR), sentiment=0.0, rolling=0.0),
@@ -125,12 +125,12 @@ def test_a_story_may_have_no_series() -> None:
     assert (record.sentiment, record.reddit_sentiment) == ([], [])
 
 
-def test_of_two_points_at_one_moment_the_later_in_the_array_stays() -> None:
+def test_of_two_points_at_one_moment_the_later_one_stays() -> None:
     record = parsed(sentiment_timestamps=[STORY_TIME, STORY_TIME])
     assert record.sentiment == [SentimentPoint(at=AT, sentiment=0.0, rolling=0.0)]
 
 
-def test_the_headline_is_the_first_updates_and_the_summary_the_latest_updates() -> None:
+def test_the_first_update_has_the_headline_the_last_the_summary() -> None:
     record = parsed(
         updates=[
             update(headline="First in the list", story="older", story_update_ts=STORY_TIME - HOUR),
@@ -141,7 +141,7 @@ def test_the_headline_is_the_first_updates_and_the_summary_the_latest_updates() 
 
 
 @pytest.mark.parametrize("updates", [[], None, [update(headline=" ")], [update(headline=None)]])
-def test_without_a_headline_the_topic_serves_unless_it_is_a_placeholder(updates: object) -> None:
+def test_without_a_headline_the_topic_serves_if_it_is_real(updates: object) -> None:
     assert parsed(updates=updates, topic="Claude's feature").headline == "Claude's feature"
     for placeholder in ("auto_generated", "Auto_Generated", "", None):
         record = parsed(updates=updates, topic=placeholder)
@@ -177,7 +177,7 @@ def test_threads_and_articles_of_all_updates_are_listed_once() -> None:
     ]
 
 
-def test_a_thread_without_sentiment_or_counts_is_a_thread_with_unknown_ones() -> None:
+def test_a_thread_without_sentiment_or_counts_has_unknown_ones() -> None:
     (kept,) = parsed(
         updates=[update(reddit_threads=[thread(sentiment=None, upvotes=..., comments_count=None, date=None)])]
     ).reddit_threads
@@ -217,7 +217,7 @@ def test_a_thread_without_an_id_is_left_out_alone_and_noted(broken: dict[str, An
         (None, ""),
     ],
 )
-def test_a_relative_address_is_one_at_reddit_and_an_empty_one_stays_empty(sent: object, stored: str) -> None:
+def test_a_relative_address_is_reddits_and_an_empty_one_is_empty(sent: object, stored: str) -> None:
     assert parsed(updates=[update(reddit_threads=[thread(url=sent)])]).reddit_threads[0].url == stored
 
 
@@ -248,7 +248,7 @@ def test_counts_may_come_as_a_list_of_names() -> None:
         ("many", 0, ("n_articles",)),
     ],
 )
-def test_the_article_count_is_a_number_or_a_list_and_fits_in_32_bits(
+def test_the_article_count_is_a_number_or_list_and_fits_32_bits(
     sent: object, count: int, altered: tuple[str, ...]
 ) -> None:
     record = parsed(n_articles=sent)

@@ -36,7 +36,7 @@ def test_certificates_that_cannot_be_read_are_named(
         ("https_proxy", "ftp://someone:SENTINEL@127.0.0.1:1080", "the proxy in https_proxy cannot be used"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_says_what_to_do_and_no_password(
+def test_an_unusable_proxy_says_what_to_do_and_no_password(
     variable: str, address: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, address)

@@ -78,7 +78,7 @@ async def test_a_block_wins_over_an_address(sqlite_url: str, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("client")
-async def test_a_rotated_password_needs_nothing_but_a_new_value_in_the_block(
+async def test_a_rotated_password_needs_only_a_new_value_in_the_block(
     postgresql_url: str, postgresql_address: URL
 ) -> None:
     def address(password: str) -> str:

@@ -32,7 +32,7 @@ def settings(**values: object) -> Settings:
     return Settings(_env_file=None, **values)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic-settings
 
 
-async def test_a_writer_waits_for_another_writer_even_if_it_reads_first(database: AsyncEngine) -> None:
+async def test_a_writer_that_reads_first_waits_for_another_writer(database: AsyncEngine) -> None:
     async def write(scope: str) -> None:
         async with database.begin() as connection:
             await read_cursor(connection, "job", scope)
@@ -45,7 +45,7 @@ async def test_a_writer_waits_for_another_writer_even_if_it_reads_first(database
         assert await read_cursor(connection, "job", "9") == CursorRow(next_offset="9")
 
 
-async def test_a_reader_is_not_held_up_by_a_writer_and_sees_only_what_is_committed(database: AsyncEngine) -> None:
+async def test_a_reader_sees_what_is_committed_and_waits_for_no_writer(database: AsyncEngine) -> None:
     async with database.begin() as writer:
         await write_cursor(writer, "job", "", CursorRow(next_offset="1"))
         async with asyncio.timeout(2), reading(database) as reader:
@@ -60,7 +60,7 @@ async def test_foreign_keys_hold(database: AsyncEngine) -> None:
             await upsert(connection, ArticleEntity, [{"article_id": id_of(1), "entity_id": 1}])
 
 
-async def test_sqlite_keeps_a_write_ahead_log_and_its_connections_say_so(sqlite_url: str) -> None:
+async def test_sqlite_connections_keep_a_write_ahead_log(sqlite_url: str) -> None:
     engine = create_engine(sqlite_url)
     async with reading(engine) as connection:
         for pragma, value in {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 5000, "synchronous": 1}.items():
@@ -102,7 +102,7 @@ asyncio.run(main())
 """
 
 
-async def test_several_processes_write_one_sqlite_file_and_lose_nothing(sqlite_url: str) -> None:
+async def test_several_processes_write_one_sqlite_file_without_loss(sqlite_url: str) -> None:
     processes = [
         await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, sqlite_url, stderr=asyncio.subprocess.PIPE)
         for _ in range(4)
@@ -159,7 +159,7 @@ async def test_opening_a_new_sqlite_file_waits_for_its_first_writer(
         (f"postgresql+asyncpg://u:{SECRET}@host:{SECRET}/x", "not a valid SQLAlchemy URL"),
     ],
 )
-async def test_a_database_that_cannot_be_reached_is_a_typed_error_without_a_password(url: str, what: str) -> None:
+async def test_an_unreachable_database_is_an_error_without_password(url: str, what: str) -> None:
     async def connect() -> None:
         engine = create_engine(url)
         try:
@@ -197,9 +197,7 @@ async def test_an_error_does_not_tell_the_values_of_a_statement(database: AsyncE
     assert SECRET not in str(caught.value).split("[SQL", maxsplit=1)[1]
 
 
-async def test_a_cut_connection_is_a_typed_error_and_leaves_nothing(
-    postgresql_url: str,
-) -> None:
+async def test_a_cut_connection_is_a_typed_error_and_leaves_nothing(postgresql_url: str) -> None:
     async with proxied(postgresql_url) as (proxy, url):
         engine = create_engine(url)
 
@@ -218,7 +216,7 @@ async def test_a_cut_connection_is_a_typed_error_and_leaves_nothing(
         await engine.dispose()
 
 
-async def test_connections_that_were_cut_while_idle_cost_their_next_users_nothing(postgresql_url: str) -> None:
+async def test_connections_cut_while_idle_cost_their_next_user_nothing(postgresql_url: str) -> None:
     async with proxied(postgresql_url) as (proxy, url):
         engine = create_engine(url)
         async with reading(engine) as first, reading(engine) as second:
@@ -267,7 +265,7 @@ async def test_a_statement_that_the_server_never_answers_is_given_up(
         await engine.dispose()
 
 
-async def test_a_caller_that_loses_patience_with_a_hanging_server_gets_away(postgresql_url: str) -> None:
+async def test_an_impatient_caller_gets_away_from_a_hanging_server(postgresql_url: str) -> None:
     async with proxied(postgresql_url) as (proxy, url):
         engine = create_engine(url)
         began = time.monotonic()
@@ -277,7 +275,7 @@ async def test_a_caller_that_loses_patience_with_a_hanging_server_gets_away(post
         assert time.monotonic() - began < 5
 
 
-async def test_the_default_database_is_a_sqlite_file_in_the_data_directory(tmp_path: Path) -> None:
+async def test_the_default_database_is_a_file_in_the_data_directory(tmp_path: Path) -> None:
     engine = await engine_from_settings(settings(data_directory=tmp_path / "data"))
     async with engine.begin():
         pass

@@ -23,7 +23,7 @@ from flows.polling.storage.tables import Cursor
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-async def test_migrating_an_empty_database_brings_it_to_the_newest_revision(empty_database_url: str) -> None:
+async def test_an_empty_database_is_migrated_to_the_newest_revision(empty_database_url: str) -> None:
     engine = create_engine(empty_database_url)
     assert await revision_of(engine) is None
 
@@ -79,7 +79,7 @@ async def test_every_known_revision_is_brought_to_the_newest(empty_database_url:
     await engine.dispose()
 
 
-async def test_a_schema_that_newer_code_has_migrated_is_left_alone_with_a_warning(database: AsyncEngine) -> None:
+async def test_a_newer_codes_schema_is_left_alone_with_a_warning(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await connection.execute(text("ALTER TABLE articles ADD COLUMN of_the_next_release TEXT"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))

@@ -85,7 +85,7 @@ async def test_moments_compare_and_sort_as_moments(database: AsyncEngine) -> Non
         assert set(later) == {moment for moment in moments if moment > noon}
 
 
-async def test_a_time_that_the_database_wrote_compares_with_one_that_we_wrote(database: AsyncEngine) -> None:
+async def test_a_time_of_the_databases_compares_with_one_of_ours(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await connection.run_sync(things.metadata.create_all)
         before = await database_now(connection)
@@ -110,7 +110,7 @@ async def test_nothing_stays_nothing(database: AsyncEngine) -> None:
     assert tuple(await stored(database, at=None, text=None, id=None, json=None)) == (None, None, None, None)
 
 
-async def test_an_identifier_reads_in_sql_as_the_text_that_prefect_shows(database: AsyncEngine) -> None:
+async def test_an_identifier_reads_in_sql_as_prefect_shows_it(database: AsyncEngine) -> None:
     await stored(database, id=UUID(int=7))
     async with reading(database) as connection:
         shown = (await connection.exec_driver_sql("SELECT CAST(id AS TEXT) FROM things")).scalar_one()
@@ -119,7 +119,7 @@ async def test_an_identifier_reads_in_sql_as_the_text_that_prefect_shows(databas
 
 
 @given(st.text(st.characters()))
-def test_cleaned_text_can_be_encoded_and_cleaning_it_again_changes_nothing(given_text: str) -> None:
+def test_cleaned_text_can_be_encoded_and_stays_as_it_is(given_text: str) -> None:
     cleaned = clean_text(given_text)
 
     assert "\x00" not in cleaned
@@ -128,7 +128,7 @@ def test_cleaned_text_can_be_encoded_and_cleaning_it_again_changes_nothing(given
 
 
 @given(json_values)
-def test_cleaned_json_survives_json_and_cleaning_it_again_changes_nothing(value: Any) -> None:
+def test_cleaned_json_survives_json_and_stays_as_it_is(value: Any) -> None:
     cleaned = clean_json(value)
 
     assert json.loads(json.dumps(cleaned, allow_nan=False)) == cleaned
@@ -136,7 +136,7 @@ def test_cleaned_json_survives_json_and_cleaning_it_again_changes_nothing(value:
     assert canonical_json(json.loads(canonical_json(value))) == canonical_json(value)
 
 
-def test_canonical_json_does_not_depend_on_order_or_on_how_a_number_is_written() -> None:
+def test_canonical_json_ignores_order_and_spelling_of_numbers() -> None:
     assert canonical_json({"b": 1.0, "a": (1, 2)}) == canonical_json({"a": [1, 2], "b": 1}) == '{"a":[1,2],"b":1}'
 
 

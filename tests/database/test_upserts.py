@@ -38,7 +38,7 @@ def normal(row: Mapping[Any, Any]) -> tuple[Any, ...]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(articles(), max_size=6), max_size=4))
-async def test_each_batch_leaves_the_last_version_of_each_key_and_says_what_it_did(
+async def test_a_batch_leaves_each_keys_last_version_and_says_so(
     database: AsyncEngine, batches: list[list[dict[str, Any]]]
 ) -> None:
     async with database.begin() as connection:
@@ -60,7 +60,7 @@ async def test_each_batch_leaves_the_last_version_of_each_key_and_says_what_it_d
         assert {row["article_id"]: normal(row) for row in stored.mappings()} == model
 
 
-async def test_two_writers_of_many_rows_in_opposite_order_do_not_deadlock(database: AsyncEngine) -> None:
+async def test_two_writers_in_opposite_order_do_not_deadlock(database: AsyncEngine) -> None:
     rows = [article(number) for number in range(1_500)]
 
     async def write(order: int) -> Upserted:

@@ -51,7 +51,7 @@ def test_prefect_understands_every_key() -> None:
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
-def test_a_deployment_loads_its_flow_and_its_parameters_are_the_flows(deployment: dict[str, Any]) -> None:
+def test_a_deployments_parameters_are_those_of_its_flow(deployment: dict[str, Any]) -> None:
     module, name = deployment["entrypoint"].rsplit(".", 1)
     flow = getattr(importlib.import_module(module), name)
     assert isinstance(flow, Flow)
@@ -83,7 +83,7 @@ def test_nothing_of_the_machine_that_deploys_is_baked_in() -> None:
     assert not re.search(r"https?://", TEXT)
 
 
-def test_the_watchdog_does_not_share_the_pool_of_those_that_it_watches() -> None:
+def test_the_watchdog_has_another_pool_than_those_it_watches() -> None:
     pools = {name: deployment["work_pool"]["name"] for name, deployment in zip(NAMES, DEPLOYMENTS, strict=True)}
     watchdog = pools.pop("pipeline_status")
     assert watchdog not in pools.values()

@@ -28,7 +28,7 @@ def test_the_file_is_what_the_settings_class_says(path: Path, make: Callable[[],
     assert path.read_text() == make(), REMAKE
 
 
-def test_every_setting_has_a_description_and_a_variable_of_its_own() -> None:
+def test_every_setting_has_a_description_and_its_own_variable() -> None:
     variables = settings_document.settings_variables()
 
     assert len({variable.name for variable in variables}) == len(Settings.model_fields)
@@ -62,7 +62,7 @@ def test_the_documented_variable_is_the_one_that_is_read(monkeypatch: pytest.Mon
         ("VIBECHECK_NOTIFICATION_BY_OWNER", '{"data": hc.example.org'),
     ],
 )
-def test_a_wrong_value_stops_with_a_sentence_that_names_the_variable(
+def test_a_wrong_value_stops_with_words_that_name_the_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)

@@ -160,7 +160,7 @@ async def test_two_applies_at_once_prepare_one_database(empty_database_url: str)
         await engine.dispose()
 
 
-async def test_a_release_that_is_taken_back_applies_to_the_schema_of_the_next(database_url: str) -> None:
+async def test_a_release_taken_back_applies_to_the_nexts_schema(database_url: str) -> None:
     engine = create_engine(database_url)
     try:
         async with engine.begin() as connection:

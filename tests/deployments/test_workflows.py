@@ -71,7 +71,7 @@ def test_the_workflow_deploys_from_the_lock_and_then_applies() -> None:
     assert "--require-hashes -r $<" in makefile
 
 
-def test_the_automations_that_it_applies_are_those_of_the_installation() -> None:
+def test_the_automations_it_applies_are_the_installations() -> None:
     job = load("deploy.yml")["jobs"]["deploy"]
     # What `apply` writes into them. Without these it would take the alarms away, or rewrite them.
     assert {"VIBECHECK_NOTIFICATION", "VIBECHECK_REMINDER_SECONDS", "PREFECT_UI_URL"} <= job["env"].keys()

@@ -61,7 +61,7 @@ def test_a_page_that_fails_costs_only_itself(pipeline: Pipeline) -> None:
     assert late, "the articles of the page that had failed"
 
 
-def test_a_refused_key_fails_the_run_at_once_and_is_printed_nowhere(pipeline: Pipeline) -> None:
+def test_a_refused_key_fails_the_run_at_once_and_is_not_printed(pipeline: Pipeline) -> None:
     pipeline.sandbox.add_faults(Fault(kind="unauthorized", path=NEWS, times="forever"))
     asked_before = len(pipeline.sandbox.requests)
     execution_id = pipeline.run("poll_news/scheduled")
@@ -86,7 +86,7 @@ def test_bad_records_are_kept_aside_and_the_good_ones_are_stored(pipeline: Pipel
     assert len(pipeline.query("SELECT * FROM rejected_records WHERE kind = 'article'")) == 3
 
 
-def test_a_plan_without_stories_is_a_feature_that_is_off_and_no_failure(pipeline: Pipeline) -> None:
+def test_a_plan_without_stories_is_a_feature_that_is_off(pipeline: Pipeline) -> None:
     pipeline.sandbox.add_faults(Fault(kind="forbidden", path="/v1/stories", times="forever"))
     execution_id = pipeline.run("poll_stories/scheduled")
     row = pipeline.wait_for_row(execution_id)
@@ -95,16 +95,14 @@ def test_a_plan_without_stories_is_a_feature_that_is_off_and_no_failure(pipeline
     assert pipeline.wait_for_state(execution_id, "COMPLETED")["state_name"] == "FeatureOff"
 
 
-def test_an_inactive_subscription_fails_the_stories_poll(
-    pipeline: Pipeline,
-) -> None:
+def test_an_inactive_subscription_fails_the_stories_poll(pipeline: Pipeline) -> None:
     pipeline.sandbox.add_faults(Fault(kind="forbidden", path="/v1/stories", code=403011, times="forever"))
     row = pipeline.wait_for_row(pipeline.run("poll_stories/scheduled"))
     assert (row["status"], row["attempt"]) == ("failure", 1)
     assert "the subscription is inactive" in row["error_message"]
 
 
-def test_a_killed_run_leaves_whole_pages_and_the_next_run_completes_them(pipeline: Pipeline) -> None:
+def test_a_killed_run_leaves_whole_pages_and_the_next_goes_on(pipeline: Pipeline) -> None:
     pipeline.execute("DELETE FROM articles")
     pipeline.sandbox.add_faults(Fault(kind="stalled", path=NEWS, offset=20, seconds=120, times=1))
     execution_id = pipeline.run("poll_news/scheduled")

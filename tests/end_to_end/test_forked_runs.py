@@ -64,7 +64,7 @@ def test_a_run_is_forked_and_has_everything_of_its_own(project: ForkedProject) -
     assert first["uuid"] != second["uuid"]
 
 
-def test_a_forked_run_logs_to_prefect_and_prints_where_the_worker_does(project: ForkedProject, facts: str) -> None:
+def test_a_forked_run_logs_to_prefect_and_prints_as_the_worker(project: ForkedProject, facts: str) -> None:
     run = project.ask(facts, text="heard")
     project.wait_for(run, "COMPLETED")
 
@@ -100,7 +100,7 @@ def test_forked_runs_use_their_databases(project: ForkedProject, postgresql_url:
         assert project.run(deployment, postgresql=postgresql_url) == {"found": [42, 42]}
 
 
-def test_a_flow_that_fails_is_failed_and_one_that_is_too_slow_times_out(project: ForkedProject, facts: str) -> None:
+def test_a_failing_flow_is_failed_and_a_slow_one_times_out(project: ForkedProject, facts: str) -> None:
     failed = project.wait_for(project.ask(facts, fail=True), "FAILED")
     assert "as asked" in failed["state"]["message"]
     slow = project.wait_for(project.ask(project.deploy("too_slow")), "FAILED")
@@ -113,7 +113,7 @@ def test_a_run_that_exits_has_crashed_with_its_exit_code(project: ForkedProject,
     assert project.said(run, "hook")["state"] == "Crashed"
 
 
-def test_a_run_that_is_killed_has_crashed_and_its_hook_runs_apart(project: ForkedProject, facts: str) -> None:
+def test_a_killed_run_has_crashed_and_its_hook_runs_apart(project: ForkedProject, facts: str) -> None:
     run = project.ask(facts, wait=True)
     process = project.said(run)["pid"]
     os.kill(process, signal.SIGKILL)

@@ -78,9 +78,7 @@ def reconcile_until_closed(job: HeldJob, execution_id: str) -> dict[str, Any]:
     )
 
 
-def test_a_killed_run_is_closed_and_the_job_goes_on(
-    job: HeldJob,
-) -> None:
+def test_a_killed_run_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
     job.deploy(every=None)
     worker = job.start_worker()
     job.hold()
@@ -136,7 +134,7 @@ def test_a_run_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> 
     assert job.rows() == before
 
 
-def test_the_schedule_goes_on_after_a_run_was_cut_off_and_the_server_restarted(job: HeldJob) -> None:
+def test_the_schedule_survives_a_cut_off_run_and_a_new_server(job: HeldJob) -> None:
     server = job.prefect
     job.hold()
     worker = job.start_worker()

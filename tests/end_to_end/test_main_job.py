@@ -11,7 +11,7 @@ from tests.support.prefect_server import wait_until
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 
-def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(installation: Installation) -> None:
+def test_both_flows_store_what_is_served_and_account_for_it(installation: Installation) -> None:
     pipeline, worker = installation.pipeline, installation.worker
     pipeline.prefect.command("prefect", "deployment", "run", "poll_news/scheduled")
     (asked_for,) = (run["id"] for run in pipeline.prefect.flow_runs() if not run["auto_scheduled"])
@@ -60,7 +60,7 @@ def test_both_flows_store_what_the_sandbox_serves_and_account_for_it(installatio
     assert [path for path in files if SENTINEL_KEY.encode() in path.read_bytes()] == []
 
 
-def test_deploying_twice_leaves_one_schedule_and_its_runs_as_they_were(installation: Installation) -> None:
+def test_deploying_twice_leaves_one_schedule_and_its_runs(installation: Installation) -> None:
     pipeline = installation.pipeline
 
     def schedules() -> list[tuple[str, str, float]]:

@@ -19,7 +19,7 @@ def readme_block(language: str, containing: str) -> str:
     return block
 
 
-def test_a_third_flow_gets_log_verdict_and_alarm_with_no_other_change(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_third_flow_gets_log_verdict_and_alarm_by_its_tag(pipeline: Pipeline, tmp_path: Path) -> None:
     package = tmp_path / "jobs"
     package.mkdir()
     (package / "count_articles.py").write_text(readme_block("python", "count_articles"))

@@ -46,7 +46,7 @@ def test_each_job_runs_at_once_and_no_tick_meets_its_run(up: RunningUp) -> None:
     assert not [status for _, status in up.rows() if status in ("skipped", "missed", "cancelled")]
 
 
-def test_it_says_where_everything_is_and_that_its_news_is_made_up(up: RunningUp) -> None:
+def test_it_says_where_everything_is_and_that_news_is_made_up(up: RunningUp) -> None:
     assert "sandbox" in up.text()
     assert re.search(r"Prefect UI\s+file://\S+/prefect-ui.html \(signs you in at http://127.0.0.1:\d+\)", up.text())
     assert re.search(rf"Status page\s+http://127.0.0.1:{up.ports['status page']}\n", up.text())

@@ -112,7 +112,7 @@ def test_a_worker_told_to_stop_ends_after_the_run_it_has(held: Held) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_worker_outlives_a_server_that_goes_away_and_its_run_completes(held: Held) -> None:
+def test_a_worker_and_its_run_outlive_a_server_that_goes_away(held: Held) -> None:
     worker = held.start_worker()
     running = held.ask_for_run()
     held.wait_until_started()
@@ -132,7 +132,7 @@ def test_a_worker_outlives_a_server_that_goes_away_and_its_run_completes(held: H
     assert worker.popen.wait(timeout=60) == 0, worker.output()
 
 
-def test_a_worker_whose_server_never_answered_still_stops_when_told(held: Held) -> None:
+def test_a_worker_whose_server_never_answered_stops_when_told(held: Held) -> None:
     server = held.prefect.server
     assert server is not None
     server.kill_group()
@@ -145,7 +145,7 @@ def test_a_worker_whose_server_never_answered_still_stops_when_told(held: Held) 
 
 
 @pytest.mark.timeout(300)
-def test_drain_waits_for_the_runs_and_lets_none_start_until_resume(held: Held) -> None:
+def test_drain_waits_for_runs_and_lets_none_start_until_resume(held: Held) -> None:
     worker = held.start_worker()
     running = held.ask_for_run()
     held.wait_until_started()

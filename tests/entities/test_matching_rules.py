@@ -34,7 +34,7 @@ def mentions_amber(text: str) -> bool:
 
 
 @pytest.mark.parametrize("between", [0, 1, NEAR_WORDS - 1])
-def test_context_counts_on_either_side_up_to_the_documented_distance(between: int) -> None:
+def test_context_counts_on_either_side_up_to_its_distance(between: int) -> None:
     gap = " ".join(["word"] * between)
     assert mentions_amber(f"amber {gap} compiler")
     assert mentions_amber(f"compiler {gap} amber")
@@ -89,7 +89,7 @@ def test_context_for_capitalised_names_counts_only_for_those(text: str, expected
     assert bool(EntityMatcher([entity]).mentioned(text)) == expected
 
 
-def test_a_context_word_that_a_thousand_entities_share_is_found_once() -> None:
+def test_a_context_word_of_a_thousand_entities_is_found_once() -> None:
     tree = PhraseTree()
     numbers = {tree.add(phrase_of("language model")) for _entity in range(1_000)}
     assert [hit.number for hit in tree.find(Words("a language model"))] == list(numbers)

@@ -174,13 +174,13 @@ EVIDENCE: list[tuple[str, list[str], set[str]]] = [
 
 
 @pytest.mark.parametrize(("text", "evidence", "expected"), EVIDENCE)
-def test_evidence_stands_in_for_context_but_not_against_what_the_text_says(
+def test_evidence_stands_for_context_but_not_against_the_text(
     text: str, evidence: list[str], expected: set[str]
 ) -> None:
     assert set(MATCHER.mentioned(text, evidence)) == expected
 
 
-def test_a_full_name_among_the_people_is_no_mention_though_context_is_near() -> None:
+def test_a_persons_full_name_is_no_mention_even_near_context() -> None:
     text = "Claude Dupont Explains AI to Children"
     assert MATCHER.mentioned(text) == (CLAUDE,)
     assert MATCHER.mentioned(text, people=["Claude Dupont"]) == ()

@@ -53,7 +53,7 @@ def test_the_assistant_is_a_mention_beside_a_persons_verbs(text: str) -> None:
     assert MATCHER.mentioned(text) == (CLAUDE,)
 
 
-def test_beside_a_listed_person_the_bare_name_needs_the_makers_name() -> None:
+def test_beside_a_listed_person_a_bare_name_needs_the_maker() -> None:
     text = "Claude trains AI models and writes prompts"
     assert MATCHER.mentioned(text) == (CLAUDE,)
     assert MATCHER.mentioned(text, people=["Claude Dupont"]) == ()
@@ -68,7 +68,7 @@ def test_a_product_in_the_evidence_is_no_person() -> None:
 
 
 @pytest.mark.parametrize("mistake", ["Claude Opus", "Claude AI", "Claude Anthropic"])
-def test_a_listed_person_made_of_the_products_own_words_is_a_mistake(mistake: str) -> None:
+def test_a_listed_person_in_the_products_own_words_is_a_mistake(mistake: str) -> None:
     assert MATCHER.mentioned("Claude writes code with AI", people=[mistake]) == (CLAUDE,)
 
 

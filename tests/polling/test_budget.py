@@ -97,7 +97,7 @@ async def test_the_budget_tells_when_it_will_be_spent(database: AsyncEngine) -> 
     assert spent_by == [str(today), None]
 
 
-async def test_two_workers_at_the_limit_never_exceed_it_retries_included(database_url: str) -> None:
+async def test_two_workers_never_exceed_the_limit_retries_included(database_url: str) -> None:
     engines = [create_engine(database_url), create_engine(database_url)]
     granted = 0
 

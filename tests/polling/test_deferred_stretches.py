@@ -33,9 +33,7 @@ TOO_LARGE = ResponseTooLarge("the response is larger than allowed", status=200)
 
 @pytest.mark.parametrize("cap", [10, 25, 50])
 @pytest.mark.parametrize("rows", [10, 37, 64])
-async def test_whichever_request_fails_every_row_of_every_window_is_stored(
-    database: AsyncEngine, rows: int, cap: int
-) -> None:
+async def test_whichever_request_fails_every_row_is_stored(database: AsyncEngine, rows: int, cap: int) -> None:
     for failing in FAILING_REQUESTS:
         scope = f"fails by run: {failing}"
         stored: defaultdict[Window, list[int]] = defaultdict(list)
@@ -105,7 +103,7 @@ async def test_a_stretch_is_not_begun_once_the_runs_time_is_up(database: AsyncEn
     assert len(await waiting(database)) == 2
 
 
-async def test_deferred_stretches_do_not_hide_an_outage_and_are_not_tried_in_it(database: AsyncEngine) -> None:
+async def test_deferred_stretches_hide_no_outage_and_wait_in_it(database: AsyncEngine) -> None:
     await defer(database, 6)
     run = polling_run(database)
     feed = FakeFeed(run, rows=5, fails=dict.fromkeys((0, 50), FAILS))
@@ -115,7 +113,7 @@ async def test_deferred_stretches_do_not_hide_an_outage_and_are_not_tried_in_it(
     assert await row_of(run) is None
 
 
-async def test_a_run_that_only_had_stretches_to_read_and_read_none_is_a_failure(database: AsyncEngine) -> None:
+async def test_a_run_that_read_none_of_its_stretches_is_a_failure(database: AsyncEngine) -> None:
     run = polling_run(database)
     await poll_scopes(run, {"": FakeFeed(run, rows=5)}, REACH)
     await defer(database, 6)
@@ -124,7 +122,7 @@ async def test_a_run_that_only_had_stretches_to_read_and_read_none_is_a_failure(
         await poll_scopes(at_once, {"": FakeFeed(at_once, rows=5, fails={0: FAILS})}, REACH)
 
 
-async def test_what_is_new_in_every_scope_comes_before_the_stretches_of_any(database: AsyncEngine) -> None:
+async def test_what_is_new_in_any_scope_comes_before_all_stretches(database: AsyncEngine) -> None:
     await defer(database, 6, scope="Claude")
     run = polling_run(database)
     asked: list[str] = []
@@ -140,7 +138,7 @@ async def test_what_is_new_in_every_scope_comes_before_the_stretches_of_any(data
 
 
 @pytest.mark.parametrize("error", [REFUSED, BudgetExhausted("spent")])
-async def test_an_error_that_is_not_the_pages_own_does_not_count_against_a_stretch(
+async def test_an_error_not_the_pages_own_does_not_count_for_a_stretch(
     database: AsyncEngine, error: CredentialsRefused | BudgetExhausted
 ) -> None:
     await defer(database, 6)

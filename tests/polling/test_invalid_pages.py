@@ -57,7 +57,7 @@ def serving(*articles: Any) -> AskNewsClient:
     return client_of(answer)
 
 
-async def test_a_field_that_asknews_renamed_fails_the_run_and_leaves_the_watermark(database: AsyncEngine) -> None:
+async def test_a_renamed_field_fails_the_run_and_leaves_the_watermark(database: AsyncEngine) -> None:
     run = polling_run(database)
     async with serving(*[RENAMED] * 25) as client:
         with pytest.raises(UnexpectedResponse, match="none of the 10 records is valid: pub_date Field required"):

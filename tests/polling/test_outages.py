@@ -60,7 +60,7 @@ async def asks_once() -> bool:
     return asked[0]
 
 
-async def test_a_run_asks_once_after_some_runs_that_failed_whatever_their_attempts() -> None:
+async def test_a_run_asks_once_after_some_runs_that_failed() -> None:
     for _ in range(ASKS_ONCE_AFTER - 1):
         await fail(attempts=2)
     assert not await asks_once()
@@ -91,7 +91,7 @@ async def test_runs_that_end_well_and_gain_nothing_count_as_failed() -> None:
 
 
 @pytest.mark.parametrize("gained", ["inserted", "updated", "whole_windows"])
-async def test_a_run_that_gained_something_beside_its_failures_has_not_failed(gained: str) -> None:
+async def test_a_run_that_gained_something_has_not_failed(gained: str) -> None:
     for _ in range(ASKS_ONCE_AFTER):
         async with opened() as run:
             run.statistics.pages = 1

@@ -54,7 +54,7 @@ def test_before_anything_has_settled_it_is_the_least(watermark: float | None, se
     assert reach_of(watermark=watermark, settled=settled) == LEAST
 
 
-def test_a_second_reading_that_is_due_reaches_back_to_what_has_settled() -> None:
+def test_a_second_reading_reaches_back_to_what_has_settled() -> None:
     assert reach_of(*range(16, 520), settled=8 * 60 + 45) == timedelta(minutes=8 * 60 + 45 - 15)
     assert reach_of(*range(16, 520), settled=8 * 60 + 44) == LEAST
 
@@ -63,17 +63,17 @@ def test_while_the_plans_pages_are_unknown_it_is_the_least() -> None:
     assert reach_of(30, full_page=None) == LEAST
 
 
-def test_a_page_with_room_for_all_that_is_known_reaches_to_what_has_settled() -> None:
+def test_a_page_with_room_reaches_back_to_what_has_settled() -> None:
     assert reach_of(30, 60) == timedelta(minutes=105)
 
 
-def test_with_less_room_it_reaches_over_as_many_known_articles_as_fit() -> None:
+def test_with_less_room_it_reaches_over_what_articles_fit() -> None:
     # 12 in three hours: one is expected in a quarter of an hour, with a deviation of one; 10 - 1 - 1 - 2 = 6 fit.
     minutes = [20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75]
     assert reach_of(*minutes) == timedelta(minutes=50 - 15) - timedelta(seconds=1)
 
 
-def test_a_page_that_will_be_full_of_new_articles_leaves_the_least() -> None:
+def test_a_page_full_of_new_articles_leaves_the_least() -> None:
     assert reach_of(*(16 + each for each in range(150))) == LEAST
 
 

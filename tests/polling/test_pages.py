@@ -26,7 +26,7 @@ from tests.polling.runs import (
 )
 
 
-async def test_a_poll_pages_to_the_end_moves_the_watermark_and_closes_the_run(database: AsyncEngine) -> None:
+async def test_a_poll_pages_to_the_end_and_moves_the_watermark(database: AsyncEngine) -> None:
     run = polling_run(database)
     feed = FakeFeed(run, rows=25)
     await poll_scopes(run, {"": feed}, REACH)
@@ -57,7 +57,7 @@ async def test_a_crash_in_the_last_page_keeps_the_pages_before_it(database: Asyn
     assert (second[0].start, second[1]) == (NOW - REACH.overlap, 0), "and then comes what is new"
 
 
-async def test_a_page_that_fails_is_stepped_over_and_deferred_once_the_next_succeeds(database: AsyncEngine) -> None:
+async def test_a_failing_page_is_deferred_once_the_next_succeeds(database: AsyncEngine) -> None:
     run = polling_run(database)
     feed = FakeFeed(run, rows=35, fails={10: FAILS})
     await poll_scopes(run, {"": feed}, REACH)
@@ -75,7 +75,7 @@ async def test_a_page_that_fails_is_stepped_over_and_deferred_once_the_next_succ
     assert not await waiting(database)
 
 
-async def test_two_failing_pages_in_a_row_end_the_poll_where_the_first_one_was(database: AsyncEngine) -> None:
+async def test_two_failing_pages_end_the_poll_where_the_first_was(database: AsyncEngine) -> None:
     run = polling_run(database)
     feed = FakeFeed(run, rows=45, fails={10: FAILS, 20: FAILS})
     await poll_scopes(run, {"": feed}, REACH)
@@ -86,7 +86,7 @@ async def test_two_failing_pages_in_a_row_end_the_poll_where_the_first_one_was(d
     assert (cursor.watermark, cursor.next_offset) == (None, "10")
 
 
-async def test_a_page_that_fails_when_the_runs_time_is_up_is_not_stepped_over(database: AsyncEngine) -> None:
+async def test_a_page_that_fails_at_the_runs_end_is_not_stepped_over(database: AsyncEngine) -> None:
     run = polling_run(database)
     feed = FakeFeed(run, rows=45, fails={0: FAILS}, slow={0})
     with pytest.raises(ServiceFailed):
@@ -101,7 +101,7 @@ async def test_a_poll_in_which_no_request_succeeds_is_a_failure(database: AsyncE
     assert await row_of(run) is None
 
 
-async def test_a_refused_key_ends_the_run_without_asking_for_another_page_or_scope(database: AsyncEngine) -> None:
+async def test_a_refused_key_ends_the_run_without_asking_for_more(database: AsyncEngine) -> None:
     run = polling_run(database)
     first, second = FakeFeed(run, rows=5, fails={0: REFUSED}), FakeFeed(run, rows=5)
     with pytest.raises(CredentialsRefused):
@@ -129,7 +129,7 @@ async def test_a_spent_budget_ends_the_run(database: AsyncEngine) -> None:
         await poll_scopes(run, {"": FakeFeed(run, rows=5, fails={0: BudgetExhausted("spent")})}, REACH)
 
 
-async def test_near_the_budgets_end_a_run_asks_for_few_pages_and_goes_on_later(database: AsyncEngine) -> None:
+async def test_near_the_budgets_end_a_run_goes_on_later(database: AsyncEngine) -> None:
     run = polling_run(database, is_tight=True)
     feed = FakeFeed(run, rows=95)
     await poll_scopes(run, {"": feed}, REACH)
@@ -139,9 +139,7 @@ async def test_near_the_budgets_end_a_run_asks_for_few_pages_and_goes_on_later(d
     assert cursor.next_offset == "30"
 
 
-async def test_near_the_budgets_end_a_run_asks_for_few_pages(
-    database: AsyncEngine,
-) -> None:
+async def test_near_the_budgets_end_a_run_asks_for_few_pages(database: AsyncEngine) -> None:
     run = polling_run(database, is_tight=True)
     feed = FakeFeed(run, rows=5)
     await poll_scopes(run, {"": feed}, replace(REACH, slice=timedelta(hours=2)))

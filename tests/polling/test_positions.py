@@ -43,7 +43,7 @@ async def test_a_watermark_ahead_of_now_counts_as_now_aloud(database: AsyncEngin
 
 
 @pytest.mark.parametrize("watermark", [NOW - timedelta(hours=2), None], ids=["later poll", "first poll"])
-async def test_an_unfinished_window_that_ends_ahead_of_now_is_begun_anew(
+async def test_an_unfinished_window_ending_ahead_of_now_begins_anew(
     database: AsyncEngine, watermark: datetime | None
 ) -> None:
     async with reading(database) as connection:

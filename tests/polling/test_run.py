@@ -31,7 +31,7 @@ def in_flow_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     load_settings.cache_clear()
 
 
-async def test_what_is_wrong_is_said_also_when_prefect_cannot_be_told_not_to_retry(
+async def test_what_is_wrong_is_said_though_prefect_may_retry(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("VIBECHECK_DATABASE_URL", sqlite_url)

@@ -66,7 +66,7 @@ async def test_a_clock_that_is_ahead_of_asknews_loses_nothing(database: AsyncEng
     assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=1))
 
 
-async def test_pages_that_are_always_the_same_end_the_poll_and_cost_little(database: AsyncEngine) -> None:
+async def test_pages_that_repeat_end_the_poll_and_cost_little(database: AsyncEngine) -> None:
     index = Index(made_up(hours=2, a_day=450), ignores_offset=True, ignores_window=True)
     poller = Poller(await seeded(database), index)
     await poller.poll_for(1)

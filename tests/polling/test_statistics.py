@@ -11,7 +11,7 @@ def test_a_run_that_got_only_known_records_says_so() -> None:
     assert Statistics(fetched=7, unchanged=7).summary() == "Nothing new: all 7 records were known."
 
 
-def test_what_was_stored_rejected_left_and_failed_is_all_in_the_summary() -> None:
+def test_the_summary_has_all_that_was_stored_rejected_or_left() -> None:
     statistics = Statistics(
         fetched=10, inserted=4, updated=1, unchanged=3, rejected=2, newly_rejected=1, caught_up=False, failures=["page"]
     )

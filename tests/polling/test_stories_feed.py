@@ -48,6 +48,6 @@ async def test_what_asknews_recognised_in_an_update_counts(
     assert [list(names) for names in result.mentions] == [mentioned]
 
 
-async def test_a_new_story_is_told_with_its_time_and_a_known_one_is_not(database: AsyncEngine) -> None:
+async def test_a_new_story_is_told_with_its_time_a_known_one_is_not(database: AsyncEngine) -> None:
     assert len((await stored(database, story())).new_times) == 1
     assert not (await stored(database, story())).new_times

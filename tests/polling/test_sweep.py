@@ -81,7 +81,7 @@ async def test_rejected_articles_do_not_make_a_slice_differ(database: AsyncEngin
     assert len(swept) == 1
 
 
-async def test_a_sweep_for_which_there_is_no_time_is_due_at_the_next_run(
+async def test_a_sweep_without_time_is_due_at_the_next_run(
     database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = Index(made_up(hours=13, a_day=50))

@@ -20,7 +20,7 @@ def test_the_first_poll_begins_the_lookback_before_now() -> None:
     assert next_window(Position(), REACH, until=NOW) == Window(hours_ago(24), hours_ago(18))
 
 
-def test_a_poll_on_time_reaches_back_over_the_watermark_by_the_overlap() -> None:
+def test_a_poll_on_time_reaches_back_by_the_overlap() -> None:
     assert next_window(Position(hours_ago(0.25)), REACH, until=NOW) == Window(hours_ago(0.5), NOW)
 
 
@@ -49,7 +49,7 @@ def test_a_new_record_is_as_late_as_the_reading_that_missed_it(hours: float, lat
     assert position.late_by(hours_ago(hours)) == expected
 
 
-def test_after_a_window_that_was_not_read_whole_nothing_counts_as_late() -> None:
+def test_after_a_window_read_in_part_nothing_counts_as_late() -> None:
     window = Window(hours_ago(2), hours_ago(1))
     ended = Position().at_end_of(window, read_at=NOW, settles_after=timedelta(0), is_whole=False)
     assert ended.late_by(hours_ago(1.5)) is None

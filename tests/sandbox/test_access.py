@@ -66,7 +66,7 @@ async def test_client_credentials_give_a_token_that_expires() -> None:
     ("pair", "status"),
     [("me:p%40ss%3A1", 200), ("me:p@ss:1", 200), ("me:wrong", 401), ("you:p@ss:1", 401), ("me:", 401), ("", 401)],
 )
-async def test_configured_clients_are_the_only_ones_percent_encoded_or_not(pair: str, status: int) -> None:
+async def test_only_configured_clients_enter_percent_encoded_or_not(pair: str, status: int) -> None:
     async with asking(clients={"me": "p@ss:1"}) as client:
         response = await fetch_token(client, pair)
     assert response.status_code == status
@@ -82,7 +82,7 @@ async def test_another_grant_or_a_broken_header_gives_no_token() -> None:
             assert response.status_code == 401
 
 
-async def test_an_unknown_path_and_a_wrong_method_have_documented_bodies() -> None:
+async def test_unknown_paths_and_wrong_methods_have_documented_bodies() -> None:
     async with asking() as client:
         missing = await client.get("/v1/stories/search/all")
         assert (missing.status_code, missing.json()) == (404, {"code": 404000, "detail": "Resource Not Found"})
@@ -90,7 +90,7 @@ async def test_an_unknown_path_and_a_wrong_method_have_documented_bodies() -> No
         assert (wrong.status_code, wrong.json()["code"]) == (405, 405000)
 
 
-async def test_headers_tell_what_the_limits_leave_and_beyond_them_is_429_with_a_wait() -> None:
+async def test_headers_tell_the_limits_and_429_tells_the_wait() -> None:
     async with asking(requests_per_second=0.001, burst=2, concurrency=5) as client:
         first = await client.get(LIMITS)
         assert first.headers["X-RateLimit-Limit"] == "2"

@@ -48,7 +48,7 @@ def test_every_tracked_entity_is_in_the_news_and_no_other(truth: dict[str, list[
     assert min(counts.values()) > 100
 
 
-def test_some_articles_mention_two_entities_and_some_mention_none(truth: dict[str, list[str]]) -> None:
+def test_some_articles_mention_two_entities_and_some_none(truth: dict[str, list[str]]) -> None:
     counts = Counter(len(names) for names in truth.values())
     assert counts[0] > 200
     assert counts[2] > 200
@@ -99,7 +99,7 @@ def test_an_articles_text_names_what_it_is_about(week: list[dict[str, Any]], tru
     assert all("Claude" in article["entities"]["Product"] for article in hidden)
 
 
-def test_sentiments_are_minus_one_to_one_and_neutral_ones_are_common(week: list[dict[str, Any]]) -> None:
+def test_sentiments_are_minus_one_to_one_and_often_neutral(week: list[dict[str, Any]]) -> None:
     counts = Counter(article["sentiment"] for article in week)
     assert set(counts) == {-1, 0, 1}
     assert all(isinstance(article["sentiment"], int) for article in week)
@@ -143,7 +143,7 @@ def test_no_link_leads_to_a_real_site(week: list[dict[str, Any]]) -> None:
         assert article["domain_url"] in article["article_url"]
 
 
-async def test_pages_of_the_truth_and_of_the_search_see_late_arrivals_alike() -> None:
+async def test_the_truth_and_the_search_see_late_arrivals_alike() -> None:
     clock = ManualClock()
     async with asking(clock=clock, late_share=0.5, slot_seconds=60) as client:
         window = {"start_timestamp": clock.timestamp - 1800, "end_timestamp": clock.timestamp}

@@ -37,9 +37,7 @@ def process(port_file: Path) -> Iterator[subprocess.Popen[str]]:
                 running.kill()
 
 
-def test_it_prints_its_address_writes_its_port_serves_and_ends_on_ctrl_c(
-    process: subprocess.Popen[str], port_file: Path
-) -> None:
+def test_it_tells_its_address_serves_and_ends_on_ctrl_c(process: subprocess.Popen[str], port_file: Path) -> None:
     assert process.stdout is not None
     line = process.stdout.readline()
     address = next(word for word in line.split() if word.startswith("http://127.0.0.1:"))

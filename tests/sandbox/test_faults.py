@@ -20,7 +20,7 @@ async def statuses(client: httpx.AsyncClient, count: int, path: str = SEARCH, **
     return [(await client.get(path, params=parameters)).status_code for _ in range(count)]
 
 
-async def test_a_fault_strikes_as_often_as_told_and_then_the_api_is_well_again() -> None:
+async def test_a_fault_strikes_as_often_as_told_and_no_more() -> None:
     async with asking(faults=[Fault(kind="service_failed", times=2, after=1)]) as client:
         assert await statuses(client, 5) == [200, 500, 500, 200, 200]
 
@@ -48,7 +48,7 @@ async def test_a_fault_strikes_only_its_path_its_page_and_its_query() -> None:
         assert (await client.post("/oauth2/token")).status_code == 401
 
 
-async def test_faults_are_switched_on_over_http_and_count_what_they_hit() -> None:
+async def test_faults_are_set_over_http_and_count_what_they_hit() -> None:
     async with asking() as client:
         wanted = [{"kind": "rate_limited", "path": "/v1/*", "times": 2, "retry_after": 7}, {"kind": "forbidden"}]
         created = await client.post("/_sandbox/faults", json=wanted)
@@ -123,7 +123,7 @@ async def test_malformed_items_stand_beside_good_ones(path: str, field: str) -> 
     assert len({json.dumps(bad) for bad in spoilt[:6]}) == 6
 
 
-async def test_one_of_the_malformed_stories_has_arrays_of_unequal_length() -> None:
+async def test_a_malformed_story_has_arrays_of_unequal_length() -> None:
     async with asking(clock=ManualClock(), faults=[Fault(kind="malformed_items", items=6)]) as client:
         second: dict[str, Any] = (await answer(client, STORIES))["stories"][1]
     assert len(second["sentiment"]) == len(second["sentiment_timestamps"]) + 1
@@ -157,7 +157,7 @@ async def test_a_field_can_be_huge() -> None:
         assert len((await answer(client, SEARCH))["as_dicts"][0]["summary"]) == 3_000_000
 
 
-async def test_a_later_version_brings_fields_and_values_that_nobody_knows() -> None:
+async def test_a_later_version_brings_unknown_fields_and_values() -> None:
     async with asking(faults=[Fault(kind="unknown_values")]) as client:
         page = (await answer(client, SEARCH))["as_dicts"]
     assert {article["content_type"] for article in page} == {"hologram"}

@@ -92,7 +92,7 @@ async def test_the_asynchronous_sdk_reads_news_and_stories(sandbox: RunningSandb
         assert (await sdk.ping()).version
 
 
-def test_every_article_of_a_day_and_every_story_of_a_week_satisfies_the_sdk(sandbox: RunningSandbox) -> None:
+def test_a_days_articles_and_a_weeks_stories_satisfy_the_sdk(sandbox: RunningSandbox) -> None:
     with synchronous_sdk(**credentials(sandbox, "key")) as sdk:
         count = 0
         while True:

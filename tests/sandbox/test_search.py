@@ -32,7 +32,7 @@ async def test_a_page_is_never_longer_than_the_plans_cap() -> None:
         assert len((await answer(client, SEARCH, {"n_articles": 50}))["as_dicts"]) == 50
 
 
-async def test_pages_by_number_and_by_token_hold_the_same_articles_once() -> None:
+async def test_pages_by_number_and_by_token_hold_the_same_articles() -> None:
     async with asking(clock=ManualClock()) as client:
         by_number = await all_articles(client)
     async with asking(clock=ManualClock(), offset_tokens=True) as client:
@@ -61,7 +61,7 @@ async def test_the_window_is_on_the_date_of_the_time_filter(field: str) -> None:
     assert [article["article_id"] for article in articles] == expected != []
 
 
-async def test_without_a_start_the_last_24_hours_or_those_of_hours_back_are_searched() -> None:
+async def test_without_a_start_24_hours_or_hours_back_are_searched() -> None:
     clock = ManualClock()
     async with asking(clock=clock) as client:
         oldest = min(unix(article, "crawl_date") for article in await all_articles(client))
@@ -70,7 +70,7 @@ async def test_without_a_start_the_last_24_hours_or_those_of_hours_back_are_sear
         assert 4 * HOUR < clock.timestamp - oldest <= 5 * HOUR
 
 
-async def test_only_the_archive_goes_back_over_48_hours_and_it_costs_five_credits() -> None:
+async def test_only_the_archive_goes_back_over_48_hours_for_5_credits() -> None:
     clock = ManualClock()
     window = {"start_timestamp": clock.timestamp - 60 * HOUR, "end_timestamp": clock.timestamp - 47 * HOUR}
     async with asking(clock=clock) as client:
@@ -82,7 +82,7 @@ async def test_only_the_archive_goes_back_over_48_hours_and_it_costs_five_credit
     assert min(unix(article, "crawl_date") for article in archive) < clock.timestamp - 59 * HOUR
 
 
-async def test_string_guarantee_wants_all_strings_unless_told_otherwise() -> None:
+async def test_string_guarantee_wants_all_strings_by_default() -> None:
     clock = ManualClock()
     async with asking(clock=clock) as client:
         everything = await all_articles(client)
@@ -154,7 +154,7 @@ async def test_the_order_can_be_chosen_and_holds_the_same_articles() -> None:
     assert orders["by_id"] == sorted(orders["newest_first"]) != orders["newest_first"]
 
 
-async def test_new_articles_shift_the_pages_unless_the_window_has_a_fixed_end() -> None:
+async def test_new_articles_shift_pages_unless_the_end_is_fixed() -> None:
     clock = ManualClock(datetime(2026, 9, 7, 12, 0, tzinfo=UTC))
     fixed = {"start_timestamp": clock.timestamp - 12 * HOUR, "end_timestamp": clock.timestamp}
     async with asking(clock=clock) as client:

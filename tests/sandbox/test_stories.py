@@ -45,7 +45,7 @@ async def test_a_search_for_a_name_also_finds_its_homonyms() -> None:
     assert any(story["mentions"] == ["Claude"] for story in truth)
 
 
-async def test_series_are_parallel_and_hourly_and_of_the_documented_types() -> None:
+async def test_series_are_parallel_hourly_and_of_documented_types() -> None:
     async with asking(clock=ManualClock()) as client:
         stories = await all_stories(client)
     assert len(stories) > 20
@@ -74,7 +74,7 @@ async def test_reddit_data_comes_only_if_it_is_asked_for() -> None:
     assert any(story["reddit_sentiment"] for story in two)
 
 
-async def test_the_headline_is_in_the_newest_update_and_the_topic_is_a_placeholder() -> None:
+async def test_the_newest_update_has_the_headline_and_no_topic() -> None:
     async with asking(clock=ManualClock()) as client:
         stories = await all_stories(client)
         plain = await all_stories(client, expand_updates="false")

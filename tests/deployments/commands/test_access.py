@@ -43,7 +43,7 @@ def test_what_up_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert [mode(directory / name) for name in ("auth", "environment", page.name)] == [0o600] * 3
 
 
-def test_a_file_that_others_can_read_is_written_anew_for_the_owner(tmp_path: Path) -> None:
+def test_a_file_others_can_read_is_written_anew_for_the_owner(tmp_path: Path) -> None:
     path = tmp_path / "environment"
     path.touch(mode=0o666)
     write_private(path, "secret")

@@ -15,7 +15,7 @@ from flows.settings import Settings
 from tests.support.fake_prefect import START, FakePrefect
 
 
-async def test_a_deployment_without_an_active_schedule_needs_no_planned_run() -> None:
+async def test_without_an_active_schedule_no_planned_run_is_needed() -> None:
     prefect = FakePrefect()
     prefect.deploy("by_hand", every=None)
     prefect.deploy("switched_off", schedules=[prefect.schedule(timedelta(minutes=15)) | {"active": False}])

@@ -135,9 +135,7 @@ async def test_rows_from_after_the_pipeline_took_over_stay_out(old: OldLog, data
     assert row.execution_id == before
 
 
-async def test_an_open_row_waits_for_its_end_and_counts_as_failed_after_a_day(
-    old: OldLog, database: AsyncEngine
-) -> None:
+async def test_an_open_row_waits_for_its_end_and_fails_after_a_day(old: OldLog, database: AsyncEngine) -> None:
     await old.add("running", started=timedelta(minutes=5), seconds=None)
     died = await old.add("running", started=timedelta(days=2), seconds=None)
 
@@ -179,7 +177,7 @@ async def test_a_database_without_the_table_is_named_as_the_reason(empty_databas
         await run_import(settings=settings, source_url=empty_database_url)
 
 
-async def test_a_row_whose_time_cannot_be_read_is_reported_and_the_others_arrive(
+async def test_a_row_of_unreadable_time_is_reported_and_others_arrive(
     database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = OldLog(create_engine(f"sqlite+aiosqlite:///{tmp_path / 'old.db'}"))

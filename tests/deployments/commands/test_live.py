@@ -53,9 +53,7 @@ async def shown(
 
 
 @pytest.mark.parametrize("url", [AWAY, "sqlite+aiosqlite://"], ids=["away", "never migrated"])
-async def test_a_database_that_cannot_be_read_is_said_once_and_ends_nothing(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unreadable_database_is_said_once_and_ends_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = " ".join(await shown(url, monkeypatch, looks=3))
     assert text.count("Cannot tell: ") == 1
     assert "sentinel" not in text

@@ -65,7 +65,7 @@ async def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
         assert child.process.pid != first
 
 
-async def test_a_process_that_keeps_ending_is_given_up_after_growing_pauses(tmp_path: Path) -> None:
+async def test_a_process_that_keeps_ending_is_given_up_in_the_end(tmp_path: Path) -> None:
     async with kept(tmp_path, ENDS) as (_child, restarts):
         assert await pauses_until_given_up(restarts) == [timedelta(milliseconds=10 * 2**k) for k in range(5)]
         with pytest.raises(KeepsEnding, match=r"started again 5 times, and ended with exit code 3\. Its log: .*worker"):

@@ -71,7 +71,7 @@ def text_of(seen: Seen | CannotTell, *, width: int = 160) -> str:
     return capture.get()
 
 
-async def test_what_a_job_measures_and_when_its_budget_is_spent_is_shown(engine: AsyncEngine) -> None:
+async def test_what_a_job_measures_and_its_budgets_end_are_shown(engine: AsyncEngine) -> None:
     now = await clock(engine)
     measure = {"name": "Lateness", "text": "None was late.", "warning": "But look."}
     details = {"budget": budget(1_250) | {"spent_by": "2026-09-20"}, "measures": [measure]}
@@ -90,7 +90,7 @@ async def test_exit_code_0_when_all_is_healthy(database: AsyncEngine, database_u
     assert "Ran 1 min" in output
 
 
-async def test_a_plan_without_stories_is_said_with_the_way_to_switch_the_job_off(engine: AsyncEngine) -> None:
+async def test_a_plan_without_stories_is_told_how_to_switch_them_off(engine: AsyncEngine) -> None:
     now = await seed_healthy(engine)
     off = {"feature": "off", "explanation": "AskNews answered 403: the plan has no stories."}
     await seed(engine, rows=[ran("poll_stories", now, details=off)])
@@ -122,7 +122,7 @@ async def test_exit_code_1_when_a_job_is_overdue(database: AsyncEngine, database
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_exit_code_2_and_no_password_when_the_database_cannot_be_reached(options: tuple[str, ...]) -> None:
+def test_exit_code_2_without_password_for_an_absent_database(options: tuple[str, ...]) -> None:
     exit_code, output = run(f"postgresql+asyncpg://user:{PASSWORD}@127.0.0.1:1/none", *options)
     assert exit_code == 2, output
     assert "database cannot be reached" in output
@@ -160,9 +160,7 @@ async def test_who_cannot_be_told_and_what_is_silenced_is_said(engine: AsyncEngi
     assert (refusing["receiver"], refusing["error"]) == ("default", "The receiver answered 403.")
 
 
-async def test_watching_looks_again_until_ctrl_c_and_gives_the_last_verdict(
-    engine: AsyncEngine, sqlite_url: str
-) -> None:
+async def test_watching_goes_on_until_ctrl_c_and_ends_with_the_verdict(engine: AsyncEngine, sqlite_url: str) -> None:
     now = await seed_healthy(engine)
     process = start(sqlite_url, "--watch", "--json")
     assert process.stdout is not None

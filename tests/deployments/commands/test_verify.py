@@ -80,7 +80,7 @@ async def run(database_url: str, *, as_json: bool = False) -> int:
 
 
 @pytest.mark.usefixtures("no_server_needed")
-async def test_a_database_that_is_away_or_empty_means_that_nobody_can_tell(tmp_path: Path) -> None:
+async def test_with_a_database_away_or_empty_nobody_can_tell(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match=r"^The database cannot be reached") as away:
         await run("postgresql+asyncpg://somebody:secret@127.0.0.1:9/none")
     assert "secret" not in str(away.value)

@@ -117,9 +117,7 @@ async def test_a_work_pool_that_is_not_there_is_refused() -> None:
         await run_worker(pool="typo", settings=Settings())
 
 
-async def test_a_run_that_could_not_start_is_taken_by_the_next_poll(
-    server: Server,
-) -> None:
+async def test_a_run_that_could_not_start_is_taken_by_the_next_poll(server: Server) -> None:
     async with make_worker() as worker:
         await worker.sync_with_backend()
         server.deployment_status = 500
@@ -135,9 +133,7 @@ async def test_a_run_that_could_not_start_is_taken_by_the_next_poll(
     assert server.proposed == ["PENDING"]
 
 
-async def test_a_run_whose_process_is_in_hand_is_not_taken_twice(
-    server: Server,
-) -> None:
+async def test_a_run_whose_process_is_in_hand_is_not_taken_twice(server: Server) -> None:
     async with make_worker() as worker:
         await worker.sync_with_backend()
         worker.limiter.acquire_on_behalf_of_nowait(server.run.id)
@@ -146,7 +142,7 @@ async def test_a_run_whose_process_is_in_hand_is_not_taken_twice(
     assert server.proposed == []
 
 
-async def test_a_run_whose_deployment_is_gone_is_cancelled_and_holds_no_drain_up(server: Server) -> None:
+async def test_a_run_without_deployment_is_cancelled_and_drains(server: Server) -> None:
     async with make_worker() as worker:
         await worker.sync_with_backend()
         server.deployment_status = 404

@@ -52,7 +52,7 @@ def test_the_dockerfile_passes_its_linter() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_image_is_made_of_official_bases_and_hashed_wheels_alone() -> None:
+def test_the_image_is_of_official_bases_and_hashed_wheels_alone() -> None:
     dockerfile = (PROJECT_ROOT / "Dockerfile").read_text()
     assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"python:3.13-slim-trixie"}
     assert set(re.findall(r"--from=(\S+)", dockerfile)) == {"build"}
@@ -61,7 +61,7 @@ def test_the_image_is_made_of_official_bases_and_hashed_wheels_alone() -> None:
     assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
 
 
-def test_one_image_serves_every_application_service_and_is_built_once() -> None:
+def test_one_image_built_once_serves_every_service_of_ours() -> None:
     assert len({SERVICES[name]["image"] for name in APPLICATION}) == 1
     assert [name for name in SERVICES if "build" in SERVICES[name]] == ["migrate"]
     # Nobody else's image of that name is pulled.
@@ -76,7 +76,7 @@ def test_every_password_is_required_and_the_sentence_names_it() -> None:
     assert [name for name in required if re.search(rf"\$\{{{name}:?-", TEXT)] == []
 
 
-def test_every_variable_that_it_reads_is_documented_with_its_default() -> None:
+def test_every_variable_it_reads_is_documented_with_its_default() -> None:
     documented = {variable.name: variable.default for variable in settings_document.COMPOSE_VARIABLES}
     read = TEXT + PUBLISHED.read_text()
     assert set(re.findall(r"\$\{(\w+)", read)) == documented.keys()
@@ -99,7 +99,7 @@ def test_every_setting_of_the_pipeline_reaches_the_worker() -> None:
     }  # fmt: skip
 
 
-def test_the_public_service_only_reads_and_holds_no_other_password() -> None:
+def test_the_public_service_only_reads_and_holds_one_password() -> None:
     passwords = re.findall(r"\$\{(\w*(?:PASSWORD|KEY))", str(environment("health")))
     assert passwords == ["POSTGRES_HEALTH_PASSWORD"]
     assert "://vibecheck_health:" in str(environment("health")["VIBECHECK_DATABASE_URL"])
@@ -185,7 +185,7 @@ def test_what_runs_once_is_waited_for() -> None:
         assert SERVICES[service]["depends_on"]["apply"] == done
 
 
-def test_workers_can_be_scaled_and_a_rollout_waits_for_their_runs() -> None:
+def test_workers_can_be_scaled_and_a_rollout_awaits_their_runs() -> None:
     assert not SERVICES["worker"].keys() & {"ports", "container_name"}
     from flows.pipeline_status import pipeline_status
     from flows.poll_news import poll_news
@@ -200,7 +200,7 @@ def test_workers_can_be_scaled_and_a_rollout_waits_for_their_runs() -> None:
 
 
 @pytest.mark.parametrize("service", ["worker", "worker-status"])
-def test_a_worker_is_drained_before_the_server_that_its_runs_need_is_replaced(service: str) -> None:
+def test_a_worker_is_drained_before_its_server_is_replaced(service: str) -> None:
     for half in ("server", "services"):
         assert SERVICES[service]["depends_on"][half] == {"condition": "service_healthy", "restart": True}
 

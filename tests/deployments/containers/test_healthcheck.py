@@ -84,7 +84,7 @@ def test_a_worker_that_has_not_polled_lately_is_unhealthy(tmp_path: Path) -> Non
         check_polled(polled, within=60, now=NOW + 61)
 
 
-def test_services_are_healthy_by_their_own_heartbeat_and_not_by_another_hosts() -> None:
+def test_services_are_healthy_by_their_own_heartbeat_alone() -> None:
     with redis_with(here=NOW, elsewhere=NOW + 100) as url:
         check_services(url, host="here", within=30, now=NOW + 30)
         with pytest.raises(Unhealthy, match="31 s ago"):

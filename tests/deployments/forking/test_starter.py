@@ -56,7 +56,7 @@ def test_a_run_that_begins_elsewhere_is_elsewhere() -> None:
     assert why_elsewhere(found, Path("/tmp/prefect"), FOLDER) == "its code is in /tmp/prefect"
 
 
-def test_dependencies_to_install_are_noticed_in_setting_and_environment() -> None:
+def test_dependencies_to_install_are_noticed_wherever_set() -> None:
     assert not installs_dependencies({})
     assert not installs_dependencies({"PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false"})
     assert installs_dependencies({"PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "true"})
@@ -71,7 +71,7 @@ def test_a_template_imports_the_flows_of_its_pool() -> None:
     assert flow_modules(file, "another") == []
 
 
-def test_without_a_usable_prefect_file_nothing_of_the_project_is_imported(tmp_path: Path) -> None:
+def test_without_a_usable_prefect_file_nothing_is_imported(tmp_path: Path) -> None:
     assert flow_modules(tmp_path / "prefect.yaml", "vibecheck") == []
     for content in (": [", "", "deployments: [{}]", json.dumps([1])):
         (tmp_path / "prefect.yaml").write_text(content)

@@ -54,9 +54,7 @@ async def test_a_name_that_looks_like_a_template_is_taken(client: PrefectClient)
     assert (await apply_automations(client, with_receiver())).updated == []
 
 
-async def test_a_change_leaves_the_operators_switch_alone(
-    client: PrefectClient,
-) -> None:
+async def test_a_change_leaves_the_operators_switch_alone(client: PrefectClient) -> None:
     await apply_automations(client, with_receiver())
     before = await on_server(client)
     silent = "VibeCheck: silent job poll_news"
@@ -75,7 +73,7 @@ async def test_a_change_leaves_the_operators_switch_alone(
     assert after["VibeCheck: run failed"].enabled
 
 
-async def test_a_users_own_automation_is_left_alone_even_under_a_name_of_ours(client: PrefectClient) -> None:
+async def test_a_users_automation_is_left_alone_even_with_our_name(client: PrefectClient) -> None:
     users = AutomationCore.model_validate(
         {
             "name": "VibeCheck: silent job poll_news",
@@ -92,7 +90,7 @@ async def test_a_users_own_automation_is_left_alone_even_under_a_name_of_ours(cl
     assert canonical(mine) == canonical(users)
 
 
-async def test_duplicates_of_two_applies_at_once_are_removed_and_the_right_one_stays(client: PrefectClient) -> None:
+async def test_of_two_applies_at_once_one_automation_each_stays(client: PrefectClient) -> None:
     await apply_automations(client, with_receiver())
     name = "VibeCheck: silent job poll_news"
     right = (await on_server(client))[name]
@@ -130,7 +128,7 @@ async def test_without_a_receiver_apply_says_how_to_set_one(
     assert "VIBECHECK_NOTIFICATION" in capfd.readouterr().out
 
 
-async def test_a_receiver_that_cannot_be_used_is_refused_without_showing_it(client: PrefectClient) -> None:
+async def test_an_unusable_receiver_is_refused_without_showing_it(client: PrefectClient) -> None:
     for wrong in ("https://example.com/sentinel", "sentinel", "slack-webhook/sentinel-block"):
         with pytest.raises(InvalidReceiver) as refusal:
             await apply_automations(client, with_receiver(notification=wrong))

@@ -39,7 +39,7 @@ def trigger(automation: AutomationCore) -> EventTrigger:
     return automation.trigger
 
 
-def test_each_job_has_an_automation_of_its_own_that_also_fires_if_it_never_ran() -> None:
+def test_each_jobs_automation_also_fires_if_it_never_ran() -> None:
     wanted = expanded()
     for job in (NEWS, STORIES):
         silent = trigger(wanted[f"VibeCheck: silent job {job.name}"])
@@ -77,7 +77,7 @@ def test_the_status_flow_has_time_to_report_a_frequent_job_first() -> None:
     assert silence_seconds(Job("frequent", 60), [Job("frequent", 60), STATUS]) == 960
 
 
-def test_everything_is_filled_in_and_described_and_marked_as_ours() -> None:
+def test_all_is_filled_in_and_described_and_marked_as_ours() -> None:
     for automation in expanded().values():
         text = automation.model_dump_json()
         assert "${" not in text
@@ -86,7 +86,7 @@ def test_everything_is_filled_in_and_described_and_marked_as_ours() -> None:
         assert automation.owner_resource == OWNER
 
 
-def test_without_a_receiver_nothing_that_sends_is_made_but_everything_else_is() -> None:
+def test_without_a_receiver_all_is_made_but_what_sends() -> None:
     names = set(expanded(with_receiver=False))
     assert {
         "VibeCheck: silent job poll_news",
@@ -157,7 +157,7 @@ async def test_a_name_is_neither_a_template_nor_a_wildcard(name: str) -> None:
     assert not matches(down, {"prefect.resource.id": "prefect.work-pool.1", "prefect.resource.name": "x"})
 
 
-def test_a_schedule_that_cannot_be_read_leaves_the_others_their_automations() -> None:
+def test_an_unreadable_schedule_leaves_others_their_automations() -> None:
     odd = live_job("odd", schedule=[{**schedule(60), "interval": -1.0, "anchor": None}] * 2)
     known = live_job("known", schedule=[schedule(60)])
     assert [job.name for job in scheduled_jobs([odd, known], datetime.now(UTC))] == ["known"]
@@ -184,7 +184,7 @@ def test_ids_order_and_switch_make_no_other_automation() -> None:
     assert canonical(one) != canonical(other)
 
 
-def test_the_watchdogs_reminders_come_at_their_interval_and_after_the_alarm() -> None:
+def test_the_watchdogs_reminders_come_after_the_alarm_in_time() -> None:
     remind = trigger(expanded()["VibeCheck: remind of a silent watchdog"])
     # It fires again every second `within`.
     assert remind.within == timedelta(hours=3)

@@ -49,9 +49,7 @@ def wait_for(receiver: Receiver, *subjects: str) -> None:
     assert receiver.subjects == list(subjects)
 
 
-async def test_each_outage_is_told_once_and_not_before_a_planned_stop_is_over(
-    client: PrefectClient, receiver: Receiver
-) -> None:
+async def test_each_outage_is_told_once_and_after_a_planned_stop(client: PrefectClient, receiver: Receiver) -> None:
     await deploy(client, "pipeline_status", minutes=4 / 60)
     settings = {"notification": receiver.apprise_url, "installation": "staging"}
     await apply_automations(client, Settings.model_validate(settings))

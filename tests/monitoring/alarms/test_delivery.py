@@ -109,7 +109,7 @@ async def test_every_kind_of_message_asks_every_receiver_once(internet: Internet
     assert "staging" in said
 
 
-async def test_pagerduty_gets_one_incident_that_is_updated_and_resolved(internet: Internet) -> None:
+async def test_pagerduty_has_one_incident_updated_and_resolved(internet: Internet) -> None:
     for kind in (Kind.ALARM, Kind.REMINDER, Kind.RECOVERY):
         await send(PAGERDUTY, notice(kind))
     asked = [request.json for request in internet.requests]
@@ -233,7 +233,7 @@ LIES = {
     "address", [SLACK, PAGERDUTY, OPSGENIE, DISCORD], ids=["slack", "pagerduty", "opsgenie", "discord"]
 )
 @pytest.mark.parametrize("answer", LIES.values(), ids=list(LIES))
-async def test_a_receiver_that_does_not_take_the_message_is_known_not_to(
+async def test_a_receiver_that_refuses_the_message_is_known_to(
     internet: Internet, monkeypatch: pytest.MonkeyPatch, address: str, answer: Answer
 ) -> None:
     monkeypatch.setattr(delivery, "DELIVERY_SECONDS", 2.0)
@@ -268,6 +268,6 @@ async def test_a_plugin_that_is_content_and_sends_nothing_is_found_out(monkeypat
 
 
 @pytest.mark.parametrize("address", ["https://example.com/x", "nonsense", "what://is/this"])
-async def test_an_address_that_cannot_be_one_is_refused_by_its_settings_name(address: str) -> None:
+async def test_an_impossible_address_is_refused_by_its_settings_name(address: str) -> None:
     with pytest.raises(InvalidReceiver, match="VIBECHECK_NOTIFICATION"):
         await send(address, notice(Kind.ALARM))

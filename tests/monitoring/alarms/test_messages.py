@@ -191,7 +191,7 @@ def test_a_message_tells_the_worst_first_and_is_as_bad_as_it() -> None:
 
 
 @pytest.mark.parametrize("limit", [300, 400, 1_000, 2_000, 4_096, 15_000])
-def test_whatever_the_receiver_takes_fits_and_the_rest_is_counted(limit: int) -> None:
+def test_what_the_receiver_takes_fits_and_the_rest_is_counted(limit: int) -> None:
     jobs = [notice(alarm(job_name=f"a_job_with_a_long_name_{n}", explanation="x" * 300)) for n in range(47)]
     told = message(*jobs)
     body = told.fitted_body(limit)

@@ -77,7 +77,7 @@ async def test_an_end_that_was_refused_is_told_in_the_alarms_place(
     assert told(data) == ["poll_news recovered after 4 min"]
 
 
-async def test_the_servers_own_incident_is_closed_with_what_could_not_be_told(
+async def test_the_servers_own_incident_ends_with_what_was_not_told(
     client: PrefectClient, engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await overdue(engine, NEWS)

@@ -27,9 +27,7 @@ async def test_a_watcher_outside_is_pinged_at_the_start_and_at_the_end(receiver:
     ]
 
 
-async def test_a_watcher_outside_hears_of_failures_and_refusals(
-    receiver: Receiver,
-) -> None:
+async def test_a_watcher_outside_hears_of_failures_and_refusals(receiver: Receiver) -> None:
     pinged = Settings.model_validate({"ping_url": receiver.http_url})
     with pytest.raises(RuntimeError):
         async with watched_from_outside(pinged):
@@ -40,7 +38,7 @@ async def test_a_watcher_outside_hears_of_failures_and_refusals(
     assert failures == ["The status flow failed: RuntimeError", "poll_news is overdue"]
 
 
-async def test_a_ping_that_does_not_arrive_disturbs_nothing_and_names_no_address(
+async def test_a_lost_ping_disturbs_nothing_and_names_no_address(
     receiver: Receiver, capfd: pytest.CaptureFixture[str]
 ) -> None:
     receiver.status = 500

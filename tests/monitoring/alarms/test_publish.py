@@ -93,7 +93,7 @@ async def test_recovery_is_told_with_the_length_of_the_outage(
     assert "All 2 jobs are healthy." in receiver.bodies[1]
 
 
-async def test_a_receiver_that_is_away_gets_the_message_once_when_it_is_back(
+async def test_a_receiver_that_was_away_gets_the_message_once(
     prefect: PrefectServer, client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
     now = await overdue(engine, NEWS)
@@ -109,7 +109,7 @@ async def test_a_receiver_that_is_away_gets_the_message_once_when_it_is_back(
     assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 4 + ["vibecheck.job.poll_news"] * 4
 
 
-async def test_an_outage_that_is_over_before_anybody_could_be_told_is_one_message(
+async def test_an_outage_that_is_over_before_it_is_told_is_one_message(
     client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
     now = await overdue(engine, NEWS)
@@ -121,7 +121,7 @@ async def test_an_outage_that_is_over_before_anybody_could_be_told_is_one_messag
     assert told(receiver) == ["poll_news recovered after 4 min"]
 
 
-async def test_a_job_that_stays_unhealthy_is_remembered_at_the_interval(
+async def test_a_job_that_stays_unhealthy_is_told_at_the_interval(
     client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
     await overdue(engine, NEWS)
@@ -159,7 +159,7 @@ async def test_the_end_of_what_was_told_is_told_in_a_silence_as_well(
     assert told(receiver)[1:] == ["poll_news recovered after 4 min"]
 
 
-async def test_without_a_receiver_everything_else_works_and_nothing_piles_up(
+async def test_without_a_receiver_all_else_works_and_nothing_piles_up(
     client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
     await overdue(engine, NEWS)
@@ -170,7 +170,7 @@ async def test_without_a_receiver_everything_else_works_and_nothing_piles_up(
     assert told(receiver) == []
 
 
-async def test_a_job_that_was_retired_before_anybody_could_be_told_is_not_told_of(
+async def test_a_job_retired_before_anybody_is_told_is_not_told_of(
     client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
     now = await overdue(engine, NEWS)
@@ -202,7 +202,7 @@ async def test_a_block_that_exists_is_notified_through_by_its_name(
     assert told(receiver) == ["poll_news has been overdue"]
 
 
-async def test_a_block_that_does_not_exist_is_trouble_that_nobody_can_be_told_of(
+async def test_a_missing_block_is_trouble_that_nobody_can_be_told_of(
     client: PrefectClient, engine: AsyncEngine
 ) -> None:
     await overdue(engine, NEWS)

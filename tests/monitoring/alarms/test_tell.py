@@ -93,7 +93,7 @@ def test_owner_and_severity_are_read_from_variables_of_their_own(monkeypatch: py
     assert receivers["owner data"].setting == "VIBECHECK_NOTIFICATION_BY_OWNER__DATA"
 
 
-async def test_a_receiver_that_refuses_is_known_until_it_takes_a_message(engine: AsyncEngine) -> None:
+async def test_a_refusing_receiver_is_known_until_it_takes_a_message(engine: AsyncEngine) -> None:
     async def note(outcomes: dict[str, str | None], configured: Sequence[str] = ("default", "owner data")) -> str:
         async with engine.begin() as connection:
             await note_deliveries(connection, outcomes, configured, NOW)

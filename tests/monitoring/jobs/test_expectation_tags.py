@@ -47,7 +47,7 @@ def test_a_wrong_tag_is_named_and_does_not_count(tag: str) -> None:
     assert read.duration == (None if tag.startswith("duration") else 1_200)
 
 
-def test_tags_that_contradict_each_other_are_named_and_do_not_count() -> None:
+def test_contradicting_tags_are_named_and_do_not_count() -> None:
     read = parse_tags(["within=30m", "within=1h", "within=30m"])
     assert (read.within, read.wrong) == (None, ("within is given 2 times: 1h, 30m",))
 
@@ -57,7 +57,7 @@ TAGS = st.one_of(st.text(max_size=20), st.builds("{}={}".format, WORDS, st.text(
 
 
 @given(st.lists(TAGS, max_size=8))
-def test_no_tag_can_break_the_reading_and_what_is_read_survives_storage(tags: list[str]) -> None:
+def test_no_tag_breaks_the_reading_and_what_is_read_is_stored(tags: list[str]) -> None:
     read = parse_tags(tags)
     assert from_json(read.as_json()) == read
     assert from_json(None) == NO_TAGS

@@ -43,7 +43,7 @@ async def expected(database: AsyncEngine, start: datetime, end: datetime) -> lis
     return expected_ticks(history["poll"], start, end)
 
 
-async def test_a_deployment_becomes_a_job_with_its_schedule_and_what_is_planned(database: AsyncEngine) -> None:
+async def test_a_deployment_becomes_a_job_with_its_schedule_and_plan(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     deployment = prefect.deploy("poll")
     prefect.deploy("not_ours", tags=["other"])
@@ -96,7 +96,7 @@ async def test_syncing_again_changes_nothing(database: AsyncEngine) -> None:
     assert job.updated_at >= before[0].updated_at
 
 
-async def test_a_change_of_the_schedule_is_noted_as_of_the_time_when_it_was_made(database: AsyncEngine) -> None:
+async def test_a_change_of_schedule_is_noted_as_of_when_it_was_made(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     prefect.deploy("poll")
     await sync(prefect, database)
@@ -118,7 +118,7 @@ async def test_a_change_of_the_schedule_is_noted_as_of_the_time_when_it_was_made
     ]
 
 
-async def test_a_pause_and_its_end_are_noted_and_nothing_is_expected_in_between(database: AsyncEngine) -> None:
+async def test_a_pause_is_noted_and_nothing_is_expected_in_it(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     deployment = prefect.deploy("poll")
     await sync(prefect, database)
@@ -141,7 +141,7 @@ async def test_a_schedule_that_is_not_active_counts_as_a_pause(database: AsyncEn
     assert (await job_of(database)).paused
 
 
-async def test_a_job_whose_deployment_is_gone_is_retired_and_comes_back_as_a_new_one(database: AsyncEngine) -> None:
+async def test_a_job_without_deployment_is_retired_and_comes_back_new(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     deployment = prefect.deploy("poll")
     await sync(prefect, database)
@@ -255,14 +255,14 @@ async def test_more_jobs_than_fit_on_a_page_are_all_seen(database: AsyncEngine) 
     assert len((await sync(prefect, database)).jobs) == 403
 
 
-async def test_nothing_is_expected_before_the_scheduler_has_had_time_to_plan(database: AsyncEngine) -> None:
+async def test_nothing_is_expected_before_the_scheduler_had_time(database: AsyncEngine) -> None:
     prefect = FakePrefect(now=START + QUARTER - timedelta(seconds=5))
     prefect.deploy("poll")
     await sync(prefect, database)
     assert await expected(database, START, START + 3 * QUARTER) == [START + 2 * QUARTER]
 
 
-async def test_a_job_of_cron_or_with_a_tag_knows_its_first_ticks_after_its_last_run(database: AsyncEngine) -> None:
+async def test_a_job_of_cron_or_with_a_tag_knows_its_first_ticks(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     nightly = prefect.schedule(QUARTER) | {"schedule": {"cron": "0 2 * * *", "timezone": "UTC", "day_or": True}}
     prefect.deploy("nightly", schedules=[nightly], tags=["monitored", "within=30m", "stale_after=soon"])

@@ -23,7 +23,7 @@ async def synced(prefect: FakePrefect, database: AsyncEngine) -> StoredJob:
         return (await read_jobs(connection))["poll"]
 
 
-async def test_a_schedule_that_is_gone_was_lost_unless_the_job_is_paused(database: AsyncEngine) -> None:
+async def test_a_schedule_that_is_gone_was_lost_but_of_a_paused_job(database: AsyncEngine) -> None:
     prefect = FakePrefect()
     deployment = prefect.deploy("poll")
     schedules = deployment["schedules"]

@@ -209,7 +209,7 @@ async def test_a_database_without_the_table_is_no_error(
     await call(run(), empty_database_url, monkeypatch)
 
 
-def test_monitored_puts_a_hook_on_every_way_in_which_a_run_can_start_and_end() -> None:
+def test_monitored_hooks_every_start_and_end_of_a_run() -> None:
     flow = monitored(Flow(job, name="another_job"))
     for hooks in (
         flow.on_running_hooks,

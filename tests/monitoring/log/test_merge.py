@@ -105,7 +105,7 @@ def test_authority_beats_status_and_time(better: int) -> None:
 
 
 @pytest.mark.parametrize("better", range(1, len(STATUSES)))
-def test_of_one_closers_words_the_better_status_counts_whenever_it_was_said(better: int) -> None:
+def test_of_one_closers_words_the_better_status_counts(better: int) -> None:
     good = fact(closing=closing(STATUSES[better], "hook", ended=0))
     bad = fact(closing=closing(STATUSES[better - 1], "hook", ended=99))
     assert merge(good, bad).closing == good.closing

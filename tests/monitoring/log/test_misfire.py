@@ -17,7 +17,7 @@ def run(*, auto_scheduled: bool = True, run_count: int = 1) -> FlowRun:
     )
 
 
-def test_a_scheduled_run_that_starts_too_late_is_skipped_and_says_how_late() -> None:
+def test_a_scheduled_run_too_late_is_skipped_and_says_how_late() -> None:
     state = misfire_of(run(), 60, now=DUE + timedelta(seconds=243))
     assert state is not None
     assert state.name == "Skipped"

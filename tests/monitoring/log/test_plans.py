@@ -72,7 +72,7 @@ async def test_no_question_reads_the_whole_log(old_log: AsyncEngine) -> None:
         await check(old_log, what, ask, pages=FEW_PAGES, index=index)
 
 
-async def test_deleting_a_batch_of_old_rows_reads_no_more_than_the_batch(old_log: AsyncEngine) -> None:
+async def test_deleting_a_batch_of_old_rows_reads_that_batch_alone(old_log: AsyncEngine) -> None:
     before = NOON - timedelta(days=30)
     await check(
         old_log, "retention", lambda connection: delete_older_than(connection, before, limit=100), pages=3_000, index=""

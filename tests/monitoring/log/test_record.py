@@ -59,7 +59,7 @@ async def test_order_and_repetition_do_not_matter(database: AsyncEngine, case: t
 
 @through_the_database
 @given(case=arrivals())
-async def test_facts_that_were_merged_before_they_were_written_make_the_same_row(
+async def test_facts_merged_before_they_are_written_make_the_same_row(
     database: AsyncEngine, case: tuple[list[Fact], list[Fact]]
 ) -> None:
     first, second = case
@@ -125,7 +125,7 @@ async def test_a_run_is_opened_closed_and_told_in_one_row(database: AsyncEngine)
     )
 
 
-async def test_a_committed_success_stays_and_the_row_notes_who_disagrees(database: AsyncEngine) -> None:
+async def test_a_committed_success_stays_and_notes_who_disagrees(database: AsyncEngine) -> None:
     await write(
         database,
         fact(closing=closing("success", "flow", fetched=3)),
@@ -142,7 +142,7 @@ async def test_a_committed_success_stays_and_the_row_notes_who_disagrees(databas
     }
 
 
-async def test_an_end_before_the_start_by_another_clock_is_no_negative_duration(database: AsyncEngine) -> None:
+async def test_an_end_before_the_start_has_no_negative_duration(database: AsyncEngine) -> None:
     await write(database, fact(started=5, closing=closing("success", "flow", ended=4)))
     row = await row_of(database)
     assert row is not None
@@ -194,7 +194,7 @@ async def other_waits(connection: AsyncConnection) -> None:
     await asyncio.to_thread(lambda: None)
 
 
-async def test_of_two_who_insert_at_once_the_second_merges_into_the_firsts_row(database: AsyncEngine) -> None:
+async def test_of_two_inserts_at_once_the_second_merges_into_the_first(database: AsyncEngine) -> None:
     async with asyncio.timeout(20):
         await choreograph(
             database,
@@ -236,7 +236,7 @@ async def test_many_connections_at_once_make_one_row(database: AsyncEngine) -> N
     assert (row.status, row.closed_by, row.attempt) == ("success", "hook", 2)
 
 
-async def test_a_row_that_retention_deletes_while_it_is_written_is_written_anew(postgresql_url: str) -> None:
+async def test_a_row_deleted_while_it_is_written_is_written_anew(postgresql_url: str) -> None:
     engine, other = create_engine(postgresql_url), create_engine(postgresql_url)
     await write(engine, fact())
 

@@ -64,7 +64,7 @@ async def test_the_log_reads_as_its_users_know_it(database: AsyncEngine) -> None
         assert len(found.all()) == 1
 
 
-async def test_the_latest_runs_are_the_newest_rows_of_the_job_newest_first(database: AsyncEngine) -> None:
+async def test_the_latest_runs_are_the_jobs_rows_newest_first(database: AsyncEngine) -> None:
     rows = [row(minute=minute) for minute in (3, 1, 2)]
     await fill(database, *rows, row("stories", minute=9))
     async with reading(database) as connection:
@@ -72,7 +72,7 @@ async def test_the_latest_runs_are_the_newest_rows_of_the_job_newest_first(datab
         assert await latest_runs(connection, "nothing", 2) == []
 
 
-async def test_of_rows_that_started_together_the_later_written_is_newest(database: AsyncEngine) -> None:
+async def test_of_rows_with_one_start_the_later_written_is_newest(database: AsyncEngine) -> None:
     rows = [row() for _ in range(3)]
     await fill(database, *rows)
     async with reading(database) as connection:
@@ -105,14 +105,14 @@ async def test_each_expected_job_has_its_latest_run_or_none(database: AsyncEngin
         assert await latest_run_of_each_job(connection) == {"news": newest, "never_ran": None}
 
 
-async def test_open_rows_are_the_running_ones_that_started_before_a_time(database: AsyncEngine) -> None:
+async def test_open_rows_are_running_ones_that_started_before_a_time(database: AsyncEngine) -> None:
     old, older = row(minute=2, status="running"), row("stories", minute=1, status="running")
     await fill(database, old, older, row(minute=5, status="running"), row(minute=0))
     async with reading(database) as connection:
         assert await open_rows(connection, NOON + timedelta(minutes=5)) == [older, old]
 
 
-async def test_rows_between_two_times_include_the_first_and_exclude_the_second(database: AsyncEngine) -> None:
+async def test_rows_between_times_include_the_first_not_the_second(database: AsyncEngine) -> None:
     rows = [row(minute=minute) for minute in range(4)]
     await fill(database, *rows, row("stories", minute=1))
     async with reading(database) as connection:
@@ -131,9 +131,7 @@ async def delete_all(database: AsyncEngine, before: datetime, limit: int = 500) 
         total += deleted
 
 
-async def test_old_rows_are_deleted_but_the_newest_and_the_open_stay(
-    database: AsyncEngine,
-) -> None:
+async def test_old_rows_are_deleted_but_the_newest_and_the_open_stay(database: AsyncEngine) -> None:
     success = row(minute=3)
     newest = row(minute=5, status="failure")
     opened = row(minute=0, status="running")
@@ -157,9 +155,7 @@ async def test_retention_deletes_the_oldest_first(database: AsyncEngine) -> None
         assert await latest_runs(connection, "news", 9) == [rows[3], rows[0], rows[2]]
 
 
-async def test_a_reader_finds_the_newest_row_during_retention(
-    database: AsyncEngine,
-) -> None:
+async def test_a_reader_finds_the_newest_row_during_retention(database: AsyncEngine) -> None:
     await fill(database, *(row(minute=minute, status=random.choice(["success", "failure"])) for minute in range(60)))  # noqa: S311  # no secret
     await fill(database, row(minute=61, status="success"), row(minute=62, status="failure"))
     done = asyncio.Event()

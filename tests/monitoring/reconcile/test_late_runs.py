@@ -85,9 +85,7 @@ async def test_a_run_that_a_person_wants_waits_as_long_as_it_takes(
     assert state_of(prefect, run) == ("SCHEDULED", state)
 
 
-async def test_a_late_run_that_is_deleted_at_that_moment_disturbs_nothing(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_late_run_deleted_at_that_moment_disturbs_nothing(prefect: FakePrefect, database: AsyncEngine) -> None:
     run = prefect.run(JOB, START, "SCHEDULED", name="Late", run_count=0)
 
     def delete(path: str) -> bool:

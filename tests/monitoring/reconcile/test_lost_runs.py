@@ -128,9 +128,7 @@ async def test_a_run_that_does_not_come_back_for_its_retry_is_lost(prefect: Fake
     assert row.error_message == "Lost while waiting for its retry, which was due 360 s ago."
 
 
-async def test_a_run_that_waits_for_its_retry_keeps_its_slot_from_a_lost_runs_end(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_run_waiting_for_its_retry_keeps_its_slot(prefect: FakePrefect, database: AsyncEngine) -> None:
     prefect.run(JOB, DUE, "PENDING", run_count=0)
     waiting_for_retry(prefect, at=DUE + 20 * MINUTE)
     assert sum(done.lost for done in await rounds_until(prefect, database, 20)) == 0
@@ -164,7 +162,7 @@ async def test_a_run_of_a_job_without_heartbeats_is_given_an_hour(prefect: FakeP
     assert sum(done.lost for done in await rounds_until(prefect, database, 65)) == 1
 
 
-async def test_after_the_server_was_away_a_run_gets_time_to_say_that_it_lives(
+async def test_after_the_server_was_away_a_run_gets_time_to_show_life(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     run = prefect.run(JOB, DUE, "RUNNING")
@@ -206,7 +204,7 @@ async def test_two_lost_runs_do_not_wait_for_each_other(prefect: FakePrefect, da
     assert sum(done.lost for done in await rounds_until(prefect, database, 15)) == 2
 
 
-async def test_a_run_that_goes_on_just_before_it_is_ended_is_left_alone(
+async def test_a_run_that_goes_on_just_before_its_end_is_left_alone(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     run = prefect.run(JOB, DUE, "PENDING", run_count=0)

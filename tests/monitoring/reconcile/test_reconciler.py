@@ -111,7 +111,7 @@ async def test_a_row_that_agrees_is_left_as_it_is(prefect: FakePrefect, database
     assert await row_of(database, run) == before
 
 
-async def test_a_success_that_was_committed_stays_one_and_the_disagreement_is_noted(
+async def test_a_committed_success_stays_and_the_disagreement_is_noted(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     due = START + QUARTER
@@ -127,9 +127,7 @@ async def test_a_success_that_was_committed_stays_one_and_the_disagreement_is_no
     assert (await round_of(prefect, database)).repaired == 0
 
 
-async def test_a_row_that_knows_no_start_gets_the_one_that_the_server_knows(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_row_without_a_start_gets_the_servers(prefect: FakePrefect, database: AsyncEngine) -> None:
     # After a SIGKILL, the hook runs in a process that only saw the run from before its start.
     due = START + QUARTER
     started_at = due + 5 * SECOND
@@ -182,9 +180,7 @@ async def test_a_run_that_is_going_and_writes_no_row_gets_an_open_one(
     assert (await row_of(database, run)).status == "success"
 
 
-async def test_an_open_row_whose_run_ended_long_before_the_watermark_is_closed(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_an_open_row_from_before_the_watermark_is_closed(prefect: FakePrefect, database: AsyncEngine) -> None:
     due = START + QUARTER
     run = prefect.run(JOB, due, "FAILED", message="It broke.")
     prefect.runs[str(run)]["end_time"] = (START - timedelta(days=1)).isoformat()
@@ -227,7 +223,7 @@ async def test_a_tick_that_was_never_planned_is_missed_once(prefect: FakePrefect
     assert (await round_of(prefect, database)).missed == 0
 
 
-async def test_a_tick_whose_run_the_server_has_deleted_is_not_missed_if_it_has_a_row(
+async def test_a_tick_with_a_row_is_not_missed_when_its_run_is_deleted(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     due = START + QUARTER
@@ -279,9 +275,7 @@ async def test_more_runs_than_fit_on_a_page_are_all_recorded(prefect: FakePrefec
     assert {row.execution_id for row in await rows_of(database)} == runs
 
 
-async def test_the_watermark_stays_where_it_was_when_the_server_goes_away_in_between(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_the_watermark_stays_when_the_server_goes_away(prefect: FakePrefect, database: AsyncEngine) -> None:
     async def watermark() -> datetime | None:
         async with reading(database) as connection:
             return await read_watermark(connection)
@@ -309,9 +303,7 @@ async def test_the_watermark_stays_where_it_was_when_the_server_goes_away_in_bet
     assert await watermark() == prefect.now
 
 
-async def test_a_run_that_ended_shortly_before_the_watermark_is_still_seen(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_run_that_ended_just_before_the_watermark_is_seen(prefect: FakePrefect, database: AsyncEngine) -> None:
     prefect.now = START + QUARTER + timedelta(minutes=10)
     await round_of(prefect, database)
     late = prefect.run(JOB, START + QUARTER)

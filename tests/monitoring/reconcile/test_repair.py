@@ -58,7 +58,7 @@ async def test_an_error_of_any_kind_is_named_and_the_rest_goes_on(
     assert await absences(database) == {"near": "here", "far": "there"}
 
 
-async def test_a_pool_that_the_server_does_not_tell_of_keeps_what_is_known(
+async def test_a_pool_the_server_does_not_tell_of_keeps_what_is_known(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     prefect.work_pools = {"here": "READY", "there": "READY"}

@@ -25,7 +25,7 @@ async def test_a_healthy_job_is_no_news(database: AsyncEngine) -> None:
     assert await turns(database) == []
 
 
-async def test_one_bad_judgement_is_no_news_and_two_in_a_row_are_one_change(database: AsyncEngine) -> None:
+async def test_one_bad_judgement_is_no_news_and_two_are_one_change(database: AsyncEngine) -> None:
     await once_healthy(database, 40 * MINUTE)
     await judge_times(database, 1)
     assert await turns(database) == []
@@ -47,9 +47,7 @@ async def test_a_bad_judgement_between_good_ones_is_forgotten(database: AsyncEng
     assert await turns(database) == [("healthy", "unhealthy", "overdue")]
 
 
-async def test_a_change_carries_its_time_and_what_people_need(
-    database: AsyncEngine,
-) -> None:
+async def test_a_change_carries_its_time_and_what_people_need(database: AsyncEngine) -> None:
     now = await once_healthy(database, 55 * MINUTE)
     await seed(database, rows=[ran(NEWS, now - 40 * MINUTE, "failure")])
     await judge_times(database, 2)
@@ -84,9 +82,7 @@ async def test_a_job_fails_when_several_runs_in_a_row_did(database: AsyncEngine)
     assert await turns(database) == [("healthy", "unhealthy", "failing")]
 
 
-async def test_recovery_is_told_once_with_the_outage_that_it_ended(
-    database: AsyncEngine,
-) -> None:
+async def test_recovery_is_told_once_with_the_outage_that_it_ended(database: AsyncEngine) -> None:
     now = await once_overdue(database)
     await seed(database, rows=[ran(NEWS, now - 10 * MINUTE), ran(NEWS, now - MINUTE)])
     await judge_times(database, 3)
@@ -97,9 +93,7 @@ async def test_recovery_is_told_once_with_the_outage_that_it_ended(
     assert change.details["outage_reason"] == "overdue"
 
 
-async def test_a_young_recovery_is_not_believed_yet(
-    database: AsyncEngine,
-) -> None:
+async def test_a_young_recovery_is_not_believed_yet(database: AsyncEngine) -> None:
     now = await once_overdue(database)
     await seed(database, rows=[ran(NEWS, now - 4 * MINUTE)])
     await judge_times(database, 3)
@@ -121,7 +115,7 @@ async def test_another_reason_within_an_outage_belongs_to_it(database: AsyncEngi
     assert datetime.fromisoformat(reasons[1].details["outage_began"]) == now - 70 * MINUTE
 
 
-async def test_of_two_that_judge_at_the_same_time_one_stores_the_change(database_url: str) -> None:
+async def test_of_two_that_judge_at_once_one_stores_the_change(database_url: str) -> None:
     engines = [create_engine(database_url) for _ in range(4)]
     await once_healthy(engines[0], 40 * MINUTE)
     await judge_times(engines[0], 1)
@@ -131,7 +125,7 @@ async def test_of_two_that_judge_at_the_same_time_one_stores_the_change(database
         await engine.dispose()
 
 
-async def test_a_job_without_a_worker_is_reported_before_it_is_overdue_and_only_once(database: AsyncEngine) -> None:
+async def test_a_missing_worker_is_reported_once_before_it_is_overdue(database: AsyncEngine) -> None:
     now = await once_healthy(database, 5 * MINUTE)
     absent = {NEWS: AbsentWorker("vibecheck", now - 3 * MINUTE)}
     await judge_times(database, 1, absent)
@@ -142,7 +136,7 @@ async def test_a_job_without_a_worker_is_reported_before_it_is_overdue_and_only_
     assert change.details["work_pool_without_worker"] == "vibecheck"
 
 
-async def test_a_job_without_a_worker_that_becomes_overdue_is_the_same_outage(database: AsyncEngine) -> None:
+async def test_a_missing_worker_and_overdue_are_the_same_outage(database: AsyncEngine) -> None:
     now = await once_healthy(database, 40 * MINUTE)
     await known(database, NEWS, "unhealthy", "no_worker", at=now - 35 * MINUTE, since="healthy")
     await judge_times(database, 3, {NEWS: AbsentWorker("vibecheck", now - 35 * MINUTE)})
@@ -214,7 +208,7 @@ async def test_a_retired_job_is_not_judged(database: AsyncEngine) -> None:
     assert await turns(database) == []
 
 
-async def test_a_silence_of_the_status_flow_itself_is_noted_once_when_it_is_over(database: AsyncEngine) -> None:
+async def test_the_status_flows_own_silence_is_noted_once_at_its_end(database: AsyncEngine) -> None:
     now = await clock(database)
     await seed(
         database,

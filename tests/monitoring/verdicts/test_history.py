@@ -41,7 +41,7 @@ def minutes_ago(*ages: float, status: str = "success") -> list[LogRow]:
     return [ran("poll_news", NOW - age * MINUTE, status) for age in ages]
 
 
-async def test_the_last_sixty_runs_and_ticks_without_a_run_are_shown_oldest_first(database: AsyncEngine) -> None:
+async def test_the_last_sixty_runs_and_ticks_are_shown_oldest_first(database: AsyncEngine) -> None:
     history = await history_of(
         database, *minutes_ago(*range(1, 80)), *minutes_ago(0.5, status="missed"), *minutes_ago(80, status="skipped")
     )
@@ -125,13 +125,13 @@ async def test_time_before_the_job_was_expected_does_not_count(database: AsyncEn
     assert history.downtimes == []
 
 
-async def test_what_came_before_the_longest_window_decides_how_it_begins(database: AsyncEngine) -> None:
+async def test_what_came_before_the_window_decides_how_it_begins(database: AsyncEngine) -> None:
     window = 30 * 24 * 60
     history = await history_of(database, *minutes_ago(window + 10, window - 15))
     assert ages(history) == [(window - 45, 0)]
 
 
-async def test_a_downtime_that_began_before_the_longest_window_is_clipped(database: AsyncEngine) -> None:
+async def test_a_downtime_from_before_the_longest_window_is_clipped(database: AsyncEngine) -> None:
     window = 30 * 24 * 60
     every_hours = 4 * 60
     rows = minutes_ago(window + 3_000, *range(window - 60, 0, -every_hours))
@@ -142,9 +142,7 @@ async def test_a_downtime_that_began_before_the_longest_window_is_clipped(databa
 
 
 @pytest.mark.parametrize("changes", [{"paused": True}, {"longest_interval_seconds": None}, {"since": NOW}])
-async def test_of_a_job_from_which_nothing_can_be_expected_no_uptime_is_told(
-    database: AsyncEngine, changes: dict[str, Any]
-) -> None:
+async def test_a_job_of_which_nothing_is_expected_has_no_uptime(database: AsyncEngine, changes: dict[str, Any]) -> None:
     history = await history_of(database, *minutes_ago(500), **changes)
     assert (history.downtimes, history.uptimes) == ([], {})
 

@@ -88,7 +88,7 @@ def test_a_job_is_late_when_the_oracle_says_so(
         assert (found.reason, found.since) == (Reason.OVERDUE if starts else Reason.NOT_STARTED, bound)
 
 
-def test_a_missed_night_is_late_an_hour_after_its_tick_and_not_two_days() -> None:
+def test_a_missed_night_is_late_an_hour_after_its_tick() -> None:
     nightly = job([spec(cron="0 2 * * *")])
     ran = JobFacts(
         last_run=datetime(2026, 3, 28, 2, 0, 3, tzinfo=UTC), last_run_due=datetime(2026, 3, 28, 2, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_the_grace_is_a_tenth_of_the_gap_within_bounds(gap: timedelta, expected:
     assert grace(NO_TAGS, gap.total_seconds()) == expected
 
 
-def test_a_job_that_only_prefect_knows_of_is_judged_by_what_was_seen() -> None:
+def test_a_job_only_prefect_knows_is_judged_by_what_was_seen() -> None:
     every_minute = job([spec(cron="* * * * *")], tags=Expectations(within=60))
     ran = JobFacts(last_run=SINCE + MINUTE, known_until=SINCE + 2 * MINUTE)
     assert judge(every_minute, ran, SINCE + 6 * MINUTE, Limits()).verdict == Verdict.HEALTHY

@@ -160,7 +160,7 @@ def test_lateness_begins_exactly_at_the_time_given(job: ExpectedJob, facts: JobF
 
 
 @given(interval=INTERVALS, last_run=MOMENTS)
-def test_a_job_is_overdue_from_the_microsecond_after_two_intervals(interval: timedelta, last_run: datetime) -> None:
+def test_a_job_is_overdue_a_microsecond_after_two_intervals(interval: timedelta, last_run: datetime) -> None:
     job, facts = expected(interval, since=last_run), JobFacts(last_run=last_run)
     exactly = last_run + 2 * interval
     assert judge(job, facts, exactly, Limits()).verdict == "healthy"

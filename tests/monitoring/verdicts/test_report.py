@@ -43,7 +43,7 @@ async def job_of(engine: AsyncEngine, *rows: LogRow, job: dict[str, Any] | None 
     return (await report_of(engine, **changes)).jobs["poll_news"]
 
 
-async def test_all_is_healthy_when_every_job_ran_and_the_status_flow_reports(database: AsyncEngine) -> None:
+async def test_all_is_healthy_when_each_job_ran_and_is_reported(database: AsyncEngine) -> None:
     now = await seed_healthy(database)
     report = await report_of(database)
     assert report.overall.verdict == "healthy"
@@ -138,7 +138,7 @@ async def test_running_rows_do_not_hide_the_failures_behind_them(database: Async
     assert job.last_failure.error_message == "It broke."
 
 
-async def test_a_run_that_goes_on_for_longer_than_its_interval_is_stuck(database: AsyncEngine) -> None:
+async def test_a_run_that_outlasts_its_interval_is_stuck(database: AsyncEngine) -> None:
     now = await clock(database)
     oldest = now - 16 * MINUTE
     job = await job_of(database, ran("poll_news", now - MINUTE, "running"), ran("poll_news", oldest, "running"))
@@ -162,7 +162,7 @@ async def test_a_job_that_nothing_schedules_cannot_be_overdue(database: AsyncEng
     assert job.judgement.verdict == "healthy"
 
 
-async def test_the_whole_is_stale_when_the_status_flow_is_silent_for_three_intervals(database: AsyncEngine) -> None:
+async def test_the_whole_is_stale_after_three_silent_intervals(database: AsyncEngine) -> None:
     now = await clock(database)
     jobs = [expected("poll_news", now), expected("pipeline_status", now, every_minutes=5)]
     await seed(database, jobs, [ran("poll_news", now), ran("pipeline_status", now - 14 * MINUTE)])
@@ -233,7 +233,7 @@ async def test_what_the_last_success_says_of_its_data_is_reported(
     assert (await report_of(database)).data_notes == expected
 
 
-async def test_a_job_that_is_overdue_because_the_budget_is_spent_says_so(database: AsyncEngine) -> None:
+async def test_a_job_that_is_overdue_for_want_of_budget_says_so(database: AsyncEngine) -> None:
     now = await clock(database)
     worked = ran("poll_news", now - 40 * MINUTE, details={"inserted": 3, "updated": 0, "budget": budget(0, limit=0)})
     skipped = ran("poll_news", now - 10 * MINUTE, "skipped", details={"reason": "budget"})
@@ -275,7 +275,7 @@ async def test_the_next_tick_is_in_the_past_while_its_run_is_awaited(database: A
     assert job.next_tick == now - 5 * MINUTE
 
 
-async def test_the_next_tick_follows_the_schedule_when_the_planned_one_has_run(database: AsyncEngine) -> None:
+async def test_the_next_tick_follows_the_schedule_after_a_planned_one(database: AsyncEngine) -> None:
     now = await clock(database)
     job = await job_of(database, ran("poll_news", now - MINUTE), job={"next_run_at": now - 2 * MINUTE})
     assert job.next_tick is not None
@@ -292,7 +292,7 @@ async def test_the_next_cron_tick_is_unknown_until_the_next_look(database: Async
     assert job.next_tick is None
 
 
-async def test_a_run_that_begins_ahead_of_the_databases_clock_is_of_age_zero(database: AsyncEngine) -> None:
+async def test_a_run_ahead_of_the_databases_clock_is_of_age_zero(database: AsyncEngine) -> None:
     now = await clock(database)
     job = await job_of(database, ran("poll_news", now + 10 * MINUTE, "running"))
     assert (job.judgement.verdict, job.judgement.age_seconds) == ("healthy", 0)

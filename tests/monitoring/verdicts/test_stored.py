@@ -44,7 +44,7 @@ async def verdicts(database: AsyncEngine) -> dict[str, VerdictRow]:
         return await read_verdicts(connection)
 
 
-async def test_a_change_is_made_and_noted_with_the_time_at_which_it_happened(database: AsyncEngine) -> None:
+async def test_a_change_is_noted_with_the_time_at_which_it_happened(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         assert await change_verdict(connection, OVERDUE, from_reason=None)
         (noted,) = await unsent_transitions(connection, 10)
@@ -91,7 +91,7 @@ async def test_a_change_from_a_verdict_that_no_longer_holds_is_refused(database:
         assert not await change_verdict(connection, replace(OVERDUE, job_name="nothing"), from_reason=None)
 
 
-async def test_a_change_that_was_told_is_told_no_more_and_the_oldest_come_first(database: AsyncEngine) -> None:
+async def test_a_change_is_told_once_and_the_oldest_come_first(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await change_verdict(connection, OVERDUE, from_reason=None)
         await change_verdict(connection, replace(OVERDUE, job_name="stories"), from_reason=None)
@@ -104,7 +104,7 @@ async def test_a_change_that_was_told_is_told_no_more_and_the_oldest_come_first(
         assert await unsent_transitions(connection, 10) == [second]
 
 
-async def test_reminders_count_from_the_last_notice_and_streaks_are_kept(database: AsyncEngine) -> None:
+async def test_reminders_count_from_the_last_notice_and_keep_streaks(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         before = await database_now(connection)
         await note_notified(connection, "news")

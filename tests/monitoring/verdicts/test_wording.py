@@ -47,7 +47,7 @@ def test_an_interval_is_told_as_people_say_it(seconds: float, words: str) -> Non
         (timedelta(days=365), "7 Sep 2025 12:00 UTC"),
     ],
 )
-def test_a_moment_is_told_with_as_much_of_its_date_as_is_not_todays(age: timedelta, words: str) -> None:
+def test_a_moment_is_told_with_what_of_its_date_is_not_todays(age: timedelta, words: str) -> None:
     assert clock(NOW - age, NOW) == words
 
 
@@ -70,7 +70,7 @@ def test_a_moment_is_told_in_the_time_that_its_own_day_has() -> None:
     assert clock(winter, NOW.astimezone(ZoneInfo("Europe/Berlin")), with_seconds=True) == "6 Jan 23:30:05 CET"
 
 
-def test_a_run_is_explained_by_its_error_its_counts_or_its_reason() -> None:
+def test_a_run_is_explained_by_its_error_counts_or_reason() -> None:
     counts = {"fetched": 5, "inserted": 3, "updated": 1}
     assert explain_run(ran("poll_news", NOW, "failure", details=counts)) == "It broke."
     assert explain_run(ran("poll_news", NOW, details=counts)) == "5 fetched, 3 new, 1 updated"

@@ -126,7 +126,7 @@ async def test_a_missed_row_accounts_for_its_tick(prefect: FakePrefect, database
     )
 
 
-async def test_a_run_that_is_over_and_has_no_row_or_an_open_one_is_a_problem(
+async def test_a_run_that_is_over_without_a_closed_row_is_a_problem(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     prefect.run(JOB, TICKS[0], "FAILED")
@@ -163,7 +163,7 @@ async def test_a_run_may_take_its_interval_before_it_counts_as_stuck(
     assert (await account_of(prefect, database, TICKS[-1])).problem == "it has been Running for 901 s"
 
 
-async def test_runs_that_people_started_are_listed_apart_and_must_have_rows(
+async def test_runs_that_people_started_are_apart_and_must_have_rows(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     await log_all(prefect, database)
@@ -177,7 +177,7 @@ async def test_runs_that_people_started_are_listed_apart_and_must_have_rows(
     assert [account.at for job in verification.jobs for account in job.problems()] == [at + MINUTE]
 
 
-async def test_of_two_runs_for_one_tick_the_one_that_did_most_stands_for_it(
+async def test_of_a_ticks_two_runs_the_one_that_did_most_stands_for_it(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     done, refused = prefect.run(JOB, TICKS[0]), prefect.run(JOB, TICKS[0], "CANCELLED", run_count=0)
@@ -189,7 +189,7 @@ async def test_of_two_runs_for_one_tick_the_one_that_did_most_stands_for_it(
     assert not list(job.problems())
 
 
-async def test_a_row_that_calls_a_tick_missed_which_has_a_run_is_a_problem(
+async def test_a_row_that_calls_a_tick_with_a_run_missed_is_a_problem(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     await log(database, prefect.run(JOB, TICKS[0]), TICKS[0])
@@ -201,7 +201,7 @@ async def test_a_row_that_calls_a_tick_missed_which_has_a_run_is_a_problem(
     assert problem.problem == "a row calls the tick missed, although it has a run"
 
 
-async def test_a_disagreement_that_the_row_knows_of_is_a_note_and_another_a_problem(
+async def test_a_known_disagreement_is_a_note_and_another_a_problem(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     await log(database, prefect.run(JOB, TICKS[0], "CRASHED"), TICKS[0])
@@ -220,9 +220,7 @@ async def test_a_disagreement_that_is_young_may_still_be_noted(prefect: FakePref
     assert (account.note, account.problem) == ("Prefect calls it Crashed", None)
 
 
-async def test_a_run_that_was_started_again_keeps_its_class_and_says_so(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_run_started_again_keeps_its_class_and_says_so(prefect: FakePrefect, database: AsyncEngine) -> None:
     await log(database, prefect.run(JOB, TICKS[0], "RUNNING", run_count=2), TICKS[0], "failure", closed_by="hook")
     account = await account_of(prefect, database, TICKS[0])
     assert (account.what, account.problem) == ("failure", None)
@@ -237,7 +235,7 @@ async def test_a_tick_that_only_its_missed_row_knows_of_is_a_tick(prefect: FakeP
     assert [(account.at, account.what) for account in job.ticks] == [(before, "missed")]
 
 
-async def test_nothing_is_expected_of_a_job_since_its_deployment_was_last_seen(
+async def test_nothing_is_expected_since_a_deployment_was_last_seen(
     prefect: FakePrefect, database: AsyncEngine
 ) -> None:
     prefect.deployments.clear()
@@ -269,9 +267,7 @@ async def test_a_change_that_nobody_has_noted_yet_counts(prefect: FakePrefect, d
     assert [account.at for account in job.ticks] == TICKS[:4]
 
 
-async def test_a_row_that_started_days_after_its_tick_is_found_by_its_run(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
+async def test_a_row_from_days_after_its_tick_is_found_by_its_run(prefect: FakePrefect, database: AsyncEngine) -> None:
     run = prefect.run(JOB, TICKS[0])
     async with database.begin() as connection:
         later = TICKS[0] + timedelta(days=2)

@@ -56,9 +56,7 @@ async def test_503_names_the_overdue_job_and_keeps_the_others_healthy(database: 
     assert document["jobs"]["poll_news"]["status"] == "healthy"
 
 
-async def test_a_job_that_was_due_is_503_until_it_runs_unless_a_setting_says_200(
-    database: AsyncEngine, database_url: str
-) -> None:
+async def test_a_job_that_was_due_is_503_unless_a_setting_says_200(database: AsyncEngine, database_url: str) -> None:
     now = await seed_healthy(database)
     await seed(database, [expected("new", now, since=now - 2 * MINUTE, next_run_at=now - MINUTE)])
     status_code, document = await verdict_of(database_url)
@@ -75,9 +73,7 @@ async def test_a_new_job_is_200_before_its_first_tick(database: AsyncEngine, dat
     assert (status_code, document["jobs"]["new"]["status"]) == (200, "not_started")
 
 
-async def test_a_job_that_never_started_is_503_beyond_its_bound_whatever_the_setting(
-    database: AsyncEngine, database_url: str
-) -> None:
+async def test_a_job_that_never_started_is_503_beyond_its_bound(database: AsyncEngine, database_url: str) -> None:
     now = await seed_healthy(database)
     await seed(database, [expected("new", now, since=now - 31 * MINUTE)])
     status_code, document = await verdict_of(database_url, not_started_is_healthy=True)
@@ -109,9 +105,7 @@ async def test_503_when_nothing_is_expected_to_run(database_url: str) -> None:
     assert "vibecheck apply" in document["explanation"]
 
 
-async def test_503_for_a_job_without_a_worker_as_found_by_the_status_flow(
-    database: AsyncEngine, database_url: str
-) -> None:
+async def test_a_job_without_a_worker_is_503(database: AsyncEngine, database_url: str) -> None:
     now = await seed_healthy(database)
     async with database.begin() as connection:
         await note_absent_workers(connection, {"poll_news": AbsentWorker("vibecheck", now)})
@@ -147,7 +141,7 @@ async def test_503_when_the_configured_address_is_nonsense() -> None:
     assert (status_code, document["reason"]) == (503, "database_unavailable")
 
 
-async def test_a_database_that_hangs_delays_nobody_and_is_read_again_once_it_answers(postgresql_url: str) -> None:
+async def test_a_hanging_database_delays_nobody_and_is_read_again(postgresql_url: str) -> None:
     assert ANSWER_SECONDS < 2
     engine = create_engine(postgresql_url)
     await seed_healthy(engine)

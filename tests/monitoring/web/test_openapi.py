@@ -45,7 +45,7 @@ def check(database_url: str, folder: Path, *options: str) -> None:
     assert "3 selected / 3 total" in done.stdout
 
 
-def test_the_document_describes_200_and_503_of_the_verdict_and_the_page(sqlite_url: str) -> None:
+def test_the_document_describes_200_and_503_of_verdict_and_page(sqlite_url: str) -> None:
     paths = create_app(Settings.model_validate({"database_url": sqlite_url})).openapi()["paths"]
     assert set(paths) == {"/health", "/health/scheduler", "/"}
     for path in ("/health/scheduler", "/"):

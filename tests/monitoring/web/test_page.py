@@ -60,7 +60,7 @@ def text_of(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
-async def test_it_shows_each_job_with_verdict_runs_durations_and_uptime(engine: AsyncEngine) -> None:
+async def test_it_shows_each_jobs_verdict_runs_durations_and_uptime(engine: AsyncEngine) -> None:
     now = await seed_healthy(engine)
     page = await page_of(engine)
     text = text_of(page)
@@ -75,7 +75,7 @@ async def test_it_shows_each_job_with_verdict_runs_durations_and_uptime(engine: 
     assert page.count('<li class="empty">') == 3 * 52
 
 
-async def test_what_is_wrong_comes_first_with_its_reason_and_its_last_error(engine: AsyncEngine) -> None:
+async def test_what_is_wrong_comes_first_with_reason_and_last_error(engine: AsyncEngine) -> None:
     now = await seed_healthy(engine)
     await seed(
         engine,
@@ -147,7 +147,7 @@ async def test_what_jobs_say_of_their_data_is_shown_once(engine: AsyncEngine) ->
     assert text_of(await page_of(engine)).count("sandbox: <made-up> news") == 1
 
 
-async def test_what_a_job_measures_and_when_its_budget_is_spent_is_shown(engine: AsyncEngine) -> None:
+async def test_what_a_job_measures_and_its_budgets_end_are_shown(engine: AsyncEngine) -> None:
     now = await clock(engine)
     measure = {"name": "Lateness <of the news>", "text": "None was late.", "warning": "But look."}
     details = {"budget": budget(1_250) | {"spent_by": "2026-09-20"}, "measures": [measure]}

@@ -31,7 +31,7 @@ def start(database_url: str, port: int = 0) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_answers_without_prefect_and_ends_in_order_when_told_to(sqlite_url: str, number: signal.Signals) -> None:
+def test_it_answers_without_prefect_and_ends_when_told_to(sqlite_url: str, number: signal.Signals) -> None:
     process = start(sqlite_url)
     assert process.stdout is not None
     event = json.loads(process.stdout.readline())

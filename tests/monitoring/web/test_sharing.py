@@ -47,7 +47,7 @@ async def test_an_answer_is_kept_and_then_asked_for_anew() -> None:
     assert [await never_kept.get(), await never_kept.get()] == [2, 3]
 
 
-async def test_nobody_waits_for_an_answer_that_is_late_and_nobody_asks_twice() -> None:
+async def test_nobody_waits_for_a_late_answer_or_asks_twice() -> None:
     source = Source(open_at_once=False)
     shared = Shared(source.ask, keep_seconds=1_000, wait_seconds=0.01)
     for _ in range(3):

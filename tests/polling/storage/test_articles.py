@@ -103,7 +103,7 @@ async def test_an_article_is_linked_to_every_entity_that_it_mentions(database: A
         }
 
 
-async def test_a_revised_article_loses_the_links_that_its_text_no_longer_bears(database: AsyncEngine) -> None:
+async def test_a_revised_article_loses_links_its_text_no_longer_bears(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await store_articles(
             connection, [article(1), article(2)], {id_of(1): ["Claude", "Cursor"], id_of(2): ["Claude"]}
@@ -157,7 +157,7 @@ async def test_a_link_to_an_unknown_entity_says_what_to_do(database: AsyncEngine
         assert await connection.scalar(select(func.count()).select_from(Article)) == 0
 
 
-async def test_two_writers_of_the_same_articles_count_each_article_once(database: AsyncEngine) -> None:
+async def test_two_writers_of_the_same_articles_count_each_once(database: AsyncEngine) -> None:
     rows = [article(n) for n in range(200)]
 
     async def write(order: int) -> UpsertCounts:

@@ -67,14 +67,14 @@ async def test_a_scope_that_keeps_failing_does_not_starve_the_others(database: A
         assert await read_cursor(connection, "stories", "bad") == UNFINISHED
 
 
-async def test_touching_a_scope_that_was_never_read_sends_it_to_the_end(database: AsyncEngine) -> None:
+async def test_touching_a_scope_never_read_sends_it_to_the_end(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await touch_cursor(connection, "stories", "a")
         assert await read_cursor(connection, "stories", "a") == CursorRow()
         assert await stalest_scopes(connection, "stories", ["a", "b"], 2) == ["b", "a"]
 
 
-async def test_scopes_of_other_jobs_and_scopes_that_are_gone_take_no_turn(database: AsyncEngine) -> None:
+async def test_scopes_of_other_jobs_or_gone_take_no_turn(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await write_cursor(connection, "stories", "gone", CursorRow())
         await write_cursor(connection, "news", "a", CursorRow())

@@ -48,7 +48,7 @@ async def test_a_stretch_waits_until_it_was_stored(database: AsyncEngine) -> Non
     assert await waiting(database) == []
 
 
-async def test_the_least_often_tried_stretches_come_first_whatever_their_scope(database: AsyncEngine) -> None:
+async def test_the_least_tried_stretches_come_first_in_any_scope(database: AsyncEngine) -> None:
     pages = [replace(STRETCH, scope=scope) for scope in ("Claude", "Gemini", "Llama")]
     await defer(database, *pages, replace(STRETCH, scope="Grok"))
     assert not await fail_again(database, pages[0], timedelta(hours=1))

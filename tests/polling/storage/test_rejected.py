@@ -33,7 +33,7 @@ async def test_a_poison_record_is_kept_once_and_its_counter_grows(database: Asyn
     assert row.first_seen_at < row.last_seen_at
 
 
-async def test_a_record_several_times_on_one_page_counts_as_often_and_is_new_once(database: AsyncEngine) -> None:
+async def test_a_record_repeated_on_a_page_counts_each_and_is_new_once(database: AsyncEngine) -> None:
     assert await store(database, reject("a"), reject("a"), reject("b")) == 2
     assert await store(database, reject("a"), reject("c")) == 1
 
@@ -48,7 +48,7 @@ async def test_the_newest_reason_and_raw_text_are_kept(database: AsyncEngine) ->
     assert (row.reason, row.raw) == ("bad url", "{2}")
 
 
-async def test_records_differ_by_kind_by_id_and_without_an_id_by_their_text(database: AsyncEngine) -> None:
+async def test_records_differ_by_kind_and_id_or_else_by_their_text(database: AsyncEngine) -> None:
     records = [
         reject("a"),
         reject("a", kind="story"),
@@ -73,7 +73,7 @@ async def test_no_record_is_no_statement(database: AsyncEngine) -> None:
     assert await store(database) == 0
 
 
-async def test_several_writers_lose_no_count_and_call_a_record_new_once(database: AsyncEngine) -> None:
+async def test_several_writers_lose_no_count_and_one_calls_it_new(database: AsyncEngine) -> None:
     records = [reject(str(number)) for number in range(10)]
 
     new = await asyncio.gather(*(store(database, *records[::order]) for order in (1, -1, 1, -1)))

@@ -50,7 +50,7 @@ async def test_a_story_is_stored_with_both_its_series_and_its_threads(database: 
     assert dict(threads) == {"story_id": id_of(1), **thread("t1")}
 
 
-async def test_a_revised_point_is_updated_and_the_story_counts_as_updated(database: AsyncEngine) -> None:
+async def test_a_revised_point_counts_its_story_as_updated(database: AsyncEngine) -> None:
     await store(database, story(1, sentiment=[point(0, 0.1, 0.1), point(1, 0.2)]), story(2, sentiment=[]))
 
     counts = await store(database, story(1, sentiment=[point(0, 0.1, 0.0), point(1, 0.0)]), story(2, sentiment=[]))
@@ -73,7 +73,7 @@ async def test_what_a_later_answer_leaves_out_stays(database: AsyncEngine) -> No
     assert [rolling for _at, _sentiment, rolling in await series(database)] == [0.25, 0.0]
 
 
-async def test_what_a_later_answer_has_anew_is_stored_beside_what_it_leaves_out(database: AsyncEngine) -> None:
+async def test_what_an_answer_brings_is_stored_beside_what_it_lacks(database: AsyncEngine) -> None:
     await store(database, story(1, sentiment=[point(0, 0.1, 0.25)]))
 
     counts = await store(database, story(1, headline="", topics=[], update_count=2, sentiment=[point(0, 0.0)]))
@@ -126,7 +126,7 @@ async def test_a_story_twice_on_one_page_counts_once_as_new(database: AsyncEngin
     assert len(await series(database)) == 3
 
 
-async def test_two_writers_of_the_same_stories_do_not_deadlock_and_count_each_once(database: AsyncEngine) -> None:
+async def test_two_writers_of_the_same_stories_count_each_once(database: AsyncEngine) -> None:
     rows = [story(n, sentiment=[point(hour, 0.5) for hour in range(20)]) for n in range(20)]
 
     counts = await asyncio.gather(*(store(database, *rows[::order], links=("Claude",)) for order in (1, -1, 1, -1)))
