@@ -1,6 +1,7 @@
 """The news poll: one merged query for all tracked entities, from the cursor to now."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -44,14 +45,22 @@ class NewsFeed:
     name = "news"
     endpoint = "news"
 
-    def __init__(self, client: AskNewsClient, budget: CreditBudget, page_size: int, *, now: datetime) -> None:
+    def __init__(
+        self,
+        client: AskNewsClient,
+        budget: CreditBudget,
+        names: Sequence[str],
+        matcher: EntityMatcher,
+        page_size: int,
+        *,
+        now: datetime,
+    ) -> None:
+        self.page_size = page_size
         self._client = client
         self._budget = budget
-        self.page_size = page_size
+        self._names = names
+        self._matcher = matcher
         self._now = now
-        entities = load_tracked()
-        self._names = search_names(entities)
-        self._matcher = EntityMatcher(entities)
 
     def key(self, record: Article) -> UUID:
         """Return the article's id."""
@@ -166,7 +175,10 @@ async def poll_news(
     if skipped := await misfire(misfire_grace_seconds):
         return skipped
     async with polling_run(JOB_NAME) as run:
-        feed = NewsFeed(run.client, run.budget, page_size, now=run.now)
+        entities = load_tracked()
+        feed = NewsFeed(
+            run.client, run.budget, search_names(entities), EntityMatcher(entities), page_size, now=run.now
+        )
         reach = await measured_reach(
             run, feed, lookback=timedelta(hours=lookback_hours), least=timedelta(minutes=overlap_minutes)
         )

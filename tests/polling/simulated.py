@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.asknews import AskNewsError
 from flows.database.engine import reading
+from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.poll_news import NewsFeed, measured_reach
 from flows.polling.budget import CreditBudget
 from flows.polling.pages import Sweep, poll_scopes
@@ -23,6 +24,8 @@ from flows.polling.storage.tables import Article
 from tests.asknews.fakes import article, client_of, news
 from tests.polling.runs import fetch_once
 
+# Reading the list of the tracked entities takes longer than a poll of a few articles.
+NAMES, MATCHER = search_names(load_tracked()), EntityMatcher(load_tracked())
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 INTERVAL = timedelta(minutes=15)
 
@@ -132,7 +135,7 @@ class Poller:
             run = PollingRun(
                 flow_run, "poll_news", self.engine, client, budget, now, False, statistics, asks_once, fetch_once
             )
-            feed = NewsFeed(client, budget, self.page_size, now=now)
+            feed = NewsFeed(client, budget, NAMES, MATCHER, self.page_size, now=now)
             reach = await measured_reach(run, feed, lookback=timedelta(hours=24), least=timedelta(0))
             try:
                 await poll_scopes(run, {"": feed}, reach, Sweep(feed, timedelta(hours=31)))
