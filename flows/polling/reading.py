@@ -143,11 +143,12 @@ async def read_window(
             reading.offset = page.next_offset
         if failed is not None:
             reading.gaps.append(failed)
-        async with run.engine.begin() as connection:
-            await _store(connection, run, feed, page, late_by)
-            if before and keys - brought and (run.full_page is None or before != run.full_page):
-                await note_full_page(connection, run.plan, feed.endpoint, feed.page_size, before, run.now)
-            await commit(connection, reading)
+        with run.statistics.only_if_stored():
+            async with run.engine.begin() as connection:
+                await _store(connection, run, feed, page, late_by)
+                if before and keys - brought and (run.full_page is None or before != run.full_page):
+                    await note_full_page(connection, run.plan, feed.endpoint, feed.page_size, before, run.now)
+                await commit(connection, reading)
         if before and keys - brought:
             run.full_page = min(before, run.full_page or before)
         logger.info(

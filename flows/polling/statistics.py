@@ -1,6 +1,9 @@
 """What a polling run did, counted as it happens."""
 
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from typing import Any
@@ -49,6 +52,16 @@ class Statistics:
         for names in stored.mentions:
             self.by_entity.update(names)
             self.unlinked += not names
+
+    @contextmanager
+    def only_if_stored(self) -> Generator[None]:
+        """Take back what is counted within, if the transaction that it belongs to fails."""
+        before = deepcopy(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            raise
 
     def as_details(self) -> dict[str, Any]:
         """The counts as JSON for the log row and the run's state."""

@@ -51,3 +51,23 @@ async def test_an_unfinished_window_ending_ahead_of_now_begins_anew(
     await left(database, CursorRow(watermark, NOW - timedelta(hours=3), ahead, "20"))
     start = NOW - REACH.lookback if watermark is None else watermark - REACH.overlap
     assert await poll(database) == ([(Window(start, NOW), offset) for offset in (0, 5)], ["position_ahead_of_now"])
+
+
+async def test_a_run_that_comes_back_from_the_dead_sets_and_pays_nothing_twice(database: AsyncEngine) -> None:
+    stopped, other = polling_run(database), polling_run(database, now=NOW + timedelta(minutes=15))
+    feed = FakeFeed(stopped, rows=45)
+    goes_on = FakeFeed(other, rows=45)
+
+    async def stop() -> None:
+        """Stop in the middle of the window, until another run has read it to its end."""
+        if len(feed.asked) == 2:
+            await poll_scopes(other, {"": goes_on}, REACH)
+
+    feed.before_fetch = stop
+    await poll_scopes(stopped, {"": feed}, REACH)
+    cursor = await cursor_of(database)
+    assert cursor is not None
+    assert (cursor.watermark, cursor.window_start) == (other.now, None)
+    assert len(feed.asked) == 3, "the page that it was stopped at, and no more"
+    assert (stopped.status(), stopped.statistics.fetched) == ("partial_failure", 20), "and that page is the other's"
+    assert "Another run has gone on" in stopped.statistics.failures[0]
