@@ -182,7 +182,7 @@ class AskNewsClient:
             records=records,
             rejects=rejects,
             next_offset=offset_after(number_if_digits(offset), fetched, body.get("offset")),
-            credits=_credits(body.get("usage")),
+            credits=credits_of(body.get("usage")),
             fetched=fetched,
             plan=plan,
         )
@@ -248,7 +248,7 @@ def _warn_of_change(path: str, records: Sequence[Tolerant]) -> None:
         logger.warning("asknews_fields_odd_everywhere", path=path, fields=everywhere, records=len(records))
 
 
-def _credits(usage: object) -> int | None:
+def credits_of(usage: object) -> int | None:
     """What a response says that it cost; None if it says nothing, and, with a warning, if it cannot be right."""
     sent = cast(dict[str, object], usage).get("credits") if isinstance(usage, dict) else None
     if sent is None:

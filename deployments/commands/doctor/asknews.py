@@ -5,13 +5,19 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from deployments.commands.doctor.checks import Check, Finding, Mark, sentence
-from deployments.commands.doctor.database import only_watches
+from deployments.commands.doctor.database import existing_database, only_watches
 from deployments.commands.doctor.news_contract import deviations
-from flows.asknews import AskNewsClient, AskNewsError, RetryableError, client_from_settings
+from flows.asknews import AskNewsError, RetryableError, client_from_settings
+from flows.asknews.client import credits_of
 from flows.asknews.endpoints import api_endpoint
+from flows.database.engine import DatabaseUnavailable
 from flows.entities import load_tracked, search_names
+from flows.polling.budget import NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.run import api_key_from_block
+from flows.polling.statistics import Statistics
 from flows.settings import Settings
 
 SUBJECT = "AskNews"
@@ -52,17 +58,22 @@ async def look_at_account(settings: Settings) -> Sequence[Finding]:
 
 
 async def look_at_news(settings: Settings) -> Sequence[Finding]:
-    """Make one news request, of one credit, and say how long a page is and where the answer is not as documented."""
+    """Make one news request, of one credit, and say how long a page is and where the answer is not as documented.
+
+    The credit is booked in the budget: without the database that keeps it, no request is made.
+    """
     subject = "news"
-    now = datetime.now(UTC)
     try:
-        async with client_from_settings(settings, api_key=await api_key_from_block(settings)) as client:
-            answer = await _search(client, now)
+        answer, credits = await _paid_search(settings)
     except AskNewsError as error:
         return [_failure(subject, error)]
-    articles, usage = answer.get("as_dicts"), answer.get("usage")
+    except BudgetExhausted as error:
+        return [Finding(subject, Mark.WARNING, f"No request was made: {error}")]
+    except (DatabaseUnavailable, SQLAlchemyError):
+        text = "No request was made, as the database that counts the credits cannot be used."
+        return [Finding(subject, Mark.FAILURE, text, "See what is said of the database.")]
+    articles = answer.get("as_dicts")
     count = len(cast("list[object]", articles)) if isinstance(articles, list) else 0
-    credits = cast("dict[str, object]", usage).get("credits") if isinstance(usage, dict) else None
     cap = f"so a page holds {count} at most" if 0 < count < MOST_ARTICLES else "so there is no cap below that"
     if count:
         text = f"Of {MOST_ARTICLES} articles that were asked for {count} came, {cap}; credits used: {credits}."
@@ -76,10 +87,22 @@ async def look_at_news(settings: Settings) -> Sequence[Finding]:
     return found + [Finding("news contract", Mark.WARNING, problem) for problem in odd]
 
 
-async def _search(client: AskNewsClient, now: datetime) -> Mapping[str, object]:
-    return await client.search_news_json(
-        names=search_names(load_tracked()), start=now - WINDOW, end=now, page_size=MOST_ARTICLES
-    )
+async def _paid_search(settings: Settings) -> tuple[Mapping[str, object], int | None]:
+    """Return the answer, and what it cost, None if AskNews does not say. Raises as the budget, client and database do."""
+    now = datetime.now(UTC)
+    async with (
+        client_from_settings(settings, api_key=await api_key_from_block(settings)) as client,
+        existing_database(settings) as engine,
+    ):
+        budget = CreditBudget(
+            engine, settings.monthly_credits, settings.billing_day, settings.budget_soft_ratio, Statistics(), "doctor"
+        )
+        async with budget.spend(NEWS_CREDITS) as receipt:
+            answer = await client.search_news_json(
+                names=search_names(load_tracked()), start=now - WINDOW, end=now, page_size=MOST_ARTICLES
+            )
+            receipt.actual = credits_of(answer.get("usage"))
+        return answer, receipt.actual
 
 
 def _login(settings: Settings) -> str | None:

@@ -1,6 +1,7 @@
 """The pipeline's database: whether it answers, has the schema that this code needs, and takes what is written."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
@@ -38,13 +39,20 @@ async def look_at_database(settings: Settings) -> Sequence[Finding]:
         return [Finding(SUBJECT, Mark.FAILURE, str(error), to_do)]
 
 
-async def database_ahead(settings: Settings) -> timedelta | None:
-    """Return how far the database's clock is ahead of ours, None if it does not answer."""
+@asynccontextmanager
+async def existing_database(settings: Settings) -> AsyncGenerator[AsyncEngine]:
+    """The engine of the database, without making its file. Raises DatabaseUnavailable if that is not there either."""
     file = sqlite_file(settings)
     if file is not None and not file.exists():
-        return None
+        raise DatabaseUnavailable(f"there is no file {file} yet")
+    async with opened_engine(settings) as engine:
+        yield engine
+
+
+async def database_ahead(settings: Settings) -> timedelta | None:
+    """Return how far the database's clock is ahead of ours, None if it does not answer."""
     try:
-        async with opened_engine(settings) as engine, reading(engine) as connection:
+        async with existing_database(settings) as engine, reading(engine) as connection:
             before = datetime.now(UTC)
             theirs = await database_now(connection)
             return theirs - (before + (datetime.now(UTC) - before) / 2)
@@ -54,11 +62,8 @@ async def database_ahead(settings: Settings) -> timedelta | None:
 
 async def only_watches(settings: Settings) -> bool:
     """Return whether the database is there, and has nothing of the polls."""
-    file = sqlite_file(settings)
-    if file is not None and not file.exists():
-        return False
     try:
-        async with opened_engine(settings) as engine:
+        async with existing_database(settings) as engine:
             return await is_watch_only(engine)
     except (DatabaseUnavailable, SQLAlchemyError):
         return False

@@ -30,6 +30,10 @@ def texts(document: dict[str, Any], subject: str) -> list[str]:
     return [f"{each['mark']}: {each['text']}" for each in document["findings"] if each["subject"] == subject]
 
 
+def searches(it: Installation) -> int:
+    return [request.path for request in it.sandbox.requests].count("/v1/news/search")
+
+
 async def test_all_is_well_and_free(installation: Installation, capsys: Printed) -> None:
     code, document = await examine(installation, capsys)
     assert [each for each in document["findings"] if each["mark"] != "well"] == []
@@ -108,7 +112,24 @@ async def test_one_credit_shows_the_page_cap(installation: Installation, capsys:
         "well: Of 101 articles that were asked for 10 came, so a page holds 10 at most; credits used: 1."
     ]
     assert texts(document, "news contract") == ["well: Every field is as documented."]
-    assert [request.path for request in installation.sandbox.requests].count("/v1/news/search") == 1
+    assert searches(installation) == 1
+
+
+async def test_the_credit_is_booked_in_the_budget(installation: Installation, capsys: Printed) -> None:
+    await examine(installation, capsys, spend=True)
+    _, document = await examine(installation, capsys, spend=True, monthly_credits=1)
+    (told,) = texts(document, "news")
+    assert told.startswith("warning: No request was made: The budget of 1 AskNews credits")
+    assert searches(installation) == 1
+
+
+async def test_without_the_database_no_credit_is_spent(installation: Installation, capsys: Printed) -> None:
+    file = installation.directory / "none" / "vibecheck.db"
+    _, document = await examine(installation, capsys, spend=True, database_url=f"sqlite+aiosqlite:///{file}")
+    assert texts(document, "news") == [
+        "failure: No request was made, as the database that counts the credits cannot be used."
+    ]
+    assert searches(installation) == 0
 
 
 async def test_fields_that_are_not_as_documented_are_told(installation: Installation, capsys: Printed) -> None:
