@@ -137,6 +137,7 @@ async def note_lateness(run: PollingRun) -> None:
     measure = lateness_measure(
         late,
         run.statistics.found_after_distribution(),
+        gap_minutes=run.statistics.gap_minutes,
         late_finds=run.statistics.late_finds + late_finds_of(day),
     )
     run.measures.append(measure)
@@ -176,9 +177,7 @@ async def poll_news(
         return skipped
     async with polling_run(JOB_NAME) as run:
         entities = load_tracked()
-        feed = NewsFeed(
-            run.client, run.budget, search_names(entities), EntityMatcher(entities), page_size, now=run.now
-        )
+        feed = NewsFeed(run.client, run.budget, search_names(entities), EntityMatcher(entities), page_size, now=run.now)
         reach = await measured_reach(
             run, feed, lookback=timedelta(hours=lookback_hours), least=timedelta(minutes=overlap_minutes)
         )

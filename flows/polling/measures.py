@@ -4,38 +4,55 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from flows.monitoring.log.rows import LogRow
+from flows.monitoring.verdicts.wording import duration
 from flows.polling.overlap import REACHED_SHARE, lateness_of, settles_after
 
 # The polls cannot read again later than 6 hours after the crawl: this is near.
 NEARLY_OUT_OF_REACH = timedelta(hours=4)
+# After more than this, what a poll finds is old because nobody has asked for it: the first time, or after an outage.
+LONGEST_USUAL_GAP_MINUTES = 60
 
 
 def lateness_measure(
-    late: Mapping[int, int], found_after: Mapping[str, float], *, late_finds: int
+    late: Mapping[int, int], found_after: Mapping[str, float], *, gap_minutes: float, late_finds: int
 ) -> dict[str, str | None]:
     """Return how late articles are indexed, with a warning if the polls nearly do not reach that far back.
 
-    `late` counts the late articles of the last 7 days by their minutes, `found_after` tells in minutes how long after
-    their crawl the last poll found its new ones, and `late_finds` is what only the sweep found within a day.
+    `late` counts the late articles of the last 7 days by their minutes, and `late_finds` what only the sweep found
+    within a day. `found_after` tells in minutes how long after their crawl the last poll found its new ones; the poll
+    before it was `gap_minutes` ago.
     """
     settling = settles_after(late)
-    found = ""
-    if found_after:
-        found = (
-            f"The last poll found its new articles {found_after['median']:g} min after their crawl at the median, and "
-            f"{found_after['longest']:g} at the longest. "
-        )
     known = "In 7 days, none was seen to be indexed late."
     if total := sum(late.values()):
         known = (
-            f"In 7 days, {total:,} were indexed late: half of them by up to {lateness_of(late, 0.5)} min as far as is "
-            f"known, {REACHED_SHARE:.0%} by up to {lateness_of(late, REACHED_SHARE)}."
+            f"In 7 days, {total:,} were indexed late: half of them {_by(lateness_of(late, 0.5))} as far as is known, "
+            f"{REACHED_SHARE:.0%} {_by(lateness_of(late, REACHED_SHARE))}."
         )
     return {
         "name": "Lateness of the news",
-        "text": f"{found}{known} All are read again {settling // timedelta(minutes=1)} min after their crawl or later.",
+        "text": f"{_found(found_after, gap_minutes)}{known} "
+        f"All are read again {duration(settling.total_seconds())} after their crawl or later.",
         "warning": _warning(settling, late_finds),
     }
+
+
+def _found(found_after: Mapping[str, float], gap_minutes: float) -> str:
+    if not found_after:
+        return ""
+    median, longest = (duration(60 * found_after[name]) for name in ("median", "longest"))
+    if gap_minutes > LONGEST_USUAL_GAP_MINUTES:
+        return (
+            f"The last poll caught up on {duration(60 * gap_minutes)}, and found articles up to {longest} after their "
+            "crawl: that says nothing of how late they were indexed. "
+        )
+    return (
+        f"The last poll found its new articles {median} after their crawl at the median, and {longest} at the longest. "
+    )
+
+
+def _by(minutes: int) -> str:
+    return f"by up to {duration(60 * minutes)}" if minutes else "by an unknown time"
 
 
 def _warning(settling: timedelta, late_finds: int) -> str | None:

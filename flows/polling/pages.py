@@ -104,6 +104,8 @@ async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach
     async with reading(run.engine) as connection:
         position, known = await read_position(connection, run.job_name, scope)
     begun_at = position.watermark or run.now - reach.lookback
+    gap_minutes = round((run.now - begun_at).total_seconds() / 60, 1)
+    run.statistics.gap_minutes = max(run.statistics.gap_minutes, gap_minutes)
     bar = CatchUpProgress(f"{run.job_name} catches up{f' on {scope}' if scope else ''}")
     while window := next_window(position, reach, until=run.now):
         if run.leaves_the_rest():

@@ -33,6 +33,8 @@ class Statistics:
     # New records that AskNews indexed after they should have been found, and those of them that only the sweep found.
     late: int = 0
     late_finds: int = 0
+    # How far back the last poll was, of the scope that was polled the longest ago; at first, how far this one reaches.
+    gap_minutes: float = 0.0
     # Minutes from each new record's crawl to when it was found.
     found_after: list[float] = field(default_factory=list[float])
     archive_requests: int = 0

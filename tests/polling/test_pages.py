@@ -40,6 +40,15 @@ async def test_a_poll_pages_to_the_end_and_moves_the_watermark(database: AsyncEn
     assert row.details["fetched"] == 25
 
 
+async def test_a_run_tells_how_long_ago_the_last_poll_was(database: AsyncEngine) -> None:
+    gaps: list[float] = []
+    for minutes in (0, 15):
+        run = polling_run(database, now=NOW + timedelta(minutes=minutes))
+        await poll_scopes(run, {"": FakeFeed(run, rows=5)}, REACH)
+        gaps.append(run.statistics.gap_minutes)
+    assert gaps == [24 * 60, 15]
+
+
 async def test_a_crash_in_the_last_page_keeps_the_pages_before_it(database: AsyncEngine) -> None:
     run = polling_run(database)
     with pytest.raises(RuntimeError):

@@ -88,7 +88,7 @@ async def look_at_news(settings: Settings) -> Sequence[Finding]:
 
 
 async def _paid_search(settings: Settings) -> tuple[Mapping[str, object], int | None]:
-    """Return the answer, and what it cost, None if AskNews does not say. Raises as the budget, client and database do."""
+    """Return the answer, and what it cost, None if it does not say. Raises as the budget, client and database do."""
     now = datetime.now(UTC)
     async with (
         client_from_settings(settings, api_key=await api_key_from_block(settings)) as client,
