@@ -44,6 +44,7 @@ class NewsFeed:
 
     name = "news"
     endpoint = "news"
+    measures_lateness = True
 
     def __init__(
         self,

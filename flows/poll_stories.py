@@ -33,6 +33,10 @@ NEVER_SLICED = timedelta(days=3650)
 class StoriesFeed:
     """The stories that AskNews finds for one entity, linked to every tracked entity that they mention."""
 
+    endpoint = "stories"
+    # Which of a story's times AskNews compares with the window is not documented.
+    measures_lateness = False
+
     def __init__(
         self,
         client: AskNewsClient,
@@ -43,7 +47,6 @@ class StoriesFeed:
         reddit_threads: int,
     ) -> None:
         self.name = f"stories about {entity}"
-        self.endpoint = "stories"
         self.page_size = page_size
         self._client = client
         self._budget = budget
@@ -56,7 +59,7 @@ class StoriesFeed:
         return record.story_id
 
     def time(self, record: Story) -> datetime | None:  # noqa: ARG002
-        """Return None: which of a story's times AskNews compares with the window is not documented."""
+        """Return None, as it is not known."""
         return None
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Story]:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Stored:
     """What became of a page's records, and for each of them the entities that it mentions.
 
-    `new_times` are the times of those that were new, by which AskNews selects them.
+    `new_times` are the times of those that were new.
     """
 
     counts: UpsertCounts
@@ -37,6 +37,11 @@ class Feed(Protocol[T]):
     @property
     def endpoint(self) -> str:
         """Which of AskNews' endpoints is asked: what is learnt of its pages holds for all its feeds."""
+        ...
+
+    @property
+    def measures_lateness(self) -> bool:
+        """Whether the records' times are those by which AskNews selects them: what is late then was indexed late."""
         ...
 
     @property

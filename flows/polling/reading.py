@@ -192,7 +192,8 @@ async def _store(
     stored = await feed.store(connection, page)
     newly_rejected = await store_rejected(connection, page.rejects)
     late = [by for at in stored.new_times if (by := late_by(at)) is not None]
-    await note_late(connection, run.now.date(), late)
+    if feed.measures_lateness:
+        await note_late(connection, run.now.date(), late)
     run.statistics.count_page(
         fetched=page.fetched, rejected=len(page.rejects), newly_rejected=newly_rejected, stored=stored
     )

@@ -57,6 +57,7 @@ class FakeFeed:
 
     name = "a fake"
     endpoint = "fake"
+    measures_lateness = False
     page_size = ASKED
 
     def __init__(

@@ -1,6 +1,8 @@
 """How long a run may take: each bound leaves room for the ones inside it, and a slow page costs no run its counts."""
 
 import re
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,20 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deployments.sandbox import Fault
 from flows.asknews import RequestTimedOut
 from flows.asknews.client import LONGEST_CONNECT_SECONDS, LONGEST_REQUEST_SECONDS
-from flows.poll_news import poll_news
+from flows.poll_news import NewsFeed, poll_news
 from flows.poll_stories import poll_stories
 from flows.polling.bounds import PAGE_SECONDS, PAGING_SECONDS, RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.pages import poll_scopes
 from flows.polling.retries import BACKOFF_SECONDS, delay_bounds, fetch_page, retry_if_temporary
 from flows.settings import Settings
-from tests.polling.runs import REACH, FakeFeed, polling_run, row_of, waiting
+from tests.asknews.fakes import client_of
+from tests.polling.runs import ASKED, NOW, REACH, FakeFeed, polling_run, row_of, waiting
+from tests.polling.simulated import MATCHER, NAMES
+from tests.polling.test_source import seeded
+from tests.support.sandbox_server import ManualClock, running_sandbox
 
 ROOT = Path(__file__).parents[2]
 DRIPS = RequestTimedOut("AskNews did not answer in time (TimeoutError)")
@@ -71,13 +78,33 @@ async def test_only_an_attempt_that_can_end_in_the_pages_time_is_made(attempt: i
     assert not await retry_if_temporary(fetch, task_run(left + 1, attempt), failed)
 
 
-async def test_a_page_that_drips_ends_in_a_deferral_with_counts(database: AsyncEngine) -> None:
+async def test_a_page_that_never_comes_ends_in_a_deferral_with_counts(database: AsyncEngine) -> None:
     run = polling_run(database)
     feed = FakeFeed(run, rows=35, fails={10: DRIPS}, takes={10: PAGE_SECONDS})
     await poll_scopes(run, {"": feed}, REACH)
     row = await row_of(run)
     assert row is not None
     assert (row.status, row.details["fetched"], row.details["deferred_stretches"]) == ("partial_failure", 25, 1)
+    assert len(await waiting(database)) == 1
+
+
+async def test_the_sandboxs_dripping_page_is_stepped_over(database: AsyncEngine) -> None:
+    await seeded(database)
+    # Each read is in time, as a byte comes each second; the answer never is.
+    drips = Fault(kind="drips", offset=10, times="forever", seconds=60)
+    with running_sandbox(clock=ManualClock(NOW), faults=[drips]) as sandbox:
+        async with client_of(base_url=sandbox.base_url, read_timeout_seconds=1.2) as client:
+            run = polling_run(database)
+            feed = NewsFeed(client, run.budget, NAMES, MATCHER, ASKED, now=NOW)
+            began = time.monotonic()
+            await poll_scopes(run, {"": feed}, replace(REACH, lookback=timedelta(hours=2)))
+            assert time.monotonic() - began < 60, "the page was given up, and not waited for"
+        offered = [request for request in sandbox.requests if request.fault is None]
+    row = await row_of(run)
+    assert row is not None
+    assert (row.status, row.details["pages"], row.details["deferred_stretches"]) == ("partial_failure", len(offered), 1)
+    assert row.details["fetched"] > ASKED // 5
+    assert "did not answer in time" in (row.error_message or "")
     assert len(await waiting(database)) == 1
 
 
