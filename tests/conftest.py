@@ -30,6 +30,8 @@ KINDS = ["sqlite", "postgresql"]
 
 # A loaded machine is no failure: what a property takes is measured in benchmarks/.
 settings.register_profile("vibecheck", deadline=None)
+# `pytest --hypothesis-profile thorough`: for a night, or after a change of what the properties are about.
+settings.register_profile("thorough", deadline=None, max_examples=2_000)
 settings.load_profile("vibecheck")
 
 # No test may reach the Prefect server of whoever runs it, nor start one unasked: nothing listens here.

@@ -5,7 +5,7 @@ import base64
 import json
 import time
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ HOUR = 3_600
 STORY_TIME = 1_788_800_000
 NEWS_TIME = datetime(2026, 9, 7, 22, 0, tzinfo=UTC)
 
-Handler = Callable[[httpx.Request], httpx.Response]
+Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 def article(**changes: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -18,6 +18,7 @@ from flows.entities import EntityMatcher, load_tracked, search_names
 from flows.poll_news import NewsFeed, measured_reach
 from flows.polling.budget import CreditBudget
 from flows.polling.pages import Sweep, poll_scopes
+from flows.polling.positions import PositionMoved
 from flows.polling.run import PollingRun
 from flows.polling.statistics import Statistics
 from flows.polling.storage.tables import Article
@@ -62,7 +63,7 @@ class Index:
     credits: int = 0
     rng: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
         if (instead := self.answer(request)) is not None:
             return instead
@@ -112,12 +113,24 @@ def made_up(
     return items
 
 
+class Source(Protocol):
+    """Answers as AskNews does, at a time of its own."""
+
+    @property
+    def now(self) -> datetime: ...
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response: ...
+
+
+SourceT = TypeVar("SourceT", bound=Source)
+
+
 @dataclass
-class Poller:
+class Poller(Generic[SourceT]):
     """The news poll, run by run, in the index's time. `clock_ahead`: how far the database's clock is ahead."""
 
     engine: AsyncEngine
-    index: Index
+    index: SourceT
     clock_ahead: timedelta = timedelta(0)
     page_size: int = 50
     runs: list[Statistics] = field(default_factory=list[Statistics])
@@ -139,18 +152,18 @@ class Poller:
             reach = await measured_reach(run, feed, lookback=timedelta(hours=24), least=timedelta(0))
             try:
                 await poll_scopes(run, {"": feed}, reach, Sweep(feed, timedelta(hours=31)))
-            except AskNewsError as error:
+            except (AskNewsError, PositionMoved) as error:
                 self.errors.append(error)
         self.runs.append(statistics)
         return statistics
 
-    async def poll_for(self, hours: float, **options: Any) -> None:
+    async def poll_for(self: "Poller[Index]", hours: float, **options: Any) -> None:
         """A run each quarter of an hour."""
         for _ in range(int(hours * 4)):
             await self.poll(**options)
             self.index.now += INTERVAL
 
-    async def missing(self, *, crawled_before: datetime) -> list[Item]:
+    async def missing(self: "Poller[Index]", *, crawled_before: datetime) -> list[Item]:
         """What the index has shown and is not stored."""
         async with reading(self.engine) as connection:
             stored = set(await connection.scalars(select(Article.article_id)))

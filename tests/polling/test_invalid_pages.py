@@ -25,6 +25,7 @@ class ClientFeed:
 
     name = "news"
     endpoint = "news"
+    measures_lateness = True
     page_size = PAGE_SIZE
 
     def __init__(self, client: AskNewsClient) -> None:

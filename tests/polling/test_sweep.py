@@ -29,7 +29,7 @@ class Asked:
         return taken
 
 
-async def swept_once(database: AsyncEngine, index: Index) -> tuple[Poller, Asked]:
+async def swept_once(database: AsyncEngine, index: Index) -> tuple[Poller[Index], Asked]:
     """A poller whose first run has swept, 6 hours ago."""
     poller, asked = Poller(await seeded(database), index), Asked()
     index.answer = asked
