@@ -53,7 +53,7 @@ async def test_an_unfinished_window_ending_ahead_of_now_begins_anew(
     assert await poll(database) == ([(Window(start, NOW), offset) for offset in (0, 5)], ["position_ahead_of_now"])
 
 
-async def test_a_run_that_comes_back_from_the_dead_sets_and_pays_nothing_twice(database: AsyncEngine) -> None:
+async def test_an_overtaken_run_sets_nothing_back_and_pays_one_page(database: AsyncEngine) -> None:
     stopped, other = polling_run(database), polling_run(database, now=NOW + timedelta(minutes=15))
     feed = FakeFeed(stopped, rows=45)
     goes_on = FakeFeed(other, rows=45)
