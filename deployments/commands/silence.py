@@ -11,8 +11,9 @@ from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from deployments.commands.names import Name
-from deployments.failures import CommandFailed
+from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import Duration, GivenSettings
+from deployments.server.settings import require_server
 from flows.database.clock import database_now
 from flows.database.engine import opened_engine
 from flows.logs import configure_logging
@@ -47,6 +48,8 @@ async def run_silence(
         elif named:
             await _silence(connection, named, duration, until_recovery=until_recovery, reason=reason)
         _show(console, await active_silences(connection), (await database_now(connection)).astimezone(settings.zone()))
+    if named and duration is not None and not lift_it:
+        await _hold_timers(console, named, duration)
     return 0
 
 
@@ -73,6 +76,25 @@ async def _silence(
             )
     until = None if duration is None else await database_now(connection) + duration
     await silence(connection, set(names), until=until, reason=reason.strip())
+
+
+async def _hold_timers(console: Console, names: Collection[str], duration: timedelta) -> None:
+    """Let the Prefect server, which knows no silences, count these jobs as silent only after that time."""
+    try:
+        with failing_in_words():
+            require_server()
+            from prefect import get_client
+
+            from deployments.server.timers import hold_timers
+
+            async with get_client() as client:
+                await hold_timers(client, names, duration)
+    except CommandFailed as error:
+        console.print(
+            "[yellow]The status flow sends nothing about them. The Prefect server itself still does, if the status flow "
+            f"is dead: {escape(str(error))}",
+            soft_wrap=True,
+        )
 
 
 async def _tagged(tag: str) -> list[str]:

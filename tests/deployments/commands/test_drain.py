@@ -13,6 +13,7 @@ from prefect.states import AwaitingRetry, Running, Scheduled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.drain import run_drain, run_resume
+from deployments.commands.silence import run_silence
 from deployments.failures import CommandFailed
 from flows.database.engine import create_engine
 from flows.monitoring.alarms.silences import active_silences, silence
@@ -227,6 +228,18 @@ async def test_nobody_is_told_of_a_planned_stop_for_its_time(
     assert {event["event"] for event in server.events} == {"vibecheck.job.expected"}
     assert occurred[-1] - occurred[0] == timedelta(hours=2)
     assert max(after - before for before, after in pairwise(occurred)) < 10 * MINUTE
+
+
+async def test_a_silence_of_the_status_flow_holds_the_servers_timer(
+    server: Server, settings: Settings, engine: AsyncEngine
+) -> None:
+    for_hours, why = timedelta(hours=2), "moving house"
+    assert await run_silence(["poll_news"], duration=for_hours, reason=why, settings=settings) == 0
+    assert server.events == []  # the server has no timer of it
+    assert await run_silence(["pipeline_status"], duration=for_hours, reason=why, settings=settings) == 0
+    occurred = [datetime.fromisoformat(event["occurred"]) for event in server.events]
+    assert occurred[-1] - occurred[0] == for_hours
+    assert set(await silenced_until(engine)) == {"poll_news", "pipeline_status"}
 
 
 @pytest.mark.usefixtures("server")
