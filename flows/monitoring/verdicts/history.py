@@ -3,6 +3,9 @@
 A job is *up* while its last run that delivered (`success` or `partial_failure`) started no longer ago than is expected
 of it, give or take the usual delay of a start. A job that never delivered was never up. So failed, skipped, cancelled,
 missed, stuck and absent runs all count alike: by the data that did not come.
+
+Ticks that are not evenly spaced, such as those of weekdays, are expected no sooner than after the longest gap between
+them. So the times in which the job was judged late by its known ticks count as well.
 """
 
 from collections.abc import Sequence
@@ -14,10 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.monitoring.log.rows import LogRow, latest_runs
 from flows.monitoring.verdicts.queries import last_delivery, long_pauses
 from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, ExpectedJob, grace
+from flows.monitoring.verdicts.stored import transitions_of
+from flows.monitoring.vocabulary import Reason
 
 RUNS_SHOWN = 60
 # A run starts a little early or late; the one after a skipped tick is no outage, though it comes two intervals later.
 JITTER = timedelta(seconds=60)
+_LATE = (Reason.OVERDUE, Reason.NOT_STARTED)
 WINDOWS = {"24 h": timedelta(hours=24), "7 d": timedelta(days=7), "30 d": timedelta(days=30)}
 
 
@@ -81,8 +87,7 @@ def uptime(downtimes: Sequence[Downtime], start: datetime, end: datetime) -> Upt
 def longest_wait(job: ExpectedJob, interval: timedelta) -> timedelta:
     """How long after a delivery the next one may come: 2 intervals, or the longest gap between ticks and the grace.
 
-    For ticks that are not evenly spaced, such as those of weekdays, a single missed one may so go unseen. `stale_after`
-    makes it shorter.
+    `stale_after` makes it shorter.
     """
     by_schedule = OVERDUE_INTERVALS * interval
     if job.ticks is not None:
@@ -107,4 +112,34 @@ async def _read_downtimes(
     downtimes = (
         Downtime(max(pause.start + tolerated, window_start), pause.end, ongoing=pause.end == now) for pause in pauses
     )
-    return [each for each in downtimes if each.end > each.start]
+    late = await _late_times(connection, job.name, window_start, now) if job.ticks is not None else []
+    return _united([each for each in (*downtimes, *late) if each.end > each.start])
+
+
+async def _late_times(connection: AsyncConnection, job_name: str, start: datetime, now: datetime) -> list[Downtime]:
+    """The times since `start` in which the job was judged late."""
+    found: list[Downtime] = []
+    since: datetime | None = None
+    for change in await transitions_of(connection, job_name, start):
+        if change.reason in _LATE:
+            since = since or change.at
+            continue
+        if since is None and change.details.get("outage_reason") in _LATE and not found:
+            since = start  # it was late already
+        if since is not None:
+            found.append(Downtime(since, change.at, ongoing=False))
+            since = None
+    return found if since is None else [*found, Downtime(since, now, ongoing=True)]
+
+
+def _united(downtimes: Sequence[Downtime]) -> list[Downtime]:
+    """The same times, oldest first, without overlaps."""
+    found: list[Downtime] = []
+    for each in sorted(downtimes, key=lambda downtime: downtime.start):
+        if found and each.start <= found[-1].end:
+            before = found.pop()
+            last = max(before, each, key=lambda downtime: downtime.end)
+            found.append(Downtime(before.start, last.end, last.ongoing))
+        else:
+            found.append(each)
+    return found

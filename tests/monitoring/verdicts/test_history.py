@@ -11,7 +11,8 @@ from flows.monitoring.jobs.expectation_tags import Expectations
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.history import Downtime, JobHistory, read_history, uptime
 from flows.monitoring.verdicts.rules import ExpectedJob
-from tests.monitoring.verdicts.seeding import MINUTE, ran, ran_every, seed
+from flows.monitoring.verdicts.stored import Transition, change_verdict
+from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, ran_every, seed
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -160,3 +161,24 @@ def test_uptime_counts_only_what_lies_in_the_window() -> None:
     ]
     assert uptime(downtimes, NOW - DAY, NOW).ratio == pytest.approx(0.5)
     assert uptime(downtimes, NOW - 9 * DAY, NOW).ratio == pytest.approx(1 - 2.5 / 9)
+
+
+async def test_a_missed_tick_within_the_longest_gap_is_a_gap(database: AsyncEngine) -> None:
+    # As on weekdays: the longest gap is the weekend's, and one day was missed.
+    await seed(database, [expected("poll_news", NOW)])
+    status, reason = "not_started", None
+    async with database.begin() as connection:
+        for to, why, hours_ago in (
+            ("healthy", None, 40), ("unhealthy", "overdue", 30), ("healthy", None, 20), ("unhealthy", "failing", 10),
+            ("healthy", None, 8), ("unhealthy", "overdue", 2),
+        ):  # fmt: skip
+            at, details = NOW - timedelta(hours=hours_ago), {"outage_reason": reason}
+            change = Transition(
+                job_name="poll_news", from_status=status, to_status=to, reason=why, at=at, details=details
+            )
+            assert await change_verdict(connection, change, from_reason=reason)
+            status, reason = to, why
+    rows = minutes_ago(54 * 60, 20 * 60, 6 * 60)
+    history = await history_of(database, *rows, longest_interval_seconds=3 * 86_400.0, ticks=[NOW + DAY])
+    assert [(start / 60, end / 60) for start, end in ages(history)][-2:] == [(30, 20), (2, 0)]
+    assert history.downtimes[-1].ongoing
