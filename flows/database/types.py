@@ -12,19 +12,30 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import JSON, DateTime, Dialect, String, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+# As json.dumps, without the call that looks up what it was made for.
+_to_json = json.JSONEncoder().encode
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
     """`text` without what no database stores: NUL characters are removed, lone surrogates become U+FFFD."""
-    text = text.replace("\x00", "")
-    return text if text.isascii() else _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if _is_clean(text) else _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\x00", ""))
+
+
+def _is_clean(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    try:
+        # Of all text, UTF-8 lacks the surrogates alone.
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def clean_json(value: object) -> Any:
@@ -34,20 +45,27 @@ def clean_json(value: object) -> Any:
     (which JSON lacks) become null, and anything else that JSON lacks becomes its text.
     """
     match value:
+        case list():
+            items = cast("list[Any]", value)
+            try:
+                # Most are of text that needs nothing, which one look at all of it says.
+                is_clean = _is_clean("".join(items))
+            except TypeError:
+                is_clean = False
+            return items if is_clean else [clean_json(item) for item in items]
+        case str():
+            return clean_text(value)
         case None | bool() | int():
             return value
         case float():
             if not math.isfinite(value):
                 return None
             return int(value) if value.is_integer() else value
-        case str():
-            return clean_text(value)
+        case tuple():
+            return [clean_json(item) for item in cast("Sequence[object]", value)]
         case Mapping():
             mapping = cast("Mapping[object, object]", value)
-            items = {clean_text(str(key)): clean_json(item) for key, item in mapping.items()}
-            return dict(sorted(items.items()))
-        case list() | tuple():
-            return [clean_json(item) for item in cast("Sequence[object]", value)]
+            return dict(sorted((clean_text(str(key)), clean_json(item)) for key, item in mapping.items()))
         case _:
             return clean_text(str(value))
 
@@ -116,6 +134,28 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: object, dialect: Dialect) -> Any:  # noqa: ARG002
         return clean_json(value)
+
+
+class Values(ARRAY[Any]):
+    """Values of a column, in an array of one dimension, although a JSON value may be a list itself."""
+
+    def __init__(self, of: TypeEngine[Any]) -> None:
+        super().__init__(of, dimensions=1)
+
+    def bind_processor(self, dialect: Dialect) -> Any:  # a function whose type SQLAlchemy does not export
+        each = self.item_type.dialect_impl(dialect).bind_processor(dialect)
+
+        def process(value: Sequence[Any] | None) -> list[Any]:
+            values = value or []
+            match self.item_type:
+                case CleanText() if _is_clean("".join(filter(None, values))):
+                    return list(values)
+                case Json():
+                    return [None if one is None else _to_json(clean_json(one)) for one in values]
+                case _:
+                    return list(values) if each is None else [each(one) for one in values]
+
+        return process
 
 
 class utc_now(FunctionElement[datetime]):  # noqa: N801  # reads as the SQL function that it is

@@ -6,12 +6,15 @@ statement says of each row what it did, on SQLite nobody else can write during o
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
+from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Executable,
     Integer,
     Table,
     bindparam,
@@ -22,14 +25,13 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import Base, table_of
-from flows.database.types import Json, clean_text, utc_now
+from flows.database.types import Json, Values, clean_text, utc_now
 
 # Set by every update where a table has it.
 CHANGED_AT = "changed_at"
@@ -38,6 +40,7 @@ BATCH = 500
 
 Row = Mapping[str, Any]
 Key = tuple[Any, ...]
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -82,23 +85,27 @@ async def upsert(
     that the sender left it out: it never overwrites what is stored.
     """
     table = table_of(model)
-    key = list(key or (item.name for item in table.primary_key))
-    names = [item.name for item in table.columns if item.server_default is None]
-    by_key = {tuple(_storable(row[name]) for name in key): {name: row[name] for name in names} for row in rows}
+    keys = tuple(key or (item.name for item in table.primary_key))
+    by_key = {tuple(_storable(row[name]) for name in keys): row for row in rows}
     ordered = [by_key[each] for each in sorted(by_key)]
-    batches = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
     write = _write_postgresql if connection.dialect.name == "postgresql" else _write_sqlite
     inserted: set[Key] = set()
     updated: set[Key] = set()
-    for batch in batches:
-        for written, is_new in await write(connection, table, key, names, optional, batch):
+    for start in range(0, len(ordered), BATCH):
+        for written, is_new in await write(connection, table, keys, tuple(optional), ordered[start : start + BATCH]):
             (inserted if is_new else updated).add(written)
     return Upserted(frozenset(inserted), frozenset(updated))
 
 
 def _storable(value: object) -> object:
-    """A key's value as the database will see it: two keys may differ before and not after."""
-    return clean_text(value) if isinstance(value, str) else value
+    """A key's value as the database will see it: two keys may differ before and not after. In its order, too."""
+    match value:
+        case str():
+            return clean_text(value)
+        case UUID():
+            return value.int  # in the same order, and compared ten times as fast
+        case _:
+            return value
 
 
 def insert_into(connection: AsyncConnection, model: type[Base]) -> PostgresqlInsert:
@@ -109,51 +116,53 @@ def insert_into(connection: AsyncConnection, model: type[Base]) -> PostgresqlIns
 
 
 async def _write_postgresql(
-    connection: AsyncConnection,
-    table: Table,
-    key: Sequence[str],
-    names: Sequence[str],
-    optional: Collection[str],
-    rows: Sequence[Row],
+    connection: AsyncConnection, table: Table, key: Names, optional: Names, rows: Sequence[Row]
 ) -> list[tuple[Key, bool]]:
-    # One array for each column: a statement of constant text, however many rows, so that it is prepared only once.
-    # One dimension, said here: a JSON value may be a list itself.
-    arrays = [bindparam(name, type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
-    columns = [column(name, table.c[name].type) for name in names]
-    source = func.unnest(*arrays).table_valued(*columns).render_derived()
-    statement = insert_postgresql(table).from_select(list(names), select(*source.c))
-    # A row version that an INSERT made was never locked by anybody; one that ON CONFLICT made was, by us.
-    is_new = literal_column("xmax = 0", Boolean)
-    result = await connection.execute(
-        _on_conflict(statement, table, key, names, optional).returning(*(table.c[name] for name in key), is_new),
-        {name: [row[name] for row in rows] for name in names},
-    )
+    statement = _statement_postgresql(table, key, optional)
+    result = await connection.execute(statement, {name: [row[name] for row in rows] for name in _names(table)})
     return [(tuple(row[:-1]), row[-1]) for row in result]
 
 
 async def _write_sqlite(
-    connection: AsyncConnection,
-    table: Table,
-    key: Sequence[str],
-    names: Sequence[str],
-    optional: Collection[str],
-    rows: Sequence[Row],
+    connection: AsyncConnection, table: Table, key: Names, optional: Names, rows: Sequence[Row]
 ) -> list[tuple[Key, bool]]:
     key_columns = [table.c[name] for name in key]
     keys = [tuple(row[name] for name in key) for row in rows]
     known = await connection.execute(select(*key_columns).where(tuple_(*key_columns).in_(keys)))
     before = {tuple(row) for row in known}
-    statement = cast(PostgresqlInsert, insert_sqlite(table))
-    result = await connection.execute(
-        _on_conflict(statement, table, key, names, optional).returning(*key_columns), [dict(row) for row in rows]
-    )
+    names = _names(table)
+    values = [{name: row[name] for name in names} for row in rows]
+    result = await connection.execute(_statement_sqlite(table, key, optional), values)
     return [(tuple(row), tuple(row) not in before) for row in result]
 
 
-def _on_conflict(
-    statement: PostgresqlInsert, table: Table, key: Sequence[str], names: Sequence[str], optional: Collection[str]
-) -> PostgresqlInsert:
-    values = [name for name in names if name not in key]
+def _names(table: Table) -> list[str]:
+    """The columns that a row has a value for."""
+    return [item.name for item in table.columns if item.server_default is None]
+
+
+# Remembered, as making a statement of so many columns takes longer than executing it for a few rows.
+@cache
+def _statement_postgresql(table: Table, key: Names, optional: Names) -> Executable:
+    names = _names(table)
+    # One array for each column: a statement of constant text, however many rows, so that it is prepared only once.
+    arrays = [bindparam(name, type_=Values(table.c[name].type)) for name in names]
+    columns = [column(name, table.c[name].type) for name in names]
+    source = func.unnest(*arrays).table_valued(*columns).render_derived()
+    statement = insert_postgresql(table).from_select(names, select(*source.c))
+    # A row version that an INSERT made was never locked by anybody; one that ON CONFLICT made was, by us.
+    is_new = literal_column("xmax = 0", Boolean)
+    return _on_conflict(statement, table, key, optional).returning(*(table.c[name] for name in key), is_new)
+
+
+@cache
+def _statement_sqlite(table: Table, key: Names, optional: Names) -> Executable:
+    statement = cast(PostgresqlInsert, insert_sqlite(table))
+    return _on_conflict(statement, table, key, optional).returning(*(table.c[name] for name in key))
+
+
+def _on_conflict(statement: PostgresqlInsert, table: Table, key: Names, optional: Names) -> PostgresqlInsert:
+    values = [name for name in _names(table) if name not in key]
     if not values:
         return statement.on_conflict_do_nothing(index_elements=list(key))
     new = statement.excluded

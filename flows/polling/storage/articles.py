@@ -30,9 +30,10 @@ async def store_articles(
     Raises LookupError for an unknown entity.
     """
     written = await upsert(connection, Article, rows, optional=_OPTIONAL)
-    relinked = await write_links(connection, ArticleEntity, links, replace=True)
+    inserted = {key for (key,) in written.inserted}
+    relinked = await write_links(connection, ArticleEntity, links, linked=links.keys() - inserted, replace=True)
     updated = {key for (key,) in written.updated} | relinked
-    return UpsertCounts.of(len(rows), inserted={key for (key,) in written.inserted}, touched=updated)
+    return UpsertCounts.of(len(rows), inserted=inserted, touched=updated)
 
 
 async def stored_ids(connection: AsyncConnection, start: datetime, end: datetime) -> set[UUID]:

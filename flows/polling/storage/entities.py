@@ -1,9 +1,10 @@
 """The tracked entities, and the links from articles and stories to them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Table, delete, select, tuple_
+from sqlalchemy import Select, Table, and_, bindparam, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import Base, table_of
@@ -32,35 +33,38 @@ async def write_links(
     model: type[Base],
     links: Mapping[UUID, Collection[str]],
     *,
+    linked: Collection[UUID],
     replace: bool,
 ) -> frozenset[UUID]:
     """Link each record to the named entities, and return the records whose links changed.
 
-    `model` is the table of links; its first column is the record's id. With `replace`, links to entities that are not
-    named go. The caller holds locks on the records' own rows, so that nobody else changes the same links.
+    `model` is the table of links; its first column is the record's id. `linked` are the records that may have links
+    already. With `replace`, links to entities that are not named go. The caller holds locks on the records' own rows,
+    so that nobody else changes the same links.
     Raises LookupError if an entity is unknown.
     """
-    ids = await entity_ids(connection)
-    if unknown := sorted({name for names in links.values() for name in names} - ids.keys()):
-        raise LookupError(f"Entities that were never seeded: {', '.join(unknown)}. Run `vibecheck apply`.")
     table = table_of(model)
     record, entity = table.primary_key.columns
+    ids: dict[str, int] = {}
+    known: set[tuple[UUID, int]] = set()
+    for name, entity_id, record_id in await connection.execute(_entities_and_links(table), {"linked": list(linked)}):
+        ids[name] = entity_id
+        if record_id is not None:
+            known.add((record_id, entity_id))
+    if unknown := sorted({name for names in links.values() for name in names} - ids.keys()):
+        raise LookupError(f"Entities that were never seeded: {', '.join(unknown)}. Run `vibecheck apply`.")
     wanted = {(record_id, ids[name]) for record_id, names in links.items() for name in names}
-    changed: set[UUID] = set()
-    if replace:
-        known = await _known_links(connection, table, list(links))
-        if stale := sorted(known - wanted):
-            await connection.execute(delete(table).where(tuple_(record, entity).in_(stale)))
-            changed |= {record_id for record_id, _ in stale}
-    added = await upsert(
-        connection,
-        model,
-        [{record.name: record_id, entity.name: entity_id} for record_id, entity_id in wanted],
-    )
-    return frozenset(changed | {record_id for record_id, _ in added.inserted})
+    stale = sorted(known - wanted) if replace else []
+    if stale:
+        await connection.execute(delete(table).where(tuple_(record, entity).in_(stale)))
+    missing = [{record.name: record_id, entity.name: entity_id} for record_id, entity_id in wanted - known]
+    added = await upsert(connection, model, missing)
+    return frozenset({record_id for record_id, _ in stale} | {record_id for record_id, _ in added.inserted})
 
 
-async def _known_links(connection: AsyncConnection, table: Table, ids: Sequence[UUID]) -> set[tuple[UUID, int]]:
+@cache
+def _entities_and_links(table: Table) -> Select[str, int, UUID | None]:
+    """Every entity with each of the `linked` records that is linked to it, or with none."""
     record, entity = table.primary_key.columns
-    rows = await connection.execute(select(record, entity).where(record.in_(ids)))
-    return {(row[0], row[1]) for row in rows}
+    is_linked = and_(entity == TrackedEntity.id, record.in_(bindparam("linked", expanding=True)))
+    return select(TrackedEntity.name, TrackedEntity.id, record).outerjoin(table, is_linked)

@@ -42,5 +42,6 @@ async def store_stories(
         parts = [{**part, "story_id": row["story_id"]} for row in rows for part in row[name]]
         changed = await upsert(connection, model, parts, optional=optional)
         touched |= {key[0] for key in changed.inserted | changed.updated}
-    touched |= await write_links(connection, StoryEntity, links, replace=False)
-    return UpsertCounts.of(len(rows), inserted={key for (key,) in written.inserted}, touched=touched)
+    inserted = {key for (key,) in written.inserted}
+    touched |= await write_links(connection, StoryEntity, links, linked=links.keys() - inserted, replace=False)
+    return UpsertCounts.of(len(rows), inserted=inserted, touched=touched)
