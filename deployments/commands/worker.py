@@ -6,6 +6,7 @@ uses the same ProcessWorker, but:
 
 - on SIGTERM or SIGINT it takes no further run, waits for those that it has, and then ends;
 - no answer of the server, and no silence, ends it: it goes on asking, and its healthcheck tells;
+- with a clock that is not the server's it takes no run: by one that is ahead, every planned run would be due;
 - it forks its runs from a process that has everything imported (`starter`).
 """
 
@@ -16,6 +17,7 @@ import socket
 from abc import ABC
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -25,6 +27,7 @@ import httpx
 import structlog
 from cyclopts import Parameter, validators
 from prefect import get_client
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.exceptions import ObjectNotFound, PrefectException
@@ -38,8 +41,11 @@ from deployments.parameters import GivenSettings
 from deployments.server.settings import require_server
 from deployments.server.work_pools import no_such_pool, server_work_pools
 from flows.logs import configure_logging
+from flows.monitoring.prefect_runs import server_now
 
 DRAIN_CHECK_SECONDS = 0.5
+# A run that is taken too early by so much waits for its time in a process of its own.
+MOST_CLOCK_DIFFERENCE = timedelta(minutes=10)
 
 logger = structlog.stdlib.get_logger()
 
@@ -205,15 +211,29 @@ async def poll(worker: ProcessWorker, polled_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
     interval = get_current_settings().worker.query_seconds
     next_heartbeat = loop.time()
-    is_known = False
+    may_take = False
     while True:
         if loop.time() >= next_heartbeat and await _answered(worker.sync_with_backend):
             next_heartbeat = loop.time() + worker.heartbeat_interval_seconds
-            is_known = True
+            with suppress(httpx.HTTPError, PrefectException):  # asked again with the next heartbeat
+                may_take = await _has_the_servers_time(worker.client)
         # Before the server has answered that once, a ProcessWorker asks for no runs, and says that there are none.
-        if is_known and await _answered(worker.get_and_submit_flow_runs):
+        if may_take and await _answered(worker.get_and_submit_flow_runs):
             _show_life(polled_file)
         await asyncio.sleep(interval)
+
+
+async def _has_the_servers_time(client: PrefectClient) -> bool:
+    """Whether this machine's clock is near enough to the server's; logs why not. Raises httpx.HTTPError."""
+    ahead = datetime.now(UTC) - await server_now(client)
+    if abs(ahead) <= MOST_CLOCK_DIFFERENCE:
+        return True
+    logger.error(
+        "clock_is_wrong",
+        seconds_ahead_of_server=round(ahead.total_seconds()),
+        explanation="No run is taken, as those of the wrong time would be. Set this machine's clock, or the server's.",
+    )
+    return False
 
 
 async def _answered(request: Callable[[], Awaitable[Any]]) -> bool:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -84,6 +84,7 @@ class PollingRun:
     """Stretches of time that were read whole."""
     measures: list[dict[str, str | None]] = field(default_factory=list[dict[str, str | None]])
     """What was measured of AskNews, for the monitoring to show."""
+    _began_at: float = field(default_factory=time.monotonic)
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
 
@@ -119,7 +120,8 @@ class PollingRun:
         failures = "; ".join(self.statistics.failures)
         closing = Closing(
             status=status,
-            completed_at=datetime.now(UTC),
+            # By the clock of `now`, since the one here may be minutes wrong.
+            completed_at=self.now + timedelta(seconds=time.monotonic() - self._began_at),
             closed_by="flow",
             error_message=failures or None,
             details={

@@ -1,6 +1,7 @@
 """A Prefect server that a test makes up, over HTTP, for what makes its own client: a worker, a command.
 
-A test gives the routes that it needs; everything else is answered with 404, as by a server without it.
+A test gives the routes that it needs; everything else is answered with 404, as by a server without it. Answers bear no
+date but one that a test gives them.
 """
 
 import socket
@@ -23,7 +24,9 @@ def serving(router: APIRouter) -> Generator[str]:
     app.include_router(router, prefix="/api")
     app.add_api_websocket_route("/api/events/{direction}", _stream_events)
     server = uvicorn.Server(
-        uvicorn.Config(app, ws="websockets-sansio", lifespan="off", log_level="critical", access_log=False)
+        uvicorn.Config(
+            app, ws="websockets-sansio", lifespan="off", log_level="critical", access_log=False, date_header=False
+        )
     )
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         api_url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Response
 from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.settings import PREFECT_API_URL, PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.states import Scheduled
@@ -29,6 +31,7 @@ class Server:
         self.run = FlowRun(id=uuid4(), name="due", flow_id=uuid4(), deployment_id=uuid4(), state=Scheduled())
         self.deployment_status = 200
         self.proposed: list[str] = []
+        self.ahead = timedelta(0)
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -51,6 +54,11 @@ class Server:
         def due_runs() -> Any:
             run = self.run.model_dump(mode="json")
             return [{"work_pool_id": str(pool.id), "work_queue_id": str(uuid4()), "flow_run": run}]
+
+        @router.post("/flows/count")
+        def count_flows(response: Response) -> int:
+            response.headers["date"] = format_datetime(datetime.now(UTC) + self.ahead, usegmt=True)
+            return 0
 
         @router.get("/deployments/{id_}")
         def read_deployment(id_: UUID) -> Any:
@@ -108,6 +116,31 @@ async def test_a_worker_whose_poll_was_answered_shows_life(tmp_path: Path) -> No
     async with make_worker() as worker:
         polling = asyncio.create_task(poll(worker, polled))
         await until(polled.exists)
+        polling.cancel()
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_worker_whose_clock_is_wrong_takes_no_run(server: Server, tmp_path: Path, hours: int) -> None:
+    server.ahead = timedelta(hours=hours)
+    polled = tmp_path / "polled"
+    with capture_logs() as events:
+        async with make_worker() as worker:
+            polling = asyncio.create_task(poll(worker, polled))
+            await until(lambda: bool(events))
+            polling.cancel()
+    (event,) = events
+    assert event["event"] == "clock_is_wrong"
+    assert abs(event["seconds_ahead_of_server"] + hours * 3600) < 60
+    assert server.proposed == []
+    assert not polled.exists()
+
+
+@pytest.mark.parametrize("minutes", [-9, 9])
+async def test_a_worker_whose_clock_differs_by_minutes_takes_its_runs(server: Server, minutes: int) -> None:
+    server.ahead = timedelta(minutes=minutes)
+    async with make_worker() as worker:
+        polling = asyncio.create_task(poll(worker, None))
+        await until(lambda: bool(server.proposed))
         polling.cancel()
 
 
