@@ -1,10 +1,12 @@
 """A message, delivered to one receiver, or known not to be: delivered means that the receiver was asked and took it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import concurrent.futures
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
 
@@ -26,6 +28,8 @@ _DECORATION = 50
 
 # In Apprise's words. What a plugin does depends on it: with "info", which is the default, some send nothing at all.
 _TYPES = {Kind.ALARM: "failure", Kind.REMINDER: "failure", Kind.WARNING: "warning", Kind.RECOVERY: "success"}
+
+T = TypeVar("T")
 
 
 class NotDelivered(Exception):
@@ -149,23 +153,51 @@ async def _notify(plugins: Sequence[Any], message: Message) -> None:
     """Send one message through Apprise."""
     import apprise
 
-    client = apprise.Apprise(list(plugins))
     subject = message.fitted_subject(min(plugin.title_maxlen or 250 for plugin in plugins))
     body_limit = min(LONGEST_BODY, *(plugin.body_maxlen for plugin in plugins)) - len(subject) - _DECORATION
-    is_delivered, said = None, ""
+    told: dict[str, Any] = {
+        "title": subject,
+        "body": message.fitted_body(body_limit),
+        "notify_type": _TYPES[message.kind],
+        "body_format": apprise.NotifyFormat.TEXT,
+    }
+
+    def notify_all() -> bool:
+        # One at a time, in this thread: several would be asked in threads for which the process waits at its end.
+        outcomes = [apprise.Apprise([plugin]).notify(**told) for plugin in plugins]  # pyright: ignore[reportUnknownMemberType]  # Apprise has no types
+        return all(outcomes)
+
+    is_delivered, said = False, ""
     with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as log:
-        is_delivered = await client.async_notify(  # pyright: ignore[reportUnknownMemberType]  # Apprise has no types
-            title=subject,
-            body=message.fitted_body(body_limit),
-            notify_type=_TYPES[message.kind],
-            body_format=apprise.NotifyFormat.TEXT,
-        )
+        is_delivered = await _in_expendable_thread(notify_all)
         said = cast("StringIO", log).getvalue()
     if not is_delivered:
         raise NotDelivered(_in_short(said) or "The receiver did not accept the message, and gave no reason.")
     # Each plugin notes when it last asked its receiver. One that has not, and is content, has reached nobody.
     if any(getattr(plugin, "_last_io_datetime", None) is None for plugin in plugins):
         raise NotDelivered("The receiver's plugin reported success, and sent nothing.")
+
+
+async def _in_expendable_thread(work: Callable[[], T]) -> T:
+    """The result of `work`. A caller that loses patience leaves it to its thread, which the process may end without.
+
+    Python waits at its end for the threads of its own pools, and a receiver that answers without an end would keep the
+    status flow's process, and a worker's slot, for ever.
+    """
+    done: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is the caller's
+            if done.set_running_or_notify_cancel():
+                done.set_exception(error)
+        else:
+            if done.set_running_or_notify_cancel():
+                done.set_result(result)
+
+    threading.Thread(target=run, name="notification", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def _in_short(text: str) -> str:

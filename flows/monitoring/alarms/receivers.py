@@ -69,7 +69,8 @@ def plugins_of_address(receiver: Receiver) -> list[Any]:
     from apprise import Apprise, AppriseAsset
 
     # Redirects are not followed: a POST would become a GET that succeeds, and says nothing to anybody.
-    asset = AppriseAsset(app_id="VibeCheck", app_desc="VibeCheck", app_url="", http_redirects=False)
+    # With a time limit of its own, Apprise asks in a thread for which the process waits at its end.
+    asset = AppriseAsset(app_id="VibeCheck", app_desc="VibeCheck", app_url="", http_redirects=False, service_timeout=0)
     client = Apprise(asset=asset)
     if not client.add(receiver.address.get_secret_value()) or not len(client):  # pyright: ignore[reportUnknownMemberType]  # Apprise has no types
         raise InvalidReceiver(
