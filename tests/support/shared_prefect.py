@@ -14,13 +14,18 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from tests.support.made_once import made_once
 from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
 
 
 @pytest.fixture(scope="session")
 def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a migrated server, to copy."""
-    return migrated_home(tmp_path_factory.mktemp("prefect-template"))
+
+    def migrate(folder: Path) -> None:
+        migrated_home(folder)
+
+    return made_once(tmp_path_factory, "prefect-template", migrate) / "home"
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +37,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) ->
 
 @pytest.fixture
 async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
-    """A client of the shared server, whose address is this process' own. There is no automation and no deployment."""
+    """A client of the shared server, whose address is this process' own. Nothing is deployed there at first."""
     ours: dict[Any, Any] = {
         PREFECT_API_URL: prefect.api_url,
         PREFECT_UI_URL: prefect.api_url.removesuffix("/api"),
@@ -40,8 +45,16 @@ async def client(prefect: PrefectServer) -> AsyncGenerator[PrefectClient, None]:
     }
     with temporary_settings(ours):
         async with get_client() as client:
-            for automation in await client.read_automations():
-                await client.delete_automation(automation.id)
-            for deployment in await client.read_deployments():
-                await client.delete_deployment(deployment.id)
             yield client
+            await _clear(client)
+
+
+async def _clear(client: PrefectClient) -> None:
+    """Take away what a test has made: what a schedule goes on planning costs processor time until the session ends."""
+    for automation in await client.read_automations():
+        await client.delete_automation(automation.id)
+    for deployment in await client.read_deployments():
+        await client.delete_deployment(deployment.id)
+    while runs := await client.read_flow_runs():
+        for run in runs:
+            await client.delete_flow_run(run.id)
