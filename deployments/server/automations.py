@@ -3,7 +3,7 @@
 Prefect has no idempotent way to do so: names are not unique, creating twice makes two, and writing one that has not
 changed restarts its timer. So:
 
-1. Read the monitored deployments, and expand the file: one automation for each job, work pool or installation.
+1. Read the monitored deployments, and expand the file: one automation for each job, heartbeat or installation.
 2. Read the automations that carry our mark, which a user's own never do.
 3. Compare each pair in a canonical form, without identifiers and without `enabled`, which is the operator's.
 4. Create what is missing, write what differs, delete duplicates and what is no longer wanted.

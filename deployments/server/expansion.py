@@ -1,7 +1,6 @@
-"""What automations.yaml asks for: one automation for each job, heartbeat, work pool or installation."""
+"""What automations.yaml asks for: one automation for each job, heartbeat or installation."""
 
 import glob
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,6 @@ from prefect.settings import PREFECT_UI_URL
 
 from flows.monitoring.jobs.deployments import LiveJob
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
-from flows.monitoring.jobs.workers import names_in
 from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, STALE_INTERVALS, grace
 from flows.monitoring.verdicts.wording import duration
 from flows.monitoring.vocabulary import MONITORED_TAG, OWNER, STATUS_FLOW, SUPERVISED_TAG
@@ -170,13 +168,8 @@ def _values_for_each(what: str | None, jobs: Sequence[Job], live: Sequence[LiveJ
                     "heartbeat_silence_seconds": MISSED_HEARTBEATS * seconds,
                     "deployments": own,
                 }
-        case "work_pool":
-            for pool in sorted({job.work_pool for job in live if job.work_pool}):
-                yield {"work_pool": pool, "work_pool_jobs": ", ".join(names_in(live, pool))}
         case _:
-            raise ValueError(
-                f"automations.yaml: for_each must be job, status_flow, heartbeat or work_pool, not {what!r}"
-            )
+            raise ValueError(f"automations.yaml: for_each must be job, status_flow or heartbeat, not {what!r}")
 
 
 def _fill(value: Any, values: Mapping[str, Any]) -> Any:
@@ -197,14 +190,8 @@ def _fill(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _as_patterns(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as Prefect's triggers match nothing else: `*`, `?` and `[` in a name are characters, no wildcards.
-
-    A `!` at the beginning would turn the match round, and has no other escape than any one character.
-    """
-    return {
-        name: re.sub("^!", "?", glob.escape(value)) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+    """The values as Prefect's triggers match nothing else: `*`, `?` and `[` in a name are characters, not wildcards."""
+    return {name: glob.escape(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _as_templates(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def automations_finding(
         return Finding(
             subject, Mark.WARNING, f"Other than `apply` would make them from here: {listed(differing)}.", to_do
         )
-    if off := [name for name in wanted if wanted[name].enabled and not there[name].enabled]:
+    if off := [name for name in wanted if not there[name].enabled]:
         text = f"Switched off by somebody: {listed(off)}."
         return Finding(subject, Mark.WARNING, text, "Switch them on in Prefect's UI if that was for a time.")
     return Finding(subject, Mark.WELL, f"{len(wanted)} are as applied.")

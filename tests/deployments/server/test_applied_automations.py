@@ -35,7 +35,7 @@ def with_receiver(**changes: Any) -> Settings:
 
 async def test_applying_twice_changes_nothing(prefect: PrefectServer, client: PrefectClient) -> None:
     first = await apply_automations(client, with_receiver())
-    assert len(first.created) == 10
+    assert len(first.created) == 7
 
     def rows() -> Any:
         return [(row["id"], row["updated"]) for row in prefect.api("automations/filter")]
@@ -59,7 +59,6 @@ async def test_a_change_leaves_the_operators_switch_alone(client: PrefectClient)
     before = await on_server(client)
     silent = "VibeCheck: silent job poll_news"
     await client.pause_automation(before[silent].id)
-    await client.resume_automation(before["VibeCheck: run failed"].id)
     await deploy(client, "poll_news", minutes=20)
     changes = await apply_automations(client, with_receiver())
     assert set(changes.updated) == {silent, "VibeCheck: tell of silent jobs"}
@@ -70,7 +69,6 @@ async def test_a_change_leaves_the_operators_switch_alone(client: PrefectClient)
     assert isinstance(trigger, EventTrigger)
     assert trigger.within == timedelta(minutes=41)
     assert not after[silent].enabled
-    assert after["VibeCheck: run failed"].enabled
 
 
 async def test_a_users_automation_is_left_alone_even_with_our_name(client: PrefectClient) -> None:

@@ -44,7 +44,7 @@ def test_each_jobs_automation_also_fires_if_it_never_ran() -> None:
     for job in (NEWS, STORIES):
         silent = trigger(wanted[f"VibeCheck: silent job {job.name}"])
         assert silent.posture == Posture.Proactive
-        assert silent.match["prefect.resource.id"] == [f"vibecheck.job.{job.name}"]  # pyright: ignore[reportUnknownMemberType]
+        assert silent.match["prefect.resource.id"] == [f"vibecheck.job.{job.name}"]  # pyright: ignore[reportUnknownMemberType]  # Prefect's own
         # The one shape that arms itself: the same events in both, and no for_each.
         own = {"vibecheck.job.finished", "vibecheck.job.judged", "vibecheck.job.expected"}
         assert silent.after == silent.expect == own
@@ -93,20 +93,7 @@ def test_without_a_receiver_all_is_made_but_what_sends() -> None:
         "VibeCheck: late runs are missed",
         "VibeCheck: lost runs are crashed 1 min 30 s after their last heartbeat",
     } <= (names)
-    assert not any("tell" in name or "work pool" in name for name in names)
-
-
-def test_what_would_repeat_the_status_flow_is_off_by_default() -> None:
-    off = {name for name, automation in expanded().items() if not automation.enabled}
-    assert off == {
-        "VibeCheck: work pool vibecheck down",
-        "VibeCheck: work pool vibecheck up",
-        "VibeCheck: work pool vibecheck-status down",
-        "VibeCheck: work pool vibecheck-status up",
-        "VibeCheck: job overdue",
-        "VibeCheck: job recovered",
-        "VibeCheck: run failed",
-    }
+    assert not any("tell" in name for name in names)
 
 
 def test_a_run_is_lost_after_three_heartbeats_of_its_own_job() -> None:
@@ -142,19 +129,14 @@ def matches(automation: AutomationCore, resource: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("name", ["sum {{ of", "{% for", "{# {{{x}}}", "news*", "n?ws[1]", "$job ${job}"])
 async def test_a_name_is_neither_a_template_nor_a_wildcard(name: str) -> None:
-    job, pool = live_job(name), live_job("other", work_pool=f"!{name}")
+    job = live_job(name)
     jobs = [Job(name, 60), Job("pipeline_status", 300)]
-    wanted = {
-        each.name: each for each in expand(load(), jobs, [job, pool], uuid4(), reminder_seconds=60, installation="{{x")
-    }
+    wanted = {each.name: each for each in expand(load(), jobs, [job], uuid4(), reminder_seconds=60, installation="{{x")}
     body = wanted["VibeCheck: tell of silent jobs"].actions[0].model_dump()["body"]
     assert f"{name}, every 1 min" in await render_user_template(body, {})
     silent = wanted[f"VibeCheck: silent job {name}"]
     assert matches(silent, {"prefect.resource.id": f"vibecheck.job.{name}"})
     assert not matches(silent, {"prefect.resource.id": "vibecheck.job.news_of_others"})
-    down = wanted[f"VibeCheck: work pool !{name} down"]
-    assert matches(down, {"prefect.resource.id": "prefect.work-pool.1", "prefect.resource.name": f"!{name}"})
-    assert not matches(down, {"prefect.resource.id": "prefect.work-pool.1", "prefect.resource.name": "x"})
 
 
 def test_an_unreadable_schedule_leaves_others_their_automations() -> None:
