@@ -24,11 +24,16 @@ def command_settings() -> Settings:
             settings = load_settings()
     except ValidationError as error:
         wrong = [(str(problem["loc"][0]), problem["msg"]) for problem in error.errors()]
-        raise _unusable([f"{_variable(location)}: {message}" for location, message in wrong]) from None
+        problems = [f"{_variable(location)}: {message}" for location, message in wrong]
+        raise _unusable([*problems, *_misspelled()]) from None
     except SettingsError as error:
         field = str(error).split('"')[1]  # the one thing that it says for people
         raise _unusable([f"{variable_of(field)}: Input should be a JSON object"]) from None
-    if problems := _problems(settings):
+    problems = _misspelled()
+    has_other_login = settings.asknews_api_key or settings.asknews_secret_block
+    if not has_other_login and (half := settings.missing_half_of_login()):
+        problems.append(f"{half}.")
+    if problems:
         raise _unusable(problems)
     for sentence in readable_by_others([ENV_FILE, settings.data_directory]):
         print(sentence, file=sys.stderr)  # noqa: T201  # before any logging; stdout may be JSON
@@ -39,17 +44,12 @@ def _unusable(problems: Sequence[str]) -> CommandFailed:
     return CommandFailed("\n  ".join(["The settings are not usable:", *problems]), exit_code=2)
 
 
-def _problems(settings: Settings) -> list[str]:
-    """What no single setting shows: a name that is not a setting, and half a login."""
-    problems = [
+def _misspelled() -> list[str]:
+    return [
         f"{wrong.name}, in {wrong.where}: There is no such setting. "
         + (f"Did you mean {wrong.meant}?" if wrong.meant else "docs/settings.md lists them.")
         for wrong in misspelled_variables()
     ]
-    has_other_login = settings.asknews_api_key or settings.asknews_secret_block
-    if not has_other_login and (half := settings.missing_half_of_login()):
-        problems.append(f"{half}.")
-    return problems
 
 
 def _variable(location: str) -> str:

@@ -60,6 +60,13 @@ def test_a_command_stops_at_a_misspelled_setting(monkeypatch: pytest.MonkeyPatch
     assert stopped.value.exit_code == 2, "1 would say that a job is not healthy"
 
 
+def test_a_misspelled_setting_is_told_beside_a_wrong_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIBECHECK_LOGLEVEL", "DEBUG")
+    monkeypatch.setenv("VIBECHECK_BILLING_DAY", "31")
+    with pytest.raises(CommandFailed, match=r"(?s)VIBECHECK_BILLING_DAY: .*VIBECHECK_LOGLEVEL, in the environment"):
+        run(["status"])
+
+
 def test_a_run_goes_on_and_warns_of_a_misspelled_setting() -> None:
     # A process of its own: what other tests did to this one's logging must not decide.
     code = (

@@ -56,7 +56,7 @@ def readable_by_others(paths: Iterable[Path]) -> list[str]:
     """Return a sentence for each of `paths` that others than its owner can read or enter, with the remedy."""
     sentences: list[str] = []
     for path in paths:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             if path.stat().st_mode & 0o077:
                 sentences.append(f"Others on this machine can read {path}: `chmod go= {shlex.quote(str(path))}`.")
     return sentences
@@ -114,8 +114,8 @@ def _is_up(directory: Path) -> bool:
     try:
         with (directory / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:
+        pass  # it is not there, or cannot be read: whoever needs more of it than that says so
     return False

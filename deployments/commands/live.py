@@ -71,7 +71,8 @@ async def _wait(stop: asyncio.Event, news: asyncio.Event, seconds: float) -> Non
 def _table(shown: Seen | CannotTell, restarts: Restarts, zone: ZoneInfo) -> RenderableType:
     now = datetime.now(zone)
     lines = [Text(restart.in_words(now), style="yellow") for restart in restarts.latest.values()]
-    return Group(render(shown), *lines)
+    # Above the table, whose end a low terminal does not show.
+    return Group(*lines, render(shown))
 
 
 def _print_restarts(console: Console, restarts: Restarts, zone: ZoneInfo, said: set[object]) -> None:

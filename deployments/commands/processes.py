@@ -120,10 +120,14 @@ def data_directory_lock(directory: Path) -> Generator[int]:
     """Hold `directory`'s lock, and return its descriptor for the child processes to inherit.
 
     The lock lasts as long as any process holds the descriptor: children that outlived a killed `up` are noticed, not
-    joined by a second server on the same files. Raises AlreadyRunning.
+    joined by a second server on the same files. Raises AlreadyRunning, and StartFailed if nothing can be written there.
     """
-    make_private_directory(directory)
-    with (directory / LOCK).open("a+") as lock:
+    try:
+        make_private_directory(directory)
+        opened = (directory / LOCK).open("a+")
+    except OSError as error:
+        raise StartFailed(f"Cannot write into {directory} (VIBECHECK_DATA_DIRECTORY): {error.strerror}.") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -142,8 +142,8 @@ def render(seen: Seen | CannotTell) -> RenderableType:
         parts.append(Text(refusals, style="red"))
     if report.jobs:
         parts.append(_table(report))
-    parts += [_why(name, job, seen) for name, job in report.jobs.items()]
-    parts += filter(None, (_error(job, report) for job in report.jobs.values()))
+    for name, job in sorted(report.jobs.items(), key=_calmness):
+        parts += filter(None, [_why(name, job, seen), _error(job, report)])
     parts += [
         Text(
             f"{budget.name}: {budget.used:,} of {budget.limit:,} since {budget.since}. {budget.forecast}".rstrip(),
@@ -178,6 +178,12 @@ def _table(report: Report) -> Table:
             _next_run(job, report),
         )
     return table
+
+
+def _calmness(job: tuple[str, JobReport]) -> tuple[bool, bool]:
+    """What is wrong comes first: a terminal that is too low shows the beginning."""
+    judgement = job[1].judgement
+    return judgement.verdict != Verdict.UNHEALTHY, not judgement.warnings
 
 
 def _why(name: str, job: JobReport, seen: Seen) -> Text:

@@ -44,6 +44,8 @@ def client_environment(*, api_url: str, home: Path) -> dict[str, str]:
         # For the status page, which otherwise knows nothing of Prefect: it links to the runs.
         "PREFECT_UI_URL": api_url.removesuffix("/api"),
         "PREFECT_HOME": str(home),
+        # Our servers collect no usage data; without this, the client would say that Prefect does.
+        "DO_NOT_TRACK": "1",
         # Without this, a command that cannot reach the server would start a private one and show an empty world.
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     }

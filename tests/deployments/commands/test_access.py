@@ -17,6 +17,7 @@ from deployments.commands.access import (
     write_private,
 )
 from deployments.commands.processes import data_directory_lock
+from deployments.failures import CommandFailed
 
 SERVER = "http://127.0.0.1:4300/api"
 
@@ -112,3 +113,12 @@ def test_an_up_that_is_still_starting_has_nothing_to_join(tmp_path: Path) -> Non
         note_environment(tmp_path, {"PREFECT_API_URL": SERVER})
         forget_environment(tmp_path)
         assert not join_running_up(tmp_path)
+
+
+def test_a_data_directory_that_takes_no_file_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = r"^Cannot write into .*file/inside \(VIBECHECK_DATA_DIRECTORY\): Not a directory"
+    with pytest.raises(CommandFailed, match=said), data_directory_lock(tmp_path / "file" / "inside"):
+        pass
+    assert not join_running_up(tmp_path / "file")
+    assert readable_by_others([tmp_path / "file" / "inside"]) == []

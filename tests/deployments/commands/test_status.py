@@ -112,6 +112,13 @@ async def test_a_long_name_is_whole_at_80_columns(engine: AsyncEngine) -> None:
     assert max(map(len, lines)) <= 80
 
 
+async def test_what_is_wrong_is_told_before_what_is_well(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    await seed(engine, [expected("zoo", now, every_minutes=60)], [ran("zoo", now - 180 * MINUTE)])
+    order = [line.partition(":")[0] for line in (await shown(engine)).splitlines()]
+    assert order.index("zoo") < order.index("poll_news")
+
+
 async def test_exit_code_1_when_a_job_is_overdue(database: AsyncEngine, database_url: str) -> None:
     now = await seed_healthy(database)
     await seed(database, [expected("nightly", now, every_minutes=60)], [ran("nightly", now - 180 * MINUTE)])
