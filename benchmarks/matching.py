@@ -105,12 +105,12 @@ def _aho_corasick(entities: list[TrackedEntity]) -> Callable[[str], object] | No
         import ahocorasick  # pyright: ignore[reportMissingImports]  # compared with where it is installed
     except ImportError:
         return None
-    automaton = ahocorasick.Automaton()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    automaton = ahocorasick.Automaton()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # it has no types
     for entity in entities:
         for phrase in (*entity.aliases, *entity.ambiguous, *entity.context):
-            automaton.add_word(phrase.lower(), phrase)  # pyright: ignore[reportUnknownMemberType]
-    automaton.make_automaton()  # pyright: ignore[reportUnknownMemberType]
-    return lambda text: sum(1 for _hit in automaton.iter(text.lower()))  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            automaton.add_word(phrase.lower(), phrase)  # pyright: ignore[reportUnknownMemberType]  # it has no types
+    automaton.make_automaton()  # pyright: ignore[reportUnknownMemberType]  # it has no types
+    return lambda text: sum(1 for _hit in automaton.iter(text.lower()))  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # it has no types
 
 
 def _measure_in(checkout: Path) -> dict[str, float]:

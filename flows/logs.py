@@ -59,7 +59,7 @@ class _FlowRunOfEvent(logging.Filter):
         execution_id: object = record.msg.get("execution_id") if isinstance(record.msg, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # structlog puts its event there
         if execution_id is None:
             return False
-        record.flow_run_id = UUID(str(execution_id))  # pyright: ignore[reportUnknownArgumentType]
+        record.flow_run_id = UUID(str(execution_id))  # pyright: ignore[reportUnknownArgumentType]  # as above
         return True
 
 

@@ -58,7 +58,7 @@ class StoriesFeed:
         """Return the story's id."""
         return record.story_id
 
-    def time(self, record: Story) -> datetime | None:  # noqa: ARG002
+    def time(self, record: Story) -> datetime | None:  # noqa: ARG002  # a feed's
         """Return None, as it is not known."""
         return None
 

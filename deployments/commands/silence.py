@@ -91,8 +91,8 @@ async def _hold_timers(console: Console, names: Collection[str], duration: timed
                 await hold_timers(client, names, duration)
     except CommandFailed as error:
         console.print(
-            "[yellow]The status flow sends nothing about them. The Prefect server itself still does, if the status flow "
-            f"is dead: {escape(str(error))}",
+            "[yellow]The status flow sends nothing about them. The Prefect server itself still does, if the status "
+            f"flow is dead: {escape(str(error))}",
             soft_wrap=True,
         )
 

@@ -200,7 +200,7 @@ async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: P
     with suppress(asyncio.CancelledError):
         try:
             await polling
-        except Exception:
+        except Exception:  # whatever it is, the runs in hand are waited for
             logger.exception("worker_polling_failed", explanation="Ending, once the runs in hand are done.")
             return True
     return False

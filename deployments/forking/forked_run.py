@@ -22,6 +22,7 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from deployments.forking import own_fork
@@ -71,8 +72,7 @@ def become(environment: dict[str, str], *, is_silent: bool) -> None:
 
 def _show_in_process_list(flow_run_id: str) -> None:
     """Name the process after its run, in the 15 characters that Linux has for that."""
-    with open("/proc/self/comm", "w") as name:  # noqa: PTH123
-        name.write(f"run {flow_run_id[:8]}")
+    Path("/proc/self/comm").write_text(f"run {flow_run_id[:8]}")
 
 
 def _read_settings() -> None:
@@ -112,15 +112,15 @@ def _code_of(value: Any) -> int:
         return 0
     if isinstance(value, int):
         return value & 0xFF
-    print(value, file=sys.stderr)  # noqa: T201
+    print(value, file=sys.stderr)  # noqa: T201  # as an interpreter does
     return 1
 
 
 def _finish() -> None:
     """Wait for the run's threads, call what wants to be called at exit, and flush: an interpreter's own order."""
     # Neither has a public name; multiprocessing ends its forked children with both.
-    threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # see above
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  # see above
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # closed by the run, or by whoever read it
             stream.flush()

@@ -29,7 +29,7 @@ def fork() -> int:
 
 
 def _remove_prefect_handler() -> None:
-    from prefect.utilities.engine import _prefect_sigterm_handler  # pyright: ignore[reportPrivateUsage]
+    from prefect.utilities.engine import _prefect_sigterm_handler  # pyright: ignore[reportPrivateUsage]  # what Prefect has set is to be removed
 
     # Prefect's own question for this takes a lock, which a thread of the parent may have held.
     if signal.getsignal(signal.SIGTERM) is _prefect_sigterm_handler:

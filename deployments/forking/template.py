@@ -96,7 +96,7 @@ def why_unfit(own: set[int]) -> str | None:
 
 def _target(link: str) -> str | None:
     try:
-        return os.readlink(link)  # noqa: PTH115
+        return str(Path(link).readlink())
     except OSError:
         return None
 

@@ -24,7 +24,7 @@ class Connections:
         transports = self._transports
 
         class KnownProtocol(H11Protocol):
-            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio hands over a Transport
                 super().connection_made(transport)
                 transports[_peer(transport)] = transport
 

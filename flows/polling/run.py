@@ -286,6 +286,6 @@ async def api_key_from_block(settings: Settings) -> SecretStr | None:
         raise MissingCredentials(
             f"There is no Secret block named {settings.asknews_secret_block!r}: make it, or set ASKNEWS_API_KEY."
         ) from None
-    key = SecretStr(str(block.get()))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    key = SecretStr(str(block.get()))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # as above
     register_secret(key.get_secret_value())
     return key

@@ -38,7 +38,7 @@ def up(stack: Stack) -> None:
     for job in JOBS:
         wait(lambda job=job: stack.successes(job) > 0, 600, f"a successful run of {job}")
     for table in ("articles", "stories", "article_entities"):
-        expect(stack.sql("vibecheck", f"SELECT count(*) FROM {table}") != ["0"], f"The table {table} is empty.")  # noqa: S608
+        expect(stack.sql("vibecheck", f"SELECT count(*) FROM {table}") != ["0"], f"The table {table} is empty.")  # noqa: S608  # the names above
     wait(lambda: stack.get(stack.health_port, "/health/scheduler") == 200, 300, "200 from /health/scheduler")
     expect(stack.get(stack.server_port, "/") == 200, "Prefect's UI does not load.")
     expect(stack.get(stack.server_port, "/api/admin/version") == 401, "Prefect's API wants no password.")

@@ -87,7 +87,7 @@ class FakeFeed:
     def key(self, record: Any) -> object:
         return record
 
-    def time(self, record: Any) -> datetime | None:  # noqa: ARG002
+    def time(self, record: Any) -> datetime | None:  # noqa: ARG002  # a feed's
         return None
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Any]:
@@ -105,7 +105,7 @@ class FakeFeed:
         records = list(range(offset, min(offset + min(ASKED, self.cap), self.rows)))
         return Page(records, list[Reject](), offset + len(records), 1, len(records))
 
-    async def store(self, connection: AsyncConnection, page: Page[Any]) -> Stored:  # noqa: ARG002
+    async def store(self, connection: AsyncConnection, page: Page[Any]) -> Stored:  # noqa: ARG002  # a feed's
         self.before_store(page.records[0] if page.records else self.rows)
         self.stored += page.records
         # A page is stored before the next one is asked for.

@@ -61,7 +61,7 @@ class Index:
     now: datetime = BEGIN
     requests: int = 0
     credits: int = 0
-    rng: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
+    rng: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311  # repeatable, not secret
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
@@ -105,7 +105,7 @@ def made_up(
     lookback_hours: float = 24,
 ) -> list[Item]:
     """Articles from a day before `BEGIN` on, at random moments. `lag` draws, in minutes, how late each is indexed."""
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311  # repeatable, not secret
     at, items = BEGIN - timedelta(hours=lookback_hours), list[Item]()
     while (at := at + timedelta(days=rng.expovariate(a_day))) < BEGIN + timedelta(hours=hours):
         whole = at.replace(microsecond=0)

@@ -33,7 +33,7 @@ class ClientFeed:
         # The articles of these tests are all the same: each counts as one of its own.
         self.keys = count()
 
-    def key(self, record: Article) -> object:  # noqa: ARG002
+    def key(self, record: Article) -> object:  # noqa: ARG002  # a feed's
         return next(self.keys)
 
     def time(self, record: Article) -> datetime | None:
@@ -44,7 +44,7 @@ class ClientFeed:
             names=["Claude"], start=window.start, end=window.end, offset=offset, page_size=PAGE_SIZE
         )
 
-    async def store(self, connection: AsyncConnection, page: Page[Any]) -> Stored:  # noqa: ARG002
+    async def store(self, connection: AsyncConnection, page: Page[Any]) -> Stored:  # noqa: ARG002  # a feed's
         return Stored(UpsertCounts(inserted=len(page.records)), [])
 
 

@@ -186,7 +186,7 @@ def _planned_by_prefect(
     """
     while start < end:
         # The public `get_dates` gives the same, but only to a coroutine.
-        answer = schedule._get_dates_generator(n=1_000, start=start, end=end)  # pyright: ignore[reportPrivateUsage]
+        answer = schedule._get_dates_generator(n=1_000, start=start, end=end)  # pyright: ignore[reportPrivateUsage]  # see above
         ticks = [tick for tick in map(_plain, answer) if start <= tick < end]
         if not ticks:
             return

@@ -162,7 +162,7 @@ async def _last_event(
     occurred = EventOccurredFilter(
         since=since,  # pyright: ignore[reportArgumentType]  # pendulum's own type
         # The clocks of the senders may be ahead.
-        until=now + timedelta(days=1),  # pyright: ignore[reportArgumentType]
+        until=now + timedelta(days=1),  # pyright: ignore[reportArgumentType]  # pendulum's own type
     )
     wanted = EventFilter(occurred=occurred, event=EventNameFilter(name=[HEARTBEAT]), resource=resource, related=related)
     page = await client.read_events(wanted, limit=1)

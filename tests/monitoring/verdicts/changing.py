@@ -51,7 +51,7 @@ async def known(
 async def once_healthy(engine: AsyncEngine, last_run: timedelta, *rows: LogRow, **expectation: object) -> datetime:
     """`poll_news`, every 15 minutes, was judged healthy yesterday and ran last so long ago; gives the time."""
     now = await clock(engine)
-    jobs = [expected(NEWS, now, **expectation), expected("pipeline_status", now, every_minutes=5)]  # pyright: ignore[reportArgumentType]
+    jobs = [expected(NEWS, now, **expectation), expected("pipeline_status", now, every_minutes=5)]  # pyright: ignore[reportArgumentType]  # any field
     await seed(engine, jobs, [ran(NEWS, now - last_run), *ran_every("pipeline_status", now, 5, 3), *rows])
     for job in jobs:
         await known(engine, job.job_name, "healthy", None, at=now - timedelta(days=1))

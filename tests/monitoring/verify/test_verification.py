@@ -304,7 +304,7 @@ async def test_the_timeline_puts_like_ticks_in_one_line(prefect: FakePrefect, da
         "Complete: every tick and every run is accounted for.",
     ]
     async with database.begin() as connection:
-        await connection.exec_driver_sql(f"DELETE FROM scheduler_execution_log WHERE execution_id = '{swept}'")  # noqa: S608
+        await connection.exec_driver_sql(f"DELETE FROM scheduler_execution_log WHERE execution_id = '{swept}'")  # noqa: S608  # a UUID of ours
     lines = printed(await verified(prefect, database)).splitlines()
     assert lines[-2] == "Not complete: 1 not accounted for."
     assert lines[-1].startswith(f"  poll 2026-11-23T14:15:00+00:00 (run {swept}): Prefect ended it as Missed")
