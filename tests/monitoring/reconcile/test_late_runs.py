@@ -13,7 +13,7 @@ from tests.monitoring.reconcile.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -39,6 +39,22 @@ async def test_a_late_run_is_missed_and_its_row_says_how_late(prefect: FakePrefe
     assert (row.status, row.closed_by, row.attempt) == ("skipped", "reconciler", 0)
     assert (row.details["reason"], row.details["late_seconds"]) == ("misfire", 90)
     assert (await status_round(prefect, database)).repaired == 0
+
+
+async def test_200_late_runs_are_all_missed(prefect: FakePrefect, database: AsyncEngine) -> None:
+    late = [prefect.run(JOB, START + n * 15 * MINUTE, "SCHEDULED", name="Late", run_count=0) for n in range(200)]
+    # More than the server gives in one answer.
+    late += [prefect.run(JOB, START + n * 15 * MINUTE + SECOND, "SCHEDULED", run_count=0) for n in range(10)]
+    prefect.now = START + 200 * 15 * MINUTE
+    repaired, more = 0, 1
+    while more:
+        more = (await status_round(prefect, database)).repaired
+        repaired += more
+    assert {state_of(prefect, run) for run in late} == {("CANCELLED", "Missed")}
+    async with reading(database) as connection:
+        rows = await read_rows(connection, late)
+    assert {row.details["reason"] for row in rows.values()} == {"misfire"}
+    assert len(rows) == len(late) == repaired
 
 
 async def test_a_run_that_is_late_within_the_grace_is_left_to_a_worker(
