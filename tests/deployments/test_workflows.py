@@ -30,7 +30,7 @@ def commands(job: dict[str, Any]) -> str:
 @pytest.mark.parametrize("schema", ["vendor.github-workflows", "custom.github-workflows-require-timeout"])
 def test_the_workflows_are_valid(schema: str) -> None:
     # A job that calls a workflow cannot have a timeout: its jobs have theirs.
-    files = [path for path in FILES if schema.startswith("vendor") or path.name == "ci.yml"]
+    files = [path for path in FILES if schema.startswith("vendor") or path.name != "deploy.yml"]
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files)],
         capture_output=True, text=True, check=False,
@@ -82,6 +82,21 @@ def test_the_automations_it_applies_are_the_installations() -> None:
         env={"PREFECT_UI_URL": "", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "unset\n"
+
+
+def test_the_newest_allowed_versions_are_tried() -> None:
+    supply = load("supply.yml")
+    assert {"cron"} == supply["on"]["schedule"][0].keys()
+    steps = commands(supply["jobs"]["newest-versions"])
+    assert "pip install --python .venv --upgrade --requirements pyproject.toml" in steps
+    assert "python -m pytest" in steps
+
+
+def test_both_locks_are_audited_and_every_commit_is_scanned() -> None:
+    supply = load("supply.yml")
+    audited = re.findall(r"pip-audit .*--requirement (\S+)", commands(supply["jobs"]["audit"]))
+    assert audited == ["requirements.lock", "requirements-dev.lock"]
+    assert supply["jobs"]["secrets"]["steps"][0]["with"]["fetch-depth"] == 0
 
 
 def test_the_whole_drill_has_time_to_end() -> None:
