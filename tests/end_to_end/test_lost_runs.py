@@ -7,7 +7,6 @@ patience.
 import os
 import signal
 from collections.abc import Generator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from flows.monitoring.reconcile.lost_runs import Patience
 from tests.support.held_job import HeldJob, held_job
 from tests.support.prefect_server import PrefectServer, Process, wait_until
+from tests.support.process_tree import kill_machine, processes_below
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
@@ -33,33 +33,6 @@ def kill_flow(worker: Process) -> None:
     """SIGKILL to the process in which the worker executes a flow: the one below it that has no children."""
     *_, leaf = processes_below(worker.popen.pid)
     os.kill(leaf, signal.SIGKILL)
-
-
-def kill_machine(worker: Process) -> None:
-    """SIGKILL to the worker and everything that it has started, as when their machine goes."""
-    # The flows are in sessions of their own: a kill of the worker's group would leave them alive.
-    below = processes_below(worker.popen.pid)
-    worker.kill_group()
-    for pid in below:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def processes_below(pid: int) -> list[int]:
-    """The descendants of a process, parents before their children."""
-    parents = {int(path.name): parent_of(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit()}
-    found: list[int] = []
-    generation = {pid}
-    while generation := {child for child, parent in parents.items() if parent in generation}:
-        found += generation
-    return found
-
-
-def parent_of(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return None
 
 
 def closed(job: HeldJob, execution_id: str) -> dict[str, Any] | None:
