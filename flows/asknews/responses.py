@@ -24,6 +24,7 @@ from flows.asknews.errors import (
     ServiceFailed,
     SubscriptionInactive,
 )
+from flows.asknews.proxies import proxy_refusal
 
 # Bytes that one step of unpacking may produce: what a gzip bomb can cost in memory before it is noticed.
 UNPACKED_STEP = 65_536
@@ -40,7 +41,6 @@ _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 # Not now, says the server: a request timeout, a conflict, "too early".
 _NOT_NOW = frozenset({408, 409, 425})
-PROXY_REFUSES = "the proxy asks for credentials: put them into HTTPS_PROXY, as http://user:password@host:port"
 
 Redact = Callable[[str], str]
 
@@ -216,11 +216,12 @@ def _error(
                 code=code,
             )
         case 407:
-            return Misconfigured(PROXY_REFUSES, status=status)
-        # AskNews' own refusals have a code; without one, it may be another server that has no such path.
-        case 404 | 405 if code is None:
+            return Misconfigured(proxy_refusal(), status=status)
+        case 404 | 405:
             return InvalidRequest(
-                f"{endpoint.name} has nothing at this address ({status}){told}: {endpoint.check}", status=status
+                f"{endpoint.name} has nothing at this address ({status}){told}: {endpoint.check}",
+                status=status,
+                code=code,
             )
         case _:
             return InvalidRequest(f"{endpoint.name} refused the request with {status}{told}", status=status, code=code)

@@ -7,7 +7,8 @@ import httpx
 
 from flows.asknews.endpoints import Endpoint
 from flows.asknews.errors import AskNewsError, ConnectionFailed, GatewayAnswered, Misconfigured, RequestTimedOut
-from flows.asknews.responses import PROXY_REFUSES, Redact, one_line
+from flows.asknews.proxies import proxy_refusal, proxy_variable
+from flows.asknews.responses import Redact, one_line
 
 CERTIFICATES = "SSL_CERT_FILE"
 
@@ -31,9 +32,9 @@ def http_client(**options: Any) -> httpx.AsyncClient:
             f"({error.strerror or error.args[-1]}): correct it, or unset it"
         )
     except ImportError:
-        problem = f"{_proxy_variable('socks')} names a SOCKS proxy, which needs one more package: pip install socksio"
+        problem = f"{proxy_variable('socks')} names a SOCKS proxy, which needs one more package: pip install socksio"
     except ValueError:
-        problem = f"the proxy in {_proxy_variable()} cannot be used: its address must begin with http:// or https://"
+        problem = f"the proxy in {proxy_variable()} cannot be used: its address must begin with http:// or https://"
     # Raised out here, so that it does not keep httpx' error, which may quote a proxy's password.
     raise Misconfigured(problem)
 
@@ -55,24 +56,19 @@ def _translated(error: httpx.RequestError | OSError, redact: Redact, endpoint: E
         case httpx.DecodingError():
             return GatewayAnswered("the response's packed data is damaged")
         case httpx.ProxyError() if str(error).startswith("407"):
-            return Misconfigured(PROXY_REFUSES)
+            return Misconfigured(proxy_refusal())
         case httpx.ProxyError():
-            return ConnectionFailed(f"the proxy in {_proxy_variable()} refuses: {one_line(str(error), redact)}")
+            return ConnectionFailed(f"the proxy in {proxy_variable()} refuses: {one_line(str(error), redact)}")
         case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return ConnectionFailed(
                 f"the certificate of {endpoint.name} is not trusted: {endpoint.check}; behind a proxy with its own "
                 f"certificates, {CERTIFICATES} must name theirs (now: {os.environ.get(CERTIFICATES) or 'unset'})"
             )
         case httpx.ConnectError():
+            proxy = f", or the proxy in {variable}" if (variable := proxy_variable()) else ""
             return ConnectionFailed(
-                f"no connection to {endpoint.name}: {one_line(str(error), redact)}: {endpoint.check}"
+                f"no connection to {endpoint.name}: {one_line(str(error), redact)}: {endpoint.check}{proxy}"
             )
         case _:
             # No text: a LocalProtocolError quotes the header that it objects to.
             return ConnectionFailed(f"the connection to {endpoint.name} broke ({kind})")
-
-
-def _proxy_variable(scheme: str = "") -> str:
-    """The variable that names the proxy, the first one that begins with `scheme` if there are several."""
-    names = [name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") for name in (name, name.lower())]
-    return next((name for name in names if (value := os.environ.get(name)) and value.startswith(scheme)), "HTTPS_PROXY")

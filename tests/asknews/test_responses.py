@@ -133,6 +133,7 @@ async def test_an_error_body_of_another_shape_only_lacks_its_code(body: object) 
         (200, HTML, "check ASKNEWS_API_URL, which is https://asknews.example"),
         (301, "", "check ASKNEWS_API_URL, which is https://asknews.example"),
         (404, "", "check ASKNEWS_API_URL, which is https://asknews.example"),
+        (404, told(404000), "check ASKNEWS_API_URL, which is https://asknews.example"),
         (407, "", "the proxy asks for credentials: put them into HTTPS_PROXY"),
     ],
 )

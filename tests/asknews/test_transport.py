@@ -68,6 +68,16 @@ async def test_a_proxy_that_reaches_nobody_is_a_connection_that_failed(monkeypat
     assert (str(error), error.was_billed) == ("the proxy in ALL_PROXY refuses: 502 Bad Gateway", "no")
 
 
+async def test_a_proxy_that_is_not_there_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("All connection attempts failed")
+
+    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
+    assert str(await failure_of(client_of(answer))).endswith(
+        "check ASKNEWS_API_URL, which is https://asknews.example, or the proxy in HTTP_PROXY"
+    )
+
+
 async def test_a_certificate_of_nobody_known_names_the_variable() -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate")
