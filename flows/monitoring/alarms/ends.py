@@ -8,15 +8,15 @@ from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.verdicts.wording import clock, duration
 from flows.monitoring.vocabulary import MONITORED_TAG, Reason, Verdict, WarningCode
 
-_WAS: dict[str | None, str] = {
-    Reason.OVERDUE: "it was overdue",
-    Reason.NOT_STARTED: "it had never run",
-    Reason.FAILING: "it was failing",
-    Reason.STUCK: "it was stuck",
-    Reason.NO_WORKER: "it had no worker",
-    Reason.NO_SUCCESS: "it had not succeeded",
-    Reason.NO_SCHEDULE: "it had no schedule",
-    WarningCode.FEATURE_OFF: "it could do nothing",
+_HAD_BEEN: dict[str | None, str] = {
+    Reason.OVERDUE: "it had been overdue",
+    Reason.NOT_STARTED: "its first run had been due",
+    Reason.FAILING: "it had been failing",
+    Reason.STUCK: "it had been stuck",
+    Reason.NO_WORKER: "it had been without a worker",
+    Reason.NO_SUCCESS: "it had been without a success",
+    Reason.NO_SCHEDULE: "it had been without a schedule",
+    WarningCode.FEATURE_OFF: "nothing had come of it",
 }
 
 
@@ -25,23 +25,25 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
     name, began, reason = end.job_name, outage_began(end), end.details.get("outage_reason")
     lasted = duration((end.at - began).total_seconds())
     at, since = clock(end.at, now), clock(began, now)
-    was = f"{_WAS.get(reason, 'it was unhealthy')} since {since}"
+    had_been = f"{_HAD_BEEN.get(reason, 'it had been unhealthy')} since {since}"
     pool: str | None = None
     if end.details.get("retired"):
         headline = f"{name} is no longer watched since {at}, after {lasted}"
         text = (
             f"{name} is no longer watched since {at}: its deployment was deleted, or lost the tag `{MONITORED_TAG}`.\n"
-            f"Before that, {was}. Whether that was mended is not known."
+            f"Before that, {had_been}. Whether that was mended is not known."
         )
     elif end.to_status == Verdict.PAUSED:
         headline = f"{name} was paused at {at} after {lasted}"
         text = (
-            f"{name} was paused at {at}, after {lasted}: {was}.\n"
+            f"{name} was paused at {at}, after {lasted}: {had_been}.\n"
             "Nothing is expected of it until somebody resumes it; whether it was mended is not known."
         )
     elif end.to_status == Verdict.NOT_STARTED:
         headline = f"{name} is no longer late, its schedule has changed"
-        text = f"{name} has another schedule, by which it is not late: {was}. It still has to run for the first time."
+        text = (
+            f"{name} has another schedule, by which it is not late: {had_been}. It still has to run for the first time."
+        )
     elif reason == Reason.STALE:
         headline = f"{name} was silent for {lasted}"
         text = (
@@ -50,10 +52,10 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
         )
     else:
         headline = f"{name} recovered at {at} after {lasted}"
-        text = f"{name} recovered at {at}, after {lasted}: {was}."
+        text = f"{name} recovered at {at}, after {lasted}: {had_been}."
         pool = _text(end.details.get("work_pool_without_worker")) or None
     if remark := _text(end.details.get("remark")):
-        headline += ", but can do nothing"
+        headline += ", but nothing comes of it"
         text += f"\n{remark}"
     return Notice(
         job_name=name,

@@ -140,7 +140,7 @@ def _can_do_nothing(last: TransitionRow, now: datetime, links: Links) -> Notice:
     return Notice(
         job_name=name,
         kind=Kind.WARNING,
-        headline=f"{name} runs, but can do nothing since {clock(last.at, now)}",
+        headline=f"{name} runs, but nothing comes of it since {clock(last.at, now)}",
         text=f"{name} runs, but nothing comes of it.\n{_text(last.details.get('remark'))}",
         incident=incident_key(name, last.at),
         link=links.job(name),
@@ -165,7 +165,7 @@ def _bad_news(
     run = links.run(_text(details.get("failed_run")))
     lasting = duration((now - began).total_seconds())
     lines = [
-        f"{name} {'still ' if kind is Kind.REMINDER and known is None else ''}{what}.",
+        f"{name} {_still(what) if kind is Kind.REMINDER else what}.",
         f"Since: {clock(began, now)}, for {lasting}.",
     ]
     if explanation := _text(details.get("explanation")):
@@ -185,7 +185,7 @@ def _bad_news(
     if not pool and link:
         lines.append(f"Look: {link}")
     if kind is Kind.REMINDER:
-        headline = f"{name} still {what} after {lasting}"
+        headline = f"{name} {_still(what)} after {lasting}"
     elif pool:
         headline = f"no worker on pool {pool} since {clock(began, now)}, {name} stands still"
     else:
@@ -208,8 +208,14 @@ def error_text(error: str) -> str:
     return error.strip().removeprefix(_PREFIX_OF_ERRORS).strip()
 
 
+def _still(what: str) -> str:
+    return what.replace("is ", "is still ", 1) if what.startswith("is ") else f"still {what}"
+
+
 def _without_beginning(explanation: str) -> str:
     """The explanation of a verdict without what a message has said: the verdict, and since when."""
+    explanation = explanation.removeprefix("Has never run, though ")
+    explanation = explanation[:1].upper() + explanation[1:]
     beginning, _, rest = explanation.partition(": ")
     is_said = " " not in beginning or " since " in beginning
     return rest[:1].upper() + rest[1:] if rest and is_said else explanation

@@ -24,6 +24,7 @@ from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.verdicts.changes import circumstances_of
 from flows.monitoring.verdicts.outages import Outage, last_outage
 from flows.monitoring.verdicts.report import Report
+from flows.monitoring.verdicts.rules import STALE_INTERVALS
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
@@ -206,10 +207,7 @@ async def _tell(settings: MonitoringSettings, report: Report, known: _Known, not
     def compose(receiver: str, mine: Sequence[Notice], closing: str) -> Message:
         page = f"Status page: {settings.status_page_url}" if settings.status_page_url else "More: vibecheck status"
         refusal = known.refusals.get(receiver)
-        refused = refusal and (
-            f"This receiver refused all messages from {clock(refusal.since, report.at)} on. What it has missed is told "
-            "here; the jobs were watched meanwhile, whatever the Prefect server may have said."
-        )
+        refused = refusal and _after_refusal(refusal, report)
         return Message(
             prefix=_prefix(settings),
             paragraphs=paragraphs_of(mine, report.at, known.links),
@@ -224,6 +222,16 @@ async def _tell(settings: MonitoringSettings, report: Report, known: _Known, not
     heard = [notice for notice in notices if notice.job_name not in unheard]
     told = await tell(receivers, known.routes, heard, compose, source=settings.installation_name(), owed=known.owed)
     return Told(told.job_names | unheard, told.outcomes)
+
+
+def _after_refusal(refusal: Refusal, report: Report) -> str:
+    """What a receiver is told that has refused: also the default of what the Prefect server may have said meanwhile."""
+    at = clock(refusal.since, report.at)
+    text = f"This receiver has refused all messages since {at}; what it missed is told here."
+    interval = report.jobs[STATUS_FLOW].expected.longest_interval_seconds if STATUS_FLOW in report.jobs else None
+    if refusal.receiver != DEFAULT or report.at - refusal.since < STALE_INTERVALS * timedelta(seconds=interval or 0):
+        return text
+    return f"{text} The Prefect server may have said that nobody watches the jobs: only these messages were missing."
 
 
 def _server_incident_over(refusal: Refusal) -> Notice:

@@ -138,13 +138,13 @@ def test_an_outage_that_is_over_is_one_notice_with_its_length() -> None:
 
 def test_a_recovery_says_what_it_was() -> None:
     assert notice(recovery("no_worker")).text == (
-        "poll_news recovered at 12:00 UTC, after 10 min: it had no worker since 11:50 UTC."
+        "poll_news recovered at 12:00 UTC, after 10 min: it had been without a worker since 11:50 UTC."
     )
 
 
 def test_a_recovery_to_a_job_that_can_do_nothing_says_so() -> None:
     found = notice(recovery("failing", remark="It can do nothing: the plan has no stories."))
-    assert found.headline == "poll_news recovered at 12:00 UTC after 10 min, but can do nothing"
+    assert found.headline == "poll_news recovered at 12:00 UTC after 10 min, but nothing comes of it"
     assert found.text.endswith("\nIt can do nothing: the plan has no stories.")
 
 
@@ -201,3 +201,13 @@ def test_what_the_receiver_takes_fits_and_the_rest_is_counted(limit: int) -> Non
     assert "status" in body
     assert len(told.fitted_subject(200)) <= 200
     assert "more" in told.fitted_subject(200)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("overdue", "is still overdue"), ("no_worker", "still has no worker"), ("not_started", "still has never run")],
+)
+def test_a_reminder_says_what_is_still_so(reason: str, words: str) -> None:
+    found = reminder_of("poll_news", reason, BEGAN, {}, NOW, LINKS)
+    assert found.headline == f"poll_news {words} after 10 min"
+    assert found.text.startswith(f"poll_news {words}.\n")

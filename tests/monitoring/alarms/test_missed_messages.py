@@ -59,7 +59,7 @@ async def test_what_another_took_is_told_when_its_receiver_is_back(
     data.status = 200
     await work(client, engine, for_both(everybody, data), times=3)
     assert (told(everybody), told(data)) == (["poll_news has been overdue"], ["poll_news has been overdue"])
-    assert "This receiver refused all messages from" in data.bodies[0]
+    assert "This receiver has refused all messages since" in data.bodies[0]
 
 
 async def test_an_end_that_was_refused_is_told_in_the_alarms_place(

@@ -127,7 +127,7 @@ async def test_a_job_that_stays_unhealthy_is_told_at_the_interval(
     await overdue(engine, NEWS)
     await work(client, engine, settings(receiver), times=3)
     await work(client, engine, settings(receiver, reminder_seconds=0.001))
-    assert told(receiver)[1:] == ["poll_news still is overdue after 10 min"]
+    assert told(receiver)[1:] == ["poll_news is still overdue after 10 min"]
 
 
 async def test_an_unhealthy_job_is_told_of_when_its_silence_ends(
