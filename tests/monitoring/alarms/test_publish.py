@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -200,6 +201,27 @@ async def test_a_block_that_exists_is_notified_through_by_its_name(
     await overdue(engine, NEWS)
     await work(client, engine, settings(None, notification="slack-webhook/alarms"), times=2)
     assert told(receiver) == ["poll_news has been overdue"]
+
+
+async def test_a_custom_webhook_is_asked_once_and_known_to_refuse(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    webhook = CustomWebhookNotificationBlock(
+        name="Alarms",
+        url=f"http://127.0.0.1:{receiver.port}/alarms",
+        json_data={"title": "{{subject}}", "message": "{{body}}"},
+        headers=None,
+        cookies=None,
+    )
+    await webhook.asave("alarms", overwrite=True)
+    await overdue(engine, NEWS)
+    receiver.status = 302
+    refused = await work(client, engine, settings(None, notification="custom-webhook/alarms"), times=2)
+    assert (refused[1].is_told, receiver.refused) == (False, 1)
+    receiver.status = 200
+    await work(client, engine, settings(None, notification="custom-webhook/alarms"), times=2)
+    assert told(receiver) == ["poll_news has been overdue"]
+    assert "Since: " in receiver.bodies[0]
 
 
 async def test_a_missing_block_is_trouble_that_nobody_can_be_told_of(
