@@ -30,7 +30,7 @@ async def test_the_automation_of_the_docs_sends_what_our_events_say(
     now = datetime.now(UTC)
     change = TransitionRow(
         id=now.microsecond,
-        job_name="poll_news",
+        job_name="nightly_report",
         from_status="healthy",
         to_status="unhealthy",
         reason="failing",
@@ -45,9 +45,9 @@ async def test_the_automation_of_the_docs_sends_what_our_events_say(
         file = tmp_path / "mine.yaml"
         file.write_text(shown.replace("00000000-0000-0000-0000-000000000000", str(block_id)))
         prefect.command("prefect", "automation", "create", "--from-file", str(file))
-        assert "the news desk hears of poll_news" in [each.name for each in await client.read_automations()]
+        assert "the night desk hears of nightly_report" in [each.name for each in await client.read_automations()]
         await emit(client, [event_of(change, notice, "VibeCheck staging")])
         wait_until(lambda: receiver.subjects, seconds=60, what="the message")
     (subject,) = receiver.subjects
-    assert re.fullmatch(r"VibeCheck staging: poll_news has been failing since \d\d:\d\d UTC", subject)
+    assert re.fullmatch(r"VibeCheck staging: nightly_report has been failing since \d\d:\d\d UTC", subject)
     assert "Last error: It broke." in receiver.bodies[0]
