@@ -24,17 +24,17 @@ from prefect.client.orchestration import PrefectClient
 from rich.console import Console
 from rich.table import Column, Table
 
+from deployments.commands.entities import tracked_entities
 from deployments.commands.names import Name
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
 from deployments.server.automations import apply_automations
-from deployments.server.described import file_to_deploy
+from deployments.server.described import check_described, file_to_deploy
 from deployments.server.ours import delete_deployments, own_deployments
 from deployments.server.settings import require_server
 from deployments.server.work_pools import make_work_pools
 from flows.database.engine import opened_engine
 from flows.database.migrate import migrate
-from flows.entities import load_tracked
 from flows.logs import configure_logging
 from flows.monitoring.alarms.receivers import check_receivers, receivers_of
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
@@ -73,7 +73,7 @@ async def prepare_database(settings: Settings, *, watch_only: bool = False) -> N
         if watch_only:
             return
         async with engine.begin() as connection:
-            await seed_entities(connection, [(entity.name, entity.category) for entity in load_tracked()])
+            await seed_entities(connection, [(entity.name, entity.category) for entity in tracked_entities()])
 
 
 async def deploy(*, watch_only: bool = False) -> None:
@@ -157,6 +157,7 @@ async def run_apply(
     """
     require_server()
     check_receivers(receivers_of(settings).values())
+    check_described(watch_only=watch_only)
     configure_logging(settings, to_prefect=False)
     jobs = await apply(settings, watch_only=watch_only, prune=prune)
     now = datetime.now(settings.zone())

@@ -14,8 +14,10 @@ import httpx
 from rich.console import Console
 
 from deployments.commands.access import ENVIRONMENT, auth_string, make_sign_in, note_environment
+from deployments.commands.entities import tracked_entities
 from deployments.commands.ports import PREFECT, STATUS_PAGE, Ports, any_free_port
 from deployments.commands.processes import Child, Children, StartFailed, wait_until
+from deployments.server.described import check_described, work_pool_names
 from deployments.server.settings import WORKER_SETTINGS, client_environment, closed_server_settings, server_settings
 from flows.database.engine import database_shown, opened_engine
 from flows.logs import configure_logging
@@ -46,8 +48,10 @@ class Started:
 
 
 async def start(settings: Settings, wanted: WantedPorts, children: Children, console: Console) -> Started:
-    """Start everything. Raises StartFailed, DatabaseUnavailable or InvalidReceiver."""
+    """Start everything. Raises CommandFailed, DatabaseUnavailable or InvalidReceiver."""
     check_receivers(receivers_of(settings).values())
+    check_described()
+    tracked_entities()
     is_sandbox = not settings.has_asknews_credentials()
     if is_sandbox:
         _refuse_database(settings)
@@ -110,7 +114,6 @@ async def _start_pipeline(
 
     from deployments.commands.apply import deploy, set_up_monitoring
     from deployments.commands.first_runs import start_first_runs, sweep_due_runs
-    from deployments.server.described import work_pool_names
     from deployments.server.work_pools import make_work_pools
 
     async with get_client() as client:
