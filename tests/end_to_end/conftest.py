@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.made_once import made_once
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 from tests.support.sandbox_server import RunningSandbox, running_sandbox
 
@@ -109,13 +110,13 @@ class AppliedTemplate:
 
 @pytest.fixture(scope="session")
 def applied_template(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> AppliedTemplate:
-    folder = tmp_path_factory.mktemp("applied-template")
-    database = folder / "vibecheck.db"
-    with running_prefect(
-        folder, prefect_template, {"VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}"}
-    ) as prefect:
-        prefect.command("deployments", "apply")
-    return AppliedTemplate(folder / "home", database)
+    def apply(folder: Path) -> None:
+        environment = {"VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'vibecheck.db'}"}
+        with running_prefect(folder, prefect_template, environment) as prefect:
+            prefect.command("deployments", "apply")
+
+    folder = made_once(tmp_path_factory, "applied-template", apply)
+    return AppliedTemplate(folder / "home", folder / "vibecheck.db")
 
 
 @pytest.fixture

@@ -15,17 +15,13 @@ from prefect.settings import (
 )
 
 from tests.support.made_once import made_once
-from tests.support.prefect_server import PrefectServer, migrated_home, running_prefect
+from tests.support.prefect_server import PrefectServer, make_template, running_prefect
 
 
 @pytest.fixture(scope="session")
 def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a migrated server, to copy."""
-
-    def migrate(folder: Path) -> None:
-        migrated_home(folder)
-
-    return made_once(tmp_path_factory, "prefect-template", migrate) / "home"
+    return made_once(tmp_path_factory, "prefect-template", make_template) / "home"
 
 
 @pytest.fixture(scope="session")
