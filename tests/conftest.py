@@ -40,6 +40,24 @@ os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 
 _numbers = itertools.count()
 
+# `make test` deals file by file to two processes. The files that take longest come first, so that neither process waits
+# for the other at the end.
+_FIRST = [
+    f"tests/end_to_end/test_{name}.py"
+    for name in ("up", "overdue", "lost_runs", "ticks", "worker", "forked_runs", "foreign_project", "faults")
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the longest files to the front, and other files that start servers behind them."""
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        file = item.nodeid.split("::")[0]
+        longest = _FIRST.index(file) if file in _FIRST else len(_FIRST)
+        return longest, item.get_closest_marker("end_to_end") is None
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(autouse=True)
 def logging_of_its_own() -> None:
