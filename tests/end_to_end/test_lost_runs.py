@@ -6,14 +6,14 @@ patience.
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.monitoring.reconcile.lost_runs import Patience
-from tests.support.held_job import HeldJob, held_job
+from tests.support.held_job import HeldJob, held_job, held_server
 from tests.support.prefect_server import PrefectServer, Process, wait_until
 from tests.support.process_tree import kill_machine, processes_below
 
@@ -23,9 +23,15 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 IMPATIENT = Patience(pending_seconds=2, silent_seconds=2)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
+    with held_server(tmp_path_factory.mktemp("server"), prefect_template) as server:
+        yield server
+
+
 @pytest.fixture
-def job(tmp_path: Path, prefect_template: Path) -> Generator[HeldJob]:
-    with held_job(tmp_path, prefect_template) as job:
+def job(tmp_path: Path, server: PrefectServer) -> Iterator[HeldJob]:
+    with held_job(tmp_path, server) as job:
         yield job
 
 
@@ -53,7 +59,7 @@ def reconcile_until_closed(job: HeldJob, execution_id: str) -> dict[str, Any]:
 
 def test_a_killed_run_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
     job.deploy(every=None)
-    worker = job.start_worker()
+    worker = job.start_prefects_worker()
     job.hold()
     killed = job.ask_for_run()
     job.wait_until_started()
@@ -71,15 +77,15 @@ def test_a_killed_run_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
     assert job.runs()[gone]["state_type"] == "CRASHED"
 
     job.release()
-    job.start_worker()
+    job.start_prefects_worker()
     wait_for_success(job, job.ask_for_run())
-    assert job.verify(grace=0)["complete"]
+    assert job.verify().is_complete
 
 
 def test_a_run_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
     job.deploy(every=None)
     job.hold()
-    worker = job.start_worker()
+    worker = job.start_prefects_worker()
     cut_off = job.ask_for_run()
     job.wait_for_heartbeat(cut_off)
     worker.popen.terminate()
@@ -88,7 +94,7 @@ def test_a_run_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> 
     row = reconcile_until_closed(job, cut_off)
     assert (row["status"], row["closed_by"], row["metadata"]["reason"]) == ("failure", "reconciler", "lost")
 
-    worker = job.start_worker()
+    worker = job.start_prefects_worker()
     stuck = job.ask_for_run()
     wait_until(lambda: job.runs()[stuck]["state_type"] == "PENDING", seconds=60, what="the run to be pending")
     kill_machine(worker)
@@ -99,9 +105,9 @@ def test_a_run_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> 
     assert "never started" in row["error_message"]
 
     job.release()
-    job.start_worker()
+    job.start_prefects_worker()
     wait_for_success(job, job.ask_for_run())
-    assert job.verify(grace=0)["complete"]
+    assert job.verify().is_complete
     before = job.rows()
     job.reconcile(IMPATIENT)
     assert job.rows() == before
@@ -110,7 +116,7 @@ def test_a_run_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> 
 def test_the_schedule_survives_a_cut_off_run_and_a_new_server(job: HeldJob) -> None:
     server = job.prefect
     job.hold()
-    worker = job.start_worker()
+    worker = job.start_prefects_worker()
     job.deploy(every=10)
     (going,) = job.wait_until_started()
 
@@ -124,7 +130,7 @@ def test_the_schedule_survives_a_cut_off_run_and_a_new_server(job: HeldJob) -> N
     kill_machine(worker)
     restart(server)
     started = job.started_runs()
-    job.start_worker()
+    job.start_prefects_worker()
     # Nobody ends the lost run: its slot comes free because the server keeps leases on disk. From its memory the lease
     # would be gone, the slot taken for ever, and every run from now on refused.
     (again, *_) = wait_until(lambda: job.started_runs() - started - cut_off, seconds=150, what="the schedule to go on")
@@ -134,8 +140,7 @@ def test_the_schedule_survives_a_cut_off_run_and_a_new_server(job: HeldJob) -> N
     job.pause()
     wait_until(lambda: job.active_runs() <= cut_off, seconds=60, what="the last run to end")
     job.reconcile_until(lambda: not job.active_runs(), patience=IMPATIENT, what="the lost run to be ended")
-    account = job.verify(grace=0)["jobs"][0]
-    assert {"skipped", "success"} <= {tick["what"] for tick in account["ticks"]}
+    assert {"skipped", "success"} <= {tick.what for tick in job.ticks()}
 
 
 def restart(server: PrefectServer) -> None:

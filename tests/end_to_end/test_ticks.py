@@ -1,27 +1,27 @@
 """Every tick has one class, whatever kept it from running: another run, no worker, no server."""
 
-from collections.abc import Generator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.held_job import PLANS_LITTLE, HeldJob, held_job
-from tests.support.prefect_server import wait_until
+from tests.support.held_job import HeldJob, held_job, held_server
+from tests.support.prefect_server import PrefectServer, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
+    with held_server(tmp_path_factory.mktemp("server"), prefect_template) as server:
+        yield server
+
+
 @pytest.fixture
-def job(tmp_path: Path, prefect_template: Path) -> Generator[HeldJob]:
-    with held_job(tmp_path, prefect_template, PLANS_LITTLE) as job:
+def job(tmp_path: Path, server: PrefectServer) -> Iterator[HeldJob]:
+    with held_job(tmp_path, server) as job:
         yield job
-
-
-def ticks(job: HeldJob, **options: Any) -> list[dict[str, Any]]:
-    (account,) = job.verify(grace=0, **options)["jobs"]
-    return account["ticks"]
 
 
 def late_runs(job: HeldJob, *, seconds: float) -> list[str]:
@@ -45,7 +45,7 @@ def test_overlapping_and_late_ticks_are_skipped_with_reasons(job: HeldJob) -> No
         lambda: ids if len(ids := job.runs_in("CANCELLED")) >= 2 else None, seconds=60, what="refusals"
     )
     job.release()
-    job.drain(worker)
+    worker.stop()
     for execution_id in refused:
         assert job.row(execution_id) is None, "no code of ours ran"
     # More than once, since the server tells its time without fractions: what ended within this second comes next.
@@ -70,24 +70,24 @@ def test_overlapping_and_late_ticks_are_skipped_with_reasons(job: HeldJob) -> No
     wait_until(
         lambda: (job.row(retried) or {}).get("status") == "success", seconds=60, what="the retried run's success"
     )
-    job.reconcile_until(lambda: job.verify(grace=0, expect=None)["complete"], what="a complete log")
+    job.reconcile_until(lambda: job.verify().is_complete, what="a complete log")
 
-    by_id = {tick["execution_id"]: tick for tick in ticks(job)}
-    assert by_id[first]["what"] == by_id[on_time]["what"] == by_id[retried]["what"] == "success"
+    by_id = {str(tick.execution_id): tick for tick in job.ticks()}
+    assert by_id[first].what == by_id[on_time].what == by_id[retried].what == "success"
     # Which of them got the slot, only to see that it is too late, is a race; the others were refused.
     for execution_id in {*refused, *too_late}:
-        assert by_id[execution_id]["what"] == "skipped"
-        assert by_id[execution_id]["reason"] in ("overlap", "misfire")
-    assert {tick["what"] for tick in by_id.values()} == {"success", "skipped"}
+        assert by_id[execution_id].what == "skipped"
+        assert by_id[execution_id].reason in ("overlap", "misfire")
+    assert {tick.what for tick in by_id.values()} == {"success", "skipped"}
 
     job.execute("DELETE FROM scheduler_execution_log WHERE execution_id = ?", first)
-    (unaccounted,) = [tick for tick in ticks(job, expect=1) if tick["what"] == "unaccounted"]
-    assert unaccounted["at"] == by_id[first]["at"]
-    assert "no row in the log" in unaccounted["problem"]
+    (unaccounted,) = [tick for tick in job.ticks(complete=False) if tick.what == "unaccounted"]
+    assert unaccounted.at == by_id[first].at
+    assert "no row in the log" in (unaccounted.problem or "")
     job.reconcile()
-    again = {tick["execution_id"]: tick["what"] for tick in ticks(job)}
+    again = {str(tick.execution_id): tick.what for tick in job.ticks()}
     # A run that was refused before it was due may have become a tick only since.
-    assert {id_: again.get(id_) for id_ in by_id} == {id_: tick["what"] for id_, tick in by_id.items()}
+    assert {id_: again.get(id_) for id_ in by_id} == {id_: tick.what for id_, tick in by_id.items()}
 
 
 def test_ticks_that_were_never_planned_are_missed(job: HeldJob) -> None:
@@ -110,16 +110,17 @@ def test_ticks_that_were_never_planned_are_missed(job: HeldJob) -> None:
     wait_until(lambda: job.started_runs() - started, seconds=120, what="the schedule to go on")
     job.pause()
     wait_until(lambda: not job.active_runs(), seconds=60, what="the last run to end")
-    without_run = {tick["at"] for tick in ticks(job, expect=1) if "the server has no run" in (tick["problem"] or "")}
+    unaccounted = job.ticks(complete=False)
+    without_run = {tick.at for tick in unaccounted if "the server has no run" in (tick.problem or "")}
     assert without_run
     job.reconcile_until(lambda: without_run <= missed_ticks(job), seconds=120, what="a row for each of these ticks")
-    assert {tick["at"] for tick in ticks(job) if tick["what"] == "missed"} >= without_run
+    assert {tick.at for tick in job.ticks() if tick.what == "missed"} >= without_run
     before = job.rows()
     assert job.reconcile().missed == 0
     assert job.rows() == before
 
 
-def missed_ticks(job: HeldJob) -> set[str]:
+def missed_ticks(job: HeldJob) -> set[datetime]:
     missed = [row for row in job.rows() if row["status"] == "missed"]
     assert all(row["closed_by"] == "reconciler" and row["started_at"] == row["scheduled_for"] for row in missed)
-    return {datetime.fromisoformat(f"{row['scheduled_for']}+00:00").isoformat() for row in missed}
+    return {datetime.fromisoformat(f"{row['scheduled_for']}+00:00") for row in missed}

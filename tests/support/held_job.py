@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,11 +16,14 @@ from prefect.client.orchestration import PrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deployments.commands.verify import timeline
 from flows.database.engine import create_engine
 from flows.database.migrate import migrate
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.reconcile.lost_runs import Patience
 from flows.monitoring.reconcile.reconciler import Reconciled, reconcile
+from flows.monitoring.verify.accounts import Account
+from flows.monitoring.verify.verification import Verification, verify
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 
 JOB = "held_job"
@@ -64,10 +67,6 @@ class HeldJob:
     deployment_id: str = ""
     deployed_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def make_work_pool(self) -> None:
-        # Its template is the worker's to fill in.
-        self.prefect.api("work_pools/", name=POOL, type="process")
-
     def hold(self) -> None:
         """Runs that start from now on go on until `release`."""
         (self.folder / "hold").touch()
@@ -98,21 +97,17 @@ class HeldJob:
     def ask_for_run(self) -> str:
         return self.prefect.api(f"deployments/{self.deployment_id}/create_flow_run")["id"]
 
-    def start_worker(self, **environment: str) -> Process:
-        return self.prefect.spawn(
-            "worker", "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process",
-            environment={"PREFECT_WORKER_QUERY_SECONDS": "1", **environment},
-        )  # fmt: skip
+    def start_worker(self) -> Process:
+        """Start `vibecheck worker`, which forks its runs, and ends after those that it has."""
+        return self._start_worker("deployments", "worker", "--pool", POOL)
 
-    def drain(self, worker: Process) -> None:
-        """Stop the worker between two runs, since its SIGTERM would cut off the one that is going."""
-        self._set_paused_pool(paused=True)
-        wait_until(lambda: not self.runs_in("PENDING", "RUNNING"), seconds=90, what="the worker to be idle")
-        worker.stop()
-        self._set_paused_pool(paused=False)
+    def start_prefects_worker(self) -> Process:
+        """Start Prefect's own worker, which cuts off its runs when it is told to stop."""
+        return self._start_worker("prefect", "worker", "start", "--pool", POOL, "--type", "process")
 
-    def _set_paused_pool(self, *, paused: bool) -> None:
-        self.prefect.change(f"work_pools/{POOL}", is_paused=paused)
+    def _start_worker(self, *arguments: str) -> Process:
+        environment = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
+        return self.prefect.spawn("worker", "-m", *arguments, environment=environment, folder=self.folder)
 
     def started_runs(self) -> set[str]:
         """The runs whose body has begun."""
@@ -185,12 +180,20 @@ class HeldJob:
 
         return wait_until(reconciled, seconds=seconds, what=what)
 
-    def verify(self, *, grace: float = 600, expect: int | None = 0) -> dict[str, Any]:
-        """`vibecheck verify` since the deployment, as JSON. Fails, with its timeline, if the exit code is another."""
-        arguments = ("deployments", "verify", "--since", self.deployed_at.isoformat(), "--grace", f"{grace}s")
-        done = self.prefect.command(*arguments, "--json", check=False)
-        assert expect is None or done.returncode == expect, self.prefect.command(*arguments, check=False).stdout
-        return json.loads(done.stdout)
+    def verify(self) -> Verification:
+        """Account for every tick since the deployment, none of which may still be open."""
+
+        async def account(client: PrefectClient, engine: AsyncEngine) -> Verification:
+            return await verify(client, engine, since=self.deployed_at, grace=timedelta())
+
+        return self._with_server(account)
+
+    def ticks(self, *, complete: bool = True) -> tuple[Account, ...]:
+        """Every tick since the deployment. Fails, with a timeline, unless the log is `complete`."""
+        verification = self.verify()
+        assert verification.is_complete == complete, "\n".join(timeline(verification))
+        (account,) = verification.jobs
+        return account.ticks
 
     def _with_server(self, action: Callable[[PrefectClient, AsyncEngine], Awaitable[T]]) -> T:
         async def act() -> T:
@@ -206,8 +209,22 @@ class HeldJob:
 
 
 @contextmanager
-def held_job(folder: Path, template: Path, environment: Mapping[str, str] | None = None) -> Generator[HeldJob]:
-    """A server and an empty database for the job, with nothing deployed and no worker yet."""
+def held_server(folder: Path, template: Path) -> Generator[PrefectServer]:
+    """A server for one job after the other."""
+    with running_prefect(folder, template, PLANS_LITTLE) as prefect:
+        # Its template is the worker's to fill in.
+        prefect.api("work_pools/", name=POOL, type="process")
+        yield prefect
+
+
+@contextmanager
+def held_job(folder: Path, prefect: PrefectServer) -> Generator[HeldJob]:
+    """An empty database for the job, with nothing deployed and no worker yet, on a server that the last one had."""
+    if not prefect.is_running():
+        prefect.start()
+    for kind in ("deployments", "flow_runs"):
+        for left in prefect.api(f"{kind}/filter"):
+            prefect.delete(f"{kind}/{left['id']}")
     project = folder / "project"
     project.mkdir()
     (project / "held.py").write_text(FLOW)
@@ -219,11 +236,7 @@ def held_job(folder: Path, template: Path, environment: Mapping[str, str] | None
         await engine.dispose()
 
     asyncio.run(make_tables())
-    variables = {
-        "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
-        "VIBECHECK_DATA_DIRECTORY": str(folder / "data"),
-    }
-    with running_prefect(folder, template, {**variables, **(environment or {})}) as prefect:
-        job = HeldJob(prefect, project, database)
-        job.make_work_pool()
-        yield job
+    prefect.environment["VIBECHECK_DATABASE_URL"] = f"sqlite+aiosqlite:///{database}"
+    prefect.environment["VIBECHECK_DATA_DIRECTORY"] = str(folder / "data")
+    yield HeldJob(prefect, project, database)
+    prefect.stop_all_but_server()
