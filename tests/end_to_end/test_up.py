@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from tests.monitoring.web.test_page import BROWSER_FLAGS
+from tests.monitoring.web.test_page_in_a_browser import BROWSER_FLAGS
 from tests.support.prefect_server import wait_until
 from tests.support.running_up import FOREIGN, RunningUp, running_up
 

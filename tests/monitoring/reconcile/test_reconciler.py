@@ -1,62 +1,21 @@
 """The reconciler makes the log say what the server knows, and does so once."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.monitoring.jobs.ticks import missed_id
 from flows.monitoring.log.merge import CLAIMS
 from flows.monitoring.log.record import Closing, Fact, record
-from flows.monitoring.log.rows import LogRow, read_rows, rows_between
 from flows.monitoring.log.watermark import read_watermark
 from flows.monitoring.reconcile import reconciler as reconciling
-from flows.monitoring.reconcile.reconciler import Reconciled
-from tests.monitoring.reconcile.rounds import status_round
+from tests.monitoring.reconcile.rounds import JOB, SECOND, round_of, row_of, rows_of, write
 from tests.support.fake_prefect import START, FakePrefect
 
-JOB = "poll"
 QUARTER = timedelta(minutes=15)
 MINUTE = timedelta(minutes=1)
-SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def prefect(database: AsyncEngine) -> FakePrefect:
-    """A server whose job was deployed, and noticed, a second ago."""
-    prefect = FakePrefect()
-    prefect.deploy(JOB)
-    await round_of(prefect, database)
-    return prefect
-
-
-async def round_of(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
-    """What the status flow does, a second later."""
-    prefect.now += SECOND
-    return await status_round(prefect, database)
-
-
-async def rows_of(database: AsyncEngine) -> Sequence[LogRow]:
-    async with reading(database) as connection:
-        return await rows_between(connection, JOB, START - timedelta(days=400), START + timedelta(days=400))
-
-
-async def row_of(database: AsyncEngine, run: UUID) -> LogRow:
-    async with reading(database) as connection:
-        return (await read_rows(connection, [run]))[run]
-
-
-async def write(
-    database: AsyncEngine, run: UUID, due: datetime, *, status: str | None = None, closed_by: str = "flow"
-) -> None:
-    """What the flow or a hook wrote itself: an open row, or a closed one."""
-    closing = None if status is None else Closing(status, due + 19 * SECOND, closed_by, details={"fetched": 5})
-    async with database.begin() as connection:
-        await record(connection, Fact(run, JOB, due, 1, due, closing))
 
 
 # What the server has for a run, what the log says then: status, reason, attempt.
@@ -204,37 +163,6 @@ async def test_an_open_row_whose_run_the_server_no_longer_has_is_lost(
     assert (row.status, row.details["reason"], row.closed_by) == ("failure", "lost", "reconciler")
 
 
-async def test_a_tick_that_was_never_planned_is_missed_once(prefect: FakePrefect, database: AsyncEngine) -> None:
-    prefect.run(JOB, START + QUARTER)
-    prefect.run(JOB, START + 3 * QUARTER, "SCHEDULED", run_count=0, name="Late")
-    # A run that a person started at that very moment is no run for the tick.
-    prefect.run(JOB, START + 2 * QUARTER, auto_scheduled=False)
-    prefect.now = START + 4 * QUARTER + 30 * SECOND
-
-    assert (await round_of(prefect, database)).missed == 1
-
-    tick = START + 2 * QUARTER
-    (row,) = [row for row in await rows_of(database) if row.status == "missed"]
-    assert row.execution_id == missed_id(JOB, tick)
-    assert (row.scheduled_for, row.started_at, row.completed_at, row.duration_seconds) == (tick, tick, tick, 0)
-    assert (row.attempt, row.closed_by, row.details["reason"]) == (0, "reconciler", "no_run")
-    prefect.now += timedelta(minutes=1)
-    assert (await round_of(prefect, database)).missed == 1, "the tick of the full hour has become too old for a run"
-    assert (await round_of(prefect, database)).missed == 0
-
-
-async def test_a_tick_with_a_row_is_not_missed_when_its_run_is_deleted(
-    prefect: FakePrefect, database: AsyncEngine
-) -> None:
-    due = START + QUARTER
-    run = prefect.run(JOB, due)
-    await write(database, run, due, status="success")
-    prefect.runs.clear()
-    prefect.now = due + timedelta(minutes=5)
-    done = await round_of(prefect, database)
-    assert (done.missed, done.lost) == (0, 0)
-
-
 async def test_a_long_absence_is_made_up_for_bit_by_bit(
     prefect: FakePrefect, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,20 +237,6 @@ async def test_a_run_that_ended_just_before_the_watermark_is_seen(prefect: FakeP
     late = prefect.run(JOB, START + QUARTER)
     await round_of(prefect, database)
     assert (await row_of(database, late)).status == "success"
-
-
-async def test_a_paused_job_misses_nothing(prefect: FakePrefect, database: AsyncEngine) -> None:
-    prefect.now = START + timedelta(minutes=5)
-    prefect.deployments[0] |= {"paused": True, "updated": prefect.now.isoformat()}
-    prefect.now = START + timedelta(hours=3)
-    assert (await round_of(prefect, database)).missed == 0
-
-
-async def test_a_schedule_that_cannot_be_read_stops_nobody(prefect: FakePrefect, database: AsyncEngine) -> None:
-    broken = prefect.deploy("broken")
-    broken["schedules"][0]["schedule"] = {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "timezone": "UTC"}
-    prefect.now = START + QUARTER + timedelta(minutes=2)
-    assert (await round_of(prefect, database)).missed == 1
 
 
 async def test_with_nothing_monitored_there_is_nothing_to_do(database: AsyncEngine) -> None:

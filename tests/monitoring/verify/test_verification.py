@@ -1,74 +1,26 @@
 """`verify` gives every tick one class, and names what it cannot account for."""
 
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import pytest
-from rich.console import Console
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.commands.verify import timeline
 from flows.database.base import table_of
 from flows.monitoring.jobs.deployments import read_live_jobs
-from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.ticks import missed
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.reconcile.reconciler import reconcile
 from flows.monitoring.tables import MonitoredJob
 from flows.monitoring.verify.accounts import Account
-from flows.monitoring.verify.verification import Verification, verify
+from tests.monitoring.verify.logged import JOB, MINUTE, QUARTER, TICKS, log, log_all, verified
 from tests.support.fake_prefect import START, FakePrefect
-
-JOB = "poll"
-QUARTER = timedelta(minutes=15)
-MINUTE = timedelta(minutes=1)
-TICKS = [START + number * QUARTER for number in range(1, 9)]
-
-
-@pytest.fixture
-async def prefect(database: AsyncEngine) -> FakePrefect:
-    """A server whose job is due every quarter of an hour, seen two hours after it was deployed."""
-    prefect = FakePrefect()
-    prefect.deploy(JOB)
-    async with prefect.client() as client:
-        await sync_expectations(client, database)
-    prefect.now = TICKS[-1] + 14 * MINUTE
-    return prefect
-
-
-async def verified(
-    prefect: FakePrefect, database: AsyncEngine, *, since: datetime = START, **options: Any
-) -> Verification:
-    async with prefect.client() as client:
-        return await verify(client, database, since=since, **options)
 
 
 async def account_of(prefect: FakePrefect, database: AsyncEngine, tick: datetime) -> Account:
     (job,) = (await verified(prefect, database)).jobs
     (account,) = [account for account in job.ticks if account.at == tick]
     return account
-
-
-async def log(
-    database: AsyncEngine,
-    run: UUID,
-    due: datetime,
-    status: str | None = "success",
-    *,
-    closed_by: str = "flow",
-    **details: Any,
-) -> None:
-    closing = None if status is None else Closing(status, due + MINUTE, closed_by, details=details)
-    async with database.begin() as connection:
-        await record(connection, Fact(run, JOB, due, 1, due, closing))
-
-
-async def log_all(prefect: FakePrefect, database: AsyncEngine) -> None:
-    """Every tick has its run and its row."""
-    for tick in TICKS:
-        await log(database, prefect.run(JOB, tick, lasts=MINUTE), tick)
 
 
 async def test_a_log_with_a_row_for_each_tick_is_complete(prefect: FakePrefect, database: AsyncEngine) -> None:
@@ -275,36 +227,3 @@ async def test_a_row_from_days_after_its_tick_is_found_by_its_run(prefect: FakeP
         await record(connection, Fact(run, JOB, TICKS[0], 1, later, closing))
     (job,) = (await verified(prefect, database, until=TICKS[0] + MINUTE, grace=timedelta(days=9))).jobs
     assert [(account.what, account.late_seconds) for account in job.ticks] == [("skipped", 172800)]
-
-
-def printed(verification: Verification) -> str:
-    console = Console(width=200, no_color=True, highlight=False)
-    with console.capture() as capture:
-        for line in timeline(verification):
-            console.print(line, soft_wrap=True)
-    return capture.get()
-
-
-async def test_the_timeline_puts_like_ticks_in_one_line(prefect: FakePrefect, database: AsyncEngine) -> None:
-    await log_all(prefect, database)
-    swept = prefect.run(JOB, TICKS[-1] + QUARTER, "CANCELLED", name="Missed", run_count=0, lasts=2 * MINUTE)
-    prefect.now = TICKS[-1] + 3 * QUARTER + MINUTE / 2
-    async with prefect.client() as client:
-        await reconcile(client, database, await read_live_jobs(client, prefect.now))
-    nothing = "the server has no run for it, and the log has no row"
-    assert printed(await verified(prefect, database)).splitlines() == [
-        "Ticks from 2026-11-23 12:00:00 to 2026-11-23 14:45:30 UTC",
-        "",
-        "poll: 11 ticks: 8 success, 1 skipped, 1 missed, 1 pending",
-        "  12:15:00 … 14:00:00 UTC                   8  success",
-        "  14:15:00 UTC                              1  skipped         misfire, 120 s late, closed by the reconciler",
-        "  14:30:00 UTC                              1  missed          no_run, closed by the reconciler",
-        f"  14:45:00 UTC                              1  pending         {nothing}",
-        "",
-        "Complete: every tick and every run is accounted for.",
-    ]
-    async with database.begin() as connection:
-        await connection.exec_driver_sql(f"DELETE FROM scheduler_execution_log WHERE execution_id = '{swept}'")  # noqa: S608  # a UUID of ours
-    lines = printed(await verified(prefect, database)).splitlines()
-    assert lines[-2] == "Not complete: 1 not accounted for."
-    assert lines[-1].startswith(f"  poll 2026-11-23T14:15:00+00:00 (run {swept}): Prefect ended it as Missed")

@@ -1,57 +1,19 @@
-"""The status page, as HTML and in a real browser."""
+"""The status page, as HTML."""
 
 import html
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import create_engine, reading
 from flows.logs import register_secret
-from flows.monitoring.alarms.audience import read_audience
 from flows.monitoring.alarms.refusals import note_deliveries
 from flows.monitoring.alarms.silences import silence
-from flows.monitoring.verdicts.history import read_history
-from flows.monitoring.verdicts.report import read_report
 from flows.monitoring.verdicts.wording import clock as in_words
-from flows.monitoring.web.page import REFRESH_SECONDS, Snapshot, render_page
-from flows.settings import Settings
+from flows.monitoring.web.page import render_page
 from tests.monitoring.verdicts.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
-from tests.monitoring.web.serving import running_health
-
-BROWSER_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-HOSTILE = "</pre><script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">{{ 7 * 7 }}"
-
-
-@pytest.fixture
-async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine]:
-    """What the page shows does not depend on the kind of database."""
-    engine = create_engine(sqlite_url)
-    yield engine
-    await engine.dispose()
-
-
-async def page_of(engine: AsyncEngine, **settings: Any) -> str:
-    """The page for what is in the database, with its entities resolved."""
-    async with reading(engine) as connection:
-        report = await read_report(connection, Settings.model_validate(settings))
-        histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
-        audience = await read_audience(connection)
-    return render_page(Snapshot(report, histories, audience))
+from tests.monitoring.web.pages import HOSTILE, page_of, page_with_hostile_text
 
 
 def text_of(page: str) -> str:
@@ -185,7 +147,7 @@ async def test_a_job_that_is_late_paused_or_new_says_so(engine: AsyncEngine) -> 
 
 
 async def test_what_comes_from_outside_is_escaped(engine: AsyncEngine) -> None:
-    page = await _page_with_hostile_text(engine)
+    page = await page_with_hostile_text(engine)
     assert "<img" not in page
     assert page.count("<script") == 1
     assert html.escape(HOSTILE, quote=False)[:20] in page.replace("&#34;", '"').replace("&#39;", "'")
@@ -212,93 +174,3 @@ def test_it_needs_nothing_but_itself() -> None:
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert "@import" not in page
     assert not re.search(r"url\(", page)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-async def test_it_is_readable_on_a_phone_and_in_the_dark(
-    engine: AsyncEngine, sqlite_url: str, scheme: str, width: int
-) -> None:
-    await _page_with_hostile_text(engine)
-    async with browsing(sqlite_url, width=width, scheme=scheme) as (page, problems):
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
-        background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 3 * 128) == (scheme == "dark")
-        # The hostile text stayed text.
-        assert "owned" not in await page.title()
-        assert await page.locator("img").count() == 0
-        assert problems == []
-
-
-async def test_pointing_at_a_run_tells_what_it_did(engine: AsyncEngine, sqlite_url: str) -> None:
-    await seed_healthy(engine)
-    async with browsing(sqlite_url) as (page, problems):
-        tip = page.locator("article").first.locator(".bars .tip").last
-        await expect(tip).to_be_hidden()
-        await page.locator("article").first.locator(".bars li").last.hover()
-        await expect(tip).to_be_visible()
-        await expect(tip).to_contain_text("4 fetched, 3 new, 1 updated")
-        assert problems == []
-
-
-async def test_it_refreshes_itself_and_keeps_open_what_was_opened(engine: AsyncEngine, sqlite_url: str) -> None:
-    now = await seed_healthy(engine)
-    async with browsing(sqlite_url) as (page, problems):
-        await page.locator("#runs-poll_news summary").click()
-        await seed(engine, [expected("added_meanwhile", now)])
-        added = page.get_by_role("heading", name="added_meanwhile")
-        # The service keeps what it has read for some seconds.
-        while not await added.is_visible():
-            async with page.expect_response("**/"):
-                await page.clock.fast_forward(REFRESH_SECONDS * 1_000)
-        await expect(page.locator("#runs-poll_news table")).to_be_visible()
-        await expect(page.locator("#offline")).to_be_hidden()
-        assert problems == []
-
-
-async def test_it_says_when_it_can_no_longer_refresh_itself(engine: AsyncEngine, sqlite_url: str) -> None:
-    await seed_healthy(engine)
-    async with browsing(sqlite_url) as (page, _problems):
-        await page.route("**/*", lambda route: route.abort())
-        await page.clock.fast_forward(REFRESH_SECONDS * 1_000)
-        await expect(page.locator("#offline")).to_be_visible()
-        await expect(page.get_by_role("heading", name="poll_news")).to_be_visible()
-
-
-async def _page_with_hostile_text(engine: AsyncEngine) -> str:
-    now = await seed_healthy(engine)
-    name = f"job {HOSTILE}"
-    rows = [
-        ran(name, now - MINUTE, "failure", error_message=HOSTILE * 20),
-        ran(name, now - 2 * MINUTE, "skipped", details={"reason": HOSTILE}),
-        ran(name, now - 3 * MINUTE, details={"fetched": HOSTILE, "inserted": HOSTILE, "updated": 0}),
-        ran(name, now - 4 * MINUTE, f"status {HOSTILE}"),
-    ]
-    await seed(engine, [expected(name, now)], rows)
-    return await page_of(engine)
-
-
-@asynccontextmanager
-async def browsing(
-    database_url: str, *, width: int = 1_280, scheme: str = "light"
-) -> AsyncGenerator[tuple[Page, list[str]]]:
-    """A browser on the status page, whose clock the test moves, and what it complained about so far."""
-    with running_health(Settings.model_validate({"database_url": database_url})) as url:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_FLAGS)
-            try:
-                yield await _open(browser, url, width, scheme)
-            finally:
-                await browser.close()
-
-
-async def _open(browser: Browser, url: str, width: int, scheme: str) -> tuple[Page, list[str]]:
-    page = await browser.new_page(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
-    )
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    await page.clock.install()
-    await page.goto(url)
-    return page, problems
