@@ -46,14 +46,17 @@ def compose(_receiver: str, notices: Sequence[Notice], closing: str) -> Message:
     return Message(prefix="VibeCheck", paragraphs=paragraphs, closing=closing or "That is all.", notices=notices)
 
 
-async def tell_of(settings: Settings, **owners: str | None) -> Told:
+def notice(name: str) -> Notice:
+    return Notice(
+        job_name=name, kind=Kind.ALARM, headline=f"{name} is stuck", text=f"{name}.", incident=name, since=NOW
+    )
+
+
+async def tell_of(settings: Settings, owed: dict[str, list[Notice]] | None = None, **owners: str | None) -> Told:
     receivers = receivers_of(settings)
-    notices = [
-        Notice(job_name=name, kind=Kind.ALARM, headline=f"{name} is stuck", text=f"{name}.", incident=name, since=NOW)
-        for name in owners
-    ]
+    notices = [notice(name) for name in owners]
     routes = {name: names_for(receivers, owner, None) for name, owner in owners.items()}
-    return await tell(receivers, routes, notices, compose, source="here")
+    return await tell(receivers, routes, notices, compose, source="here", owed=owed)
 
 
 def settings(everybody: Receiver | None, data: Receiver, **changes: Any) -> Settings:
@@ -77,6 +80,18 @@ async def test_what_a_receiver_refuses_goes_to_the_default_and_says_so(everybody
     assert told.job_names == {"a", "c"}
     assert told.outcomes["owner data"]
     assert told.outcomes["default"] is None
+
+
+async def test_what_a_receiver_is_owed_goes_to_it_alone(everybody: Receiver, data: Receiver) -> None:
+    owed = {"owner data": [notice("late")]}
+    told = await tell_of(settings(everybody, data), owed, a="data", c=None)
+    assert data.subjects == ["VibeCheck: 2 jobs: a is stuck; late is stuck"]
+    assert everybody.subjects == ["VibeCheck: c is stuck"]
+    assert told.job_names == {"a", "c"}
+    data.status = 500
+    told = await tell_of(settings(everybody, data), owed)
+    assert told.outcomes["owner data"]
+    assert len(everybody.subjects) == 1, "of what another took, and it has had, the default hears no more"
 
 
 async def test_what_nobody_takes_is_not_told(data: Receiver) -> None:
