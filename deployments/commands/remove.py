@@ -39,7 +39,10 @@ async def run_remove(
             console.print("Nothing was removed.")
             return 1
         await remove(client, ours)
-    console.print("Removed. Past runs stay on the server, and every row in the database.")
+    console.print(
+        "Removed. What has happened is yours: flows, past runs and artifacts stay on the server, and every row in the "
+        "database."
+    )
     return 0
 
 
