@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 app = App(
     name="vibecheck",
-    help="VibeCheck's pipeline: polls AskNews as a Prefect deployment, and accounts for every tick.",
+    help="VibeCheck's pipeline: Prefect deployments in which every tick is accounted for, and somebody is told.",
     version=lambda: version("vibecheck-pipeline"),
     version_flags=["--version"],
     default_parameter=Parameter(negative=""),

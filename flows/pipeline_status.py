@@ -23,7 +23,7 @@ from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.wording import explain_all
 from flows.monitoring.vocabulary import STATUS_FLOW
-from flows.settings import load_settings
+from flows.settings import MonitoringSettings
 
 logger = structlog.stdlib.get_logger()
 
@@ -43,7 +43,7 @@ async def pipeline_status(
     """
     if skipped := await misfire(misfire_grace_seconds):
         return skipped
-    settings = load_settings()
+    settings = MonitoringSettings()
     configure_logging(settings)
     run_id = runtime_flow_run.id
     if run_id is not None:

@@ -18,7 +18,7 @@ def run_sandbox(
     port: Annotated[PortOrAny, Parameter(help="Port to listen on, 0 for any free one.")] = 0,
     port_file: Annotated[Path | None, Parameter(help="File to write the port to, once connections are taken.")] = None,
 ) -> int:
-    """Serve an AskNews-compatible API with made-up news, for demonstration and tests."""
+    """Serve made-up news by the API that the polls ask, for demonstration and tests."""
     with listen(host, port) as listener:
         address = address_of(listener)
         sys.stdout.write(f"AskNews sandbox at {address} (any API key that begins with ank_)\n")

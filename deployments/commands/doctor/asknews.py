@@ -18,7 +18,7 @@ from flows.entities import load_tracked, search_names
 from flows.polling.budget import NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.run import api_key_from_block
 from flows.polling.statistics import Statistics
-from flows.settings import Settings
+from flows.settings import IS_CHECKOUT, Settings
 
 SUBJECT = "AskNews"
 # What each plan allows (doc): requests a second, and at once. An account's limits do not name its plan.
@@ -39,7 +39,7 @@ async def look_at_account(settings: Settings) -> Sequence[Finding]:
     """Look whether the credentials are accepted, and what the account allows. It costs nothing."""
     login = _login(settings)
     if login is None:
-        if await only_watches(settings):
+        if not IS_CHECKOUT or await only_watches(settings):
             return []
         text = "No key is set: `vibecheck up` uses the sandbox, whose news is made up."
         return [Finding(SUBJECT, Mark.WARNING, text, "Put ASKNEWS_API_KEY into .env to poll the real API.")]

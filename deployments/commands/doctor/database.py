@@ -78,7 +78,7 @@ async def _state(engine: AsyncEngine, shown: str) -> Finding:
         text = f"{shown} has the schema {revision}, and this code needs {newest}."
         return Finding(SUBJECT, Mark.FAILURE, text, MIGRATES)
     if problem := await _refusal_to_write(engine):
-        to_do = "The polls and the status flow must write: give them a role, or a file, that they can write to."
+        to_do = "Monitored runs and the status flow must write: give them a role, or a file, that they can write to."
         return Finding(SUBJECT, Mark.FAILURE, f"{shown} can be read, but not written: {problem}", to_do)
     if revision > newest:
         text = f"{shown} answers; a newer release than this one migrated it ({revision}; known here: {newest})."

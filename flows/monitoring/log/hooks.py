@@ -29,7 +29,7 @@ from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import job_of_deployment
 from flows.monitoring.vocabulary import Status
-from flows.settings import load_settings
+from flows.settings import MonitoringSettings
 
 # A statement that hangs takes 2 s more to be cut off: the driver waits for its connection to close.
 HOOK_SECONDS = 3.0
@@ -95,7 +95,7 @@ async def _write(fact: Fact, flow_run: FlowRun) -> str:
 
     Return the job's name, or the flow's where it could not be found out: the reconciler puts it right in the row.
     """
-    settings = load_settings()
+    settings = MonitoringSettings()
     configure_logging(settings)
     bind_run(fact.execution_id, fact.job_name)
     try:

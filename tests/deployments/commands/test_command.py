@@ -56,6 +56,11 @@ def test_help_needs_no_usable_settings(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "--since" in capsys.readouterr().out
 
 
+def test_its_help_names_no_source_of_news(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    assert "asknews" not in capsys.readouterr().out.lower()
+
+
 def test_a_reader_that_has_enough_ends_no_command_in_a_traceback(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -16,7 +16,7 @@ from flows import logs
 from flows.database.engine import reading
 from flows.monitoring.log.hooks import monitored, record_end, record_running
 from flows.monitoring.log.rows import LogRow, read_rows
-from flows.settings import Settings, load_settings
+from flows.settings import Settings
 from tests.database.proxy import proxied
 from tests.database.troubles import POSTGRESQL, Trouble
 from tests.monitoring.verdicts.seeding import expected, seed
@@ -51,15 +51,12 @@ def run(run_count: int = 0, **changes: Any) -> FlowRun:
 async def call(
     flow_run: FlowRun, url: str, monkeypatch: pytest.MonkeyPatch, *, hook: Any = record_running, **state: Any
 ) -> None:
-    """Call the hook as Prefect does, with a database address from the environment."""
+    """Call the hook as Prefect does, with a database address from the environment, and settings that it has not."""
     monkeypatch.setenv("VIBECHECK_DATABASE_URL", url)
-    load_settings.cache_clear()
-    try:
-        entered = State.model_validate({"type": StateType.RUNNING, "timestamp": STARTED, **state})
-        async with asyncio.timeout(PROMISED_SECONDS + 1):  # its own work, and a loaded machine's second
-            await hook(FLOW, flow_run, entered)
-    finally:
-        load_settings.cache_clear()
+    monkeypatch.setenv("ASKNEWS_API_URL", "of no concern here")
+    entered = State.model_validate({"type": StateType.RUNNING, "timestamp": STARTED, **state})
+    async with asyncio.timeout(PROMISED_SECONDS + 1):  # its own work, and a loaded machine's second
+        await hook(FLOW, flow_run, entered)
 
 
 async def row_of(engine: AsyncEngine, flow_run: FlowRun) -> LogRow | None:
