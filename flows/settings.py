@@ -230,7 +230,10 @@ class Settings(MonitoringSettings):
         default=1, ge=1, le=28, description="Day of the month on which the billing period starts (UTC)."
     )
     budget_soft_ratio: float = Field(
-        default=0.9, gt=0, le=1, description="Share of the credits from which the pipeline slows down and warns."
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of the credits from which a run asks for 3 pages at the most, and warns.",
     )
 
     def is_sandbox(self) -> bool:
