@@ -24,8 +24,8 @@ from prefect.client.orchestration import PrefectClient
 from rich.console import Console
 from rich.table import Column, Table
 
-from deployments.commands.entities import tracked_entities
 from deployments.commands.names import Name
+from deployments.commands.tracked_entities import tracked_entities
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
 from deployments.server.automations import apply_automations

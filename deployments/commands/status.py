@@ -20,6 +20,7 @@ from deployments.parameters import GivenSettings
 from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
 from flows.logs import configure_logging, redact
 from flows.monitoring.alarms.audience import Audience, read_audience
+from flows.monitoring.alarms.notices import error_text
 from flows.monitoring.alarms.refusals import explain_refusals
 from flows.monitoring.alarms.silences import explain_silence
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
@@ -216,6 +217,6 @@ def _error(job: JobReport, report: Report) -> Text | None:
     failure = job.last_failure
     if failure is None or not failure.error_message:
         return None
-    message = str(redact(failure.error_message))
+    message = error_text(str(redact(failure.error_message)))
     shown = message if len(message) <= LONGEST_ERROR else message[: LONGEST_ERROR - 1] + "…"
     return Text.assemble((f"{job.expected.name}: last error, {clock(failure.completed_at, report.at)}: ", "red"), shown)

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from flows.monitoring.alarms.audience import Audience
 from flows.monitoring.alarms.links import Links
+from flows.monitoring.alarms.notices import error_text
 from flows.monitoring.alarms.refusals import explain_refusals
 from flows.monitoring.alarms.silences import explain_silence
 from flows.monitoring.log.rows import LogRow
@@ -178,7 +179,7 @@ def _error(job: JobReport, links: Links, now: datetime) -> dict[str, str | None]
         return None
     return {
         "title": f"Last error, {clock(failure.completed_at, now)}:",
-        "text": shortened(failure.error_message, LONGEST_ERROR),
+        "text": shortened(error_text(failure.error_message), LONGEST_ERROR),
         "link": links.run(str(failure.execution_id)),
     }
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.commands.entities import tracked_entities
+from deployments.commands.tracked_entities import tracked_entities
 from deployments.failures import CommandFailed
 from deployments.server import described
 
