@@ -1,17 +1,12 @@
 """One article as AskNews sends it: every field of the contract, and those that the official SDK insists on."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from deployments.sandbox.content_files import Evidence, Outlet, Tone
 from deployments.sandbox.draw import Draw
 from deployments.sandbox.timeline import Stamp
 from deployments.sandbox.writing import slug
-
-if TYPE_CHECKING:
-    from deployments.sandbox.articles import Text
-    from deployments.sandbox.content_files import Evidence
 
 ENTITY_TYPES = (
     "Person", "Organization", "Location", "Nationality", "Date", "Event", "Money", "Law", "Quantity", "Time", "Sports",
@@ -29,6 +24,26 @@ _BIASES = ("None", "None", "None", "None", "Spin", "Slant", "Sensationalism", "O
 _PROVOCATIVE = {-1: ("low", "medium", "medium", "high"), 0: ("low",), 1: ("low", "low", "medium")}
 _KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _BYLINES = ("Alex Moreau", "Kim Sørensen", "Jamie Oduya", "Robin Castellan", "Sasha Whitlock", "Toni Brandl")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What an article says."""
+
+    title: str
+    english_title: str
+    summary: str
+    key_points: tuple[str, ...]
+    # Words that a search finds and a response does not show.
+    hidden: str
+    keywords: tuple[str, ...]
+    classification: tuple[str, ...] | str
+    sentiment: Tone
+    content_type: str
+    voice: str
+    mentions: tuple[str, ...]
+    entities: Evidence
+    outlet: Outlet
 
 
 def iso(unix_seconds: int) -> str:

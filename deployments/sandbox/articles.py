@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from deployments.sandbox.article_fields import article_payload
+from deployments.sandbox.article_fields import Text, article_payload
 from deployments.sandbox.content_files import (
     TONE_NAMES,
     Content,
@@ -12,7 +12,6 @@ from deployments.sandbox.content_files import (
     Outlet,
     Scenario,
     Subject,
-    Tone,
     Trap,
     load_content,
 )
@@ -23,26 +22,6 @@ from deployments.sandbox.writing import choose_words, slug, write
 _SHARE_OF_TRAPS = 0.15
 _SHARE_OF_BACKGROUND = 0.05
 _SHARE_OF_DOUBLES = 0.16
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What an article says."""
-
-    title: str
-    english_title: str
-    summary: str
-    key_points: tuple[str, ...]
-    # Words that a search finds and a response does not show.
-    hidden: str
-    keywords: tuple[str, ...]
-    classification: tuple[str, ...] | str
-    sentiment: Tone
-    content_type: str
-    voice: str
-    mentions: tuple[str, ...]
-    entities: Evidence
-    outlet: Outlet
 
 
 @dataclass(frozen=True, slots=True)
