@@ -128,14 +128,12 @@ async def rows_between(connection: AsyncConnection, job_name: str, start: dateti
     return await _read(connection, statement.order_by(ExecutionLog.started_at, ExecutionLog.id))
 
 
-async def delete_older_than(connection: AsyncConnection, before: datetime, *, limit: int = 500) -> int:
+async def delete_older_than(connection: AsyncConnection, before: datetime, kept: Collection[int], *, limit: int) -> int:
     """Delete at most `limit` rows that started before `before`, the oldest first, and return how many there were.
 
-    Never a row that is still open, and never a job's newest row or newest success. Repeat it, each time in a
-    transaction of its own, until it gives 0.
+    Never a row that is still open, and none of `kept`. Repeat it, each time in a transaction of its own, until it
+    gives fewer than `limit`.
     """
-    # Two statements: rows that others add in between make fewer rows worth keeping, and never more.
-    kept = await _newest_ids(connection)
     deletable = (
         select(ExecutionLog.id)
         .where(
@@ -151,7 +149,7 @@ async def delete_older_than(connection: AsyncConnection, before: datetime, *, li
     return result.rowcount
 
 
-async def _newest_ids(connection: AsyncConnection) -> set[int]:
+async def rows_worth_keeping(connection: AsyncConnection) -> set[int]:
     """The ids of each job's newest row and newest success, for all jobs that ever had a row."""
     # From name to name through the index: DISTINCT would read all of it.
     jobs = select(func.min(ExecutionLog.job_name).label("name")).cte("jobs", recursive=True)

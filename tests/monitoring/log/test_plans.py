@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flows.database.engine import reading
 from flows.monitoring.log.rows import (
     delete_older_than,
     latest_run_of_each_job,
@@ -18,6 +19,7 @@ from flows.monitoring.log.rows import (
     open_rows,
     read_rows,
     rows_between,
+    rows_worth_keeping,
 )
 from tests.polling.storage.rows import NOON, expect, id_of
 
@@ -74,8 +76,14 @@ async def test_no_question_reads_the_whole_log(old_log: AsyncEngine) -> None:
 
 async def test_deleting_a_batch_of_old_rows_reads_that_batch_alone(old_log: AsyncEngine) -> None:
     before = NOON - timedelta(days=30)
+    async with reading(old_log) as connection:
+        kept = await rows_worth_keeping(connection)
     await check(
-        old_log, "retention", lambda connection: delete_older_than(connection, before, limit=100), pages=3_000, index=""
+        old_log,
+        "retention",
+        lambda connection: delete_older_than(connection, before, kept, limit=100),
+        pages=3_000,
+        index="",
     )
 
 

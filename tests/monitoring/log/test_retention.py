@@ -54,16 +54,15 @@ async def test_more_than_one_call_may_delete_waits_for_the_next(
     database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 3)
-    monkeypatch.setattr(retention, "BATCHES", 2)
-    await days_ago(database, *range(200, 210), 1)
-    assert [await delete_old_rows(database, 180) for _ in range(3)] == [6, 4, 0]
+    monkeypatch.setattr(retention, "SECONDS", 0.0)
+    await days_ago(database, *range(200, 208), 1)
+    assert [await delete_old_rows(database, 180) for _ in range(4)] == [3, 3, 2, 0]
 
 
 async def test_who_reads_meanwhile_always_finds_what_the_job_last_did(
     database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 1)
-    monkeypatch.setattr(retention, "BATCHES", 100)
     now = await days_ago(database, *range(200, 240))
     await days_ago(database, 190, status="failure")
     deleting = asyncio.create_task(delete_old_rows(database, 180))
