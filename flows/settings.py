@@ -210,6 +210,13 @@ class Settings(MonitoringSettings):
     requests_per_second: float = Field(
         default=1.0, ge=0.1, description="Ceiling on requests to AskNews by one run; the Spelunker plan allows 1."
     )
+    requests_at_once: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="Requests to AskNews that one run has under way at the same time. What the account allows, "
+        "`vibecheck doctor` tells.",
+    )
     request_timeout_seconds: Seconds = Field(
         default=30.0, description="Longest wait for one read from AskNews; a request takes 60 s at the most."
     )

@@ -4,7 +4,8 @@ For each scope (all of the news, or one entity's stories):
 
 1. read the scope's position: its watermark, and the window that an earlier run left unfinished;
 2. choose the next window; none left means that the scope has caught up;
-3. read it page by page (`read_window`), and store each page in one transaction with the position after it;
+3. read it page by page (`read_window`), and store each page in one transaction with the position after it; pages and
+   windows that are next are fetched meanwhile (`PagesAhead`);
 4. its last page moves the watermark to the window's end; if something of it may be missing, because a page failed and
    was stepped over, pages repeat or rows moved, the same transaction defers the window: a later reading asks for all of
    that time again. The loop goes on with step 2.
@@ -28,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.asknews import AskNewsError, UnexpectedResponse
 from flows.database.engine import reading
+from flows.polling.ahead import PagesAhead, fetching_ahead
 from flows.polling.artifacts import CatchUpProgress
 from flows.polling.budget import BudgetExhausted
 from flows.polling.feeds import CountedFeed, Feed
@@ -37,7 +39,7 @@ from flows.polling.run import PollingRun
 from flows.polling.storage.cursors import CursorRow, touch_cursor
 from flows.polling.storage.deferred import DeferredStretch, defer_stretch, deferred_stretches
 from flows.polling.stretches import read_deferred, sweep
-from flows.polling.windows import Position, Reach, Window, next_window, progress
+from flows.polling.windows import Position, Reach, Window, next_window, progress, upcoming_windows
 
 logger = structlog.stdlib.get_logger()
 
@@ -67,7 +69,8 @@ async def poll_scopes(
     for scope, feed in feeds.items():
         closes_run = scope == last_scope and not sweeping and (not waiting or run.is_tight)
         try:
-            await _poll_scope(run, scope, feed, reach, closes_run=closes_run)
+            async with fetching_ahead(run) as ahead:
+                await _poll_scope(run, scope, feed, reach, ahead, closes_run=closes_run)
         except (AskNewsError, BudgetExhausted, PositionMoved) as caught:
             error = caught
             _note_failure(run, scope, caught)
@@ -96,7 +99,9 @@ def _note_failure(run: PollingRun, scope: str, error: Exception) -> None:
     logger.warning("scope_failed", scope=scope, error_type=type(error).__name__, error=str(error))
 
 
-async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach, *, closes_run: bool) -> None:
+async def _poll_scope(
+    run: PollingRun, scope: str, feed: Feed[Any], reach: Reach, ahead: PagesAhead, *, closes_run: bool
+) -> None:
     """Poll `scope` up to the run's now, as the module's algorithm says. `closes_run`: its last page closes the run.
 
     Raises the AskNewsError, BudgetExhausted or PositionMoved that ended the poll; what was stored before stays.
@@ -111,6 +116,8 @@ async def _poll_scope(run: PollingRun, scope: str, feed: Feed[Any], reach: Reach
         if run.leaves_the_rest():
             run.statistics.caught_up = False
             return
+        offset = position.next_offset if position.window is not None else 0
+        ahead.expect(feed, upcoming_windows(window, reach, until=run.now), offset=offset)
         poll = _WindowPoll(run, scope, feed, reach, position, known, closes_run=closes_run and window.end >= run.now)
         position, known = await poll.read(window)
         if position.window is not None:

@@ -73,6 +73,8 @@ class PollingRun:
     asks_once: bool = False
     """Whether the runs before failed, or AskNews wants to be left alone: then one failed request ends the run."""
     fetch: Fetch = fetch_page
+    requests_at_once: int = 1
+    """How many requests may go on at the same time."""
     largest_page: int = 0
     plan: str = ""
     """The AskNews plan, as far as its answers tell it: what is known of its pages holds for no other."""
@@ -95,6 +97,11 @@ class PollingRun:
     def leaves_the_rest(self) -> bool:
         """Whether what remains is the next run's: the time is up, the pages are many, or the budget nearly spent."""
         return self.is_out_of_time() or self.statistics.pages >= (TIGHT_PAGES if self.is_tight else MOST_PAGES)
+
+    def may_ask_ahead(self, waiting: int) -> bool:
+        """Whether a page may be fetched ahead while `waiting` others are: only if the run will come to it."""
+        is_limited = self.is_tight or self.asks_once or self.is_out_of_time()
+        return not is_limited and self.statistics.pages + waiting < MOST_PAGES
 
     def stops_at_failures(self) -> bool:
         """Whether a page that fails ends the run's poll, and is not stepped over."""
@@ -241,6 +248,7 @@ async def _opened(
         budget.statistics,
         asks_once,
         fetch,
+        settings.requests_at_once,
         data_note=SANDBOX_NOTE if settings.is_sandbox() else None,
     )
 

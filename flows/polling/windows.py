@@ -116,6 +116,14 @@ def next_window(position: Position, reach: Reach, *, until: datetime) -> Window 
     return Window(watermark - reach.overlap, min(until, watermark + reach.slice))
 
 
+def upcoming_windows(window: Window, reach: Reach, *, until: datetime) -> list[Window]:
+    """Return `window`, and those that come after it once it has ended."""
+    windows = [window]
+    while following := next_window(Position(windows[-1].end), reach, until=until):
+        windows.append(following)
+    return windows
+
+
 def progress(position: Position, *, begun_at: datetime, until: datetime) -> float:
     """How much of the stretch from `begun_at` to `until` has been polled, in percent."""
     whole = (until - begun_at).total_seconds()

@@ -1,0 +1,107 @@
+"""Pages that are fetched before the reading asks for them: while the one before is stored, and windows side by side.
+
+1. The windows that are to be read are told (`expect`), in their order. Each begins with its first page.
+2. When a page comes that another one surely follows, by the rules of the reading, the next one of its window is begun.
+3. So many requests go on at the same time as the plan allows; a few times as many pages wait to be read, at the most.
+   Nothing is begun that the run will not read: while the budget is nearly spent, or beyond its last page.
+4. The reading gets the page that was begun, or its error, and asks itself for every other one.
+
+So the reading asks for the same pages as it would alone, and stores them in the same order. Where it ends early, by an
+error, what was fetched ahead was paid and is lost.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.asknews import Page
+from flows.polling.feeds import Feed
+from flows.polling.run import PollingRun
+from flows.polling.windows import Window
+
+# Pages that wait to be read, for each request at a time.
+WAITING_EACH = 4
+
+
+@dataclass
+class _Chain:
+    """The pages of one window so far: their keys, the length of the last one, and the shortest that was followed."""
+
+    keys: set[object] = field(default_factory=set[object])
+    before: int = 0
+    full_page: int | None = None
+
+
+class PagesAhead:
+    """The pages that `run` fetches ahead. Made by `fetching_ahead`."""
+
+    def __init__(self, run: PollingRun) -> None:
+        self._run = run
+        self._fetch = run.fetch
+        self._slots = asyncio.Semaphore(run.requests_at_once)
+        self._chains: dict[Window, _Chain] = {}
+        self._to_begin: deque[tuple[Feed[Any], Window, int | str]] = deque()
+        self._begun: dict[tuple[Window, int | str], asyncio.Task[Page[Any]]] = {}
+
+    def expect(self, feed: Feed[Any], windows: Sequence[Window], *, offset: int | str = 0) -> None:
+        """Fetch ahead in the first of `windows`, from `offset` on, and in as many others as are asked for at once."""
+        for window in windows[: self._run.requests_at_once]:
+            if window not in self._chains:
+                self._chains[window] = _Chain()
+                self._to_begin.append((feed, window, offset if window == windows[0] else 0))
+        self._begin()
+
+    async def fetch(self, feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
+        """Return the page, from before or asked for now. Raises what its request raised."""
+        if (feed, window, offset) in self._to_begin:
+            self._to_begin.remove((feed, window, offset))
+            return await self._fetch_and_go_on(feed, window, offset)
+        if (task := self._begun.pop((window, offset), None)) is None:
+            async with self._slots:
+                return await self._fetch(feed, window, offset)
+        page = await task
+        self._begin()
+        return page
+
+    async def stop(self) -> None:
+        """Give up what was begun and not read."""
+        for task in self._begun.values():
+            task.cancel()
+        await asyncio.gather(*self._begun.values(), return_exceptions=True)
+
+    def _begin(self) -> None:
+        most = WAITING_EACH * self._run.requests_at_once
+        while self._to_begin and len(self._begun) < most and self._run.may_ask_ahead(len(self._begun)):
+            feed, window, offset = self._to_begin.popleft()
+            self._begun[window, offset] = asyncio.create_task(self._fetch_and_go_on(feed, window, offset))
+
+    async def _fetch_and_go_on(self, feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
+        async with self._slots:
+            page = await self._fetch(feed, window, offset)
+        chain = self._chains[window]
+        keys = {feed.key(record) for record in page.records} | {(each.external_id, each.raw) for each in page.rejects}
+        is_new = bool(keys - chain.keys)
+        if is_new and chain.before:
+            chain.full_page = min(chain.before, chain.full_page or chain.before)
+        known = [full for full in (chain.full_page, self._run.full_page) if full is not None]
+        if is_new and page.next_offset is not None and page.fetched >= min(known, default=1):
+            self._to_begin.append((feed, window, page.next_offset))
+            self._begin()
+        chain.keys |= keys
+        chain.before = page.fetched
+        return page
+
+
+@asynccontextmanager
+async def fetching_ahead(run: PollingRun) -> AsyncGenerator[PagesAhead]:
+    """Let the run fetch pages ahead, in windows that are expected."""
+    ahead = PagesAhead(run)
+    alone, run.fetch = run.fetch, ahead.fetch
+    try:
+        yield ahead
+    finally:
+        run.fetch = alone
+        await ahead.stop()
