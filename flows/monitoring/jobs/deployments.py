@@ -34,6 +34,8 @@ from flows.monitoring.vocabulary import MONITORED_TAG, SUPERVISED_TAG
 
 # What Prefect does where nothing is set.
 DEFAULT_HEARTBEAT_SECONDS = 180.0
+# Prefect takes no less. With more than a day nobody means to notice anything, and a time would not fit the server.
+LEAST_HEARTBEAT_SECONDS, MOST_HEARTBEAT_SECONDS = 30.0, 86_400.0
 _HEARTBEAT_SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 
 
@@ -165,7 +167,7 @@ def _heartbeat_seconds(job_variables: Mapping[str, Any]) -> float:
         seconds = float(cast("dict[str, Any]", environment)[_HEARTBEAT_SETTING])
     except (TypeError, KeyError, ValueError, OverflowError):
         return DEFAULT_HEARTBEAT_SECONDS
-    return seconds if 0 < seconds < float("inf") else DEFAULT_HEARTBEAT_SECONDS
+    return seconds if LEAST_HEARTBEAT_SECONDS <= seconds <= MOST_HEARTBEAT_SECONDS else DEFAULT_HEARTBEAT_SECONDS
 
 
 async def _flow_names(client: PrefectClient, ids: Iterable[UUID]) -> dict[UUID, str]:

@@ -212,6 +212,8 @@ async def test_each_deployment_of_a_flow_is_a_job_of_its_own(database: AsyncEngi
         {"env": {SETTING: "{{ prefect.variables.x }}"}},
         {"env": {SETTING: "nan"}},
         {"env": {SETTING: -1}},
+        {"env": {SETTING: 2}},
+        {"env": {SETTING: 1e300}},
         {"env": {SETTING: 10**400}},
     ],
 )
