@@ -1,5 +1,6 @@
 """What is told, to a real Prefect server and a real receiver: once, and again until it is delivered."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime
@@ -73,6 +74,22 @@ async def test_a_change_is_told_once_with_all_that_an_operator_needs(
     assert event["payload"]["subject"] == receiver.subjects[0]
     judged = [each["resource"]["prefect.resource.id"] for each in events(prefect, "vibecheck.job.judged", now, count=6)]
     assert sorted(judged) == ["vibecheck.job.pipeline_status"] * 3 + ["vibecheck.job.poll_news"] * 3
+
+
+async def test_two_status_flows_at_once_tell_and_then_no_more(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    await overdue(engine, NEWS)
+    await work(client, engine, settings(receiver))
+    other = create_engine(engine.url.render_as_string(hide_password=False))
+    await asyncio.gather(*(work(client, each, settings(receiver), times=2) for each in (engine, other)))
+    await other.dispose()
+    # At least once: each may have sent it before the other noted that it had.
+    assert set(told(receiver)) == {"poll_news has been overdue"}
+    assert len(told(receiver)) <= 2
+    before = len(told(receiver))
+    await work(client, engine, settings(receiver), times=2)
+    assert len(told(receiver)) == before
 
 
 async def test_jobs_that_go_down_together_are_one_message(
