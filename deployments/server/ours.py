@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound
 
 from deployments.server.described import described_deployments, work_pool_names
 from deployments.server.notifications import BLOCK_NAME
-from flows.monitoring.prefect_runs import PAGE
+from flows.monitoring.paging import PAGE
 from flows.monitoring.vocabulary import OWNER
 
 # A wheel has the same modules inside its one package.

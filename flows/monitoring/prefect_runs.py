@@ -23,8 +23,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 
-# The server gives no more in one answer.
-PAGE = 200
+from flows.monitoring.paging import PAGE, pages
+
 TERMINAL = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 
 T = TypeVar("T")
@@ -115,8 +115,8 @@ class JobRuns:
     async def with_ids(self, ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
         """Those of the runs that the server still has, of whichever job."""
         found: dict[UUID, FlowRun] = {}
-        for start in range(0, len(ids), PAGE):
-            wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(ids[start : start + PAGE])))
+        for page in pages(ids):
+            wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(page)))
             found.update({run.id: run for run in await read_runs(self.client, wanted)})
         return found
 

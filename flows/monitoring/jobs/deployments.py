@@ -29,7 +29,8 @@ from flows.database.types import canonical_json
 from flows.monitoring.jobs.expectation_tags import Expectations, parse_tags
 from flows.monitoring.jobs.schedules import ScheduleSpec
 from flows.monitoring.log.naming import job_name_of
-from flows.monitoring.prefect_runs import PAGE, read_runs
+from flows.monitoring.paging import PAGE
+from flows.monitoring.prefect_runs import read_runs
 from flows.monitoring.vocabulary import MONITORED_TAG, SUPERVISED_TAG
 
 # What Prefect does where nothing is set.

@@ -1,11 +1,23 @@
 """The one way to write the execution log: say what you know, and the row says what all know."""
 
+from collections.abc import Iterable
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.monitoring.log.merge import CLAIMS, Closing, Fact, merge
-from flows.monitoring.log.rows import LogRow, insert_row, lock_row, update_row
+from flows.monitoring.log.rows import (
+    LogRow,
+    insert_row,
+    insert_rows,
+    lock_row,
+    lock_rows,
+    update_row,
+    update_rows,
+)
+from flows.monitoring.paging import pages
 
-__all__ = ["Closing", "Fact", "record"]
+__all__ = ["Closing", "Fact", "record", "record_all"]
 
 
 async def record(connection: AsyncConnection, fact: Fact) -> bool:
@@ -26,6 +38,39 @@ async def record(connection: AsyncConnection, fact: Fact) -> bool:
             await update_row(connection, merged)
             return True
     return True
+
+
+async def record_all(connection: AsyncConnection, facts: Iterable[Fact]) -> int:
+    """`record` each fact, in pages of statements, and return how many of them changed the log.
+
+    In the order of their executions, so that two who record the same do not wait for each other.
+    """
+    changed = 0
+    for page in pages(sorted(_joined(facts), key=lambda fact: fact.execution_id)):
+        inserted = await insert_rows(connection, [_row_of(fact) for fact in page])
+        known = [fact for fact in page if fact.execution_id not in inserted]
+        stored = await lock_rows(connection, [fact.execution_id for fact in known]) if known else {}
+        merged = {
+            row.execution_id: _row_of(merge(_fact_of(row), fact))
+            for fact in known
+            if (row := stored.get(fact.execution_id)) is not None
+        }
+        news = [row for id_, row in merged.items() if row != stored[id_]]
+        if news:
+            await update_rows(connection, news)
+        # Rows that were there and were deleted since, for their age.
+        lost = [fact for fact in known if fact.execution_id not in stored]
+        changed += len(inserted) + len(news) + sum([await record(connection, fact) for fact in lost])
+    return changed
+
+
+def _joined(facts: Iterable[Fact]) -> Iterable[Fact]:
+    """One fact for each execution."""
+    joined: dict[UUID, Fact] = {}
+    for fact in facts:
+        known = joined.get(fact.execution_id)
+        joined[fact.execution_id] = fact if known is None else merge(known, fact)
+    return joined.values()
 
 
 def _row_of(fact: Fact) -> LogRow:

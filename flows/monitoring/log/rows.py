@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, or_, select, text, update
+from sqlalchemy import Select, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
 from flows.database.upserts import insert_into
+from flows.monitoring.paging import pages
 from flows.monitoring.tables import OPEN, RAN, SUCCEEDED, ExecutionLog, MonitoredJob
 from flows.monitoring.vocabulary import Status
 
@@ -37,8 +38,12 @@ class LogRow:
 
 
 _FIELDS = tuple(field.name for field in fields(LogRow))
-_COLUMNS = tuple(getattr(ExecutionLog, name) for name in _FIELDS)
 _NEWEST_FIRST = (ExecutionLog.started_at.desc(), ExecutionLog.id.desc())
+
+
+def columns_of(row: type[ExecutionLog]) -> dict[str, Any]:
+    """The columns of which a LogRow is made, by its fields' names, of the table or an alias of it."""
+    return {name: getattr(row, name) for name in _FIELDS}
 
 
 async def insert_row(connection: AsyncConnection, row: LogRow) -> bool:
@@ -48,22 +53,42 @@ async def insert_row(connection: AsyncConnection, row: LogRow) -> bool:
     return result.rowcount == 1
 
 
+async def insert_rows(connection: AsyncConnection, rows: Sequence[LogRow]) -> set[UUID]:
+    """`insert_row` for a page of rows of different executions. Return the executions whose rows were inserted."""
+    statement = insert_into(connection, ExecutionLog).on_conflict_do_nothing(index_elements=["execution_id"])
+    inserted = await connection.execute(statement.returning(ExecutionLog.execution_id), [_values(row) for row in rows])
+    return set(inserted.scalars())
+
+
 async def lock_row(connection: AsyncConnection, execution_id: UUID) -> LogRow | None:
     """The row of an execution, locked until the transaction ends, or None."""
-    rows = await _read(connection, _select().where(ExecutionLog.execution_id == execution_id).with_for_update())
-    return rows[0] if rows else None
+    return (await lock_rows(connection, [execution_id])).get(execution_id)
+
+
+async def lock_rows(connection: AsyncConnection, execution_ids: Collection[UUID]) -> dict[UUID, LogRow]:
+    """The rows of those of the executions that have one, locked in the order of their executions."""
+    wanted = _select().where(ExecutionLog.execution_id.in_(execution_ids)).order_by(ExecutionLog.execution_id)
+    return {row.execution_id: row for row in await _read(connection, wanted.with_for_update())}
 
 
 async def update_row(connection: AsyncConnection, row: LogRow) -> None:
     """Write `row` over the row of its execution."""
-    statement = update(table_of(ExecutionLog)).where(ExecutionLog.execution_id == row.execution_id)
-    await connection.execute(statement.values(_values(row)))
+    await update_rows(connection, [row])
 
 
-async def read_rows(connection: AsyncConnection, execution_ids: Collection[UUID]) -> dict[UUID, LogRow]:
-    """The rows of those of the executions (a few thousand at most) that have one."""
-    rows = await _read(connection, _select().where(ExecutionLog.execution_id.in_(execution_ids)))
-    return {row.execution_id: row for row in rows}
+async def update_rows(connection: AsyncConnection, rows: Sequence[LogRow]) -> None:
+    """Write each of `rows` over the row of its execution."""
+    statement = update(table_of(ExecutionLog)).where(ExecutionLog.execution_id == bindparam("execution"))
+    await connection.execute(statement, [_values(row) | {"execution": row.execution_id} for row in rows])
+
+
+async def read_rows(connection: AsyncConnection, execution_ids: Sequence[UUID]) -> dict[UUID, LogRow]:
+    """The rows of those of the executions that have one."""
+    found: dict[UUID, LogRow] = {}
+    for page in pages(execution_ids):
+        rows = await _read(connection, _select().where(ExecutionLog.execution_id.in_(page)))
+        found |= {row.execution_id: row for row in rows}
+    return found
 
 
 async def job_of_deployment(connection: AsyncConnection, deployment_id: UUID) -> str | None:
@@ -120,12 +145,34 @@ async def open_rows(connection: AsyncConnection, before: datetime, *, limit: int
     return await _read(connection, statement.order_by(ExecutionLog.started_at).limit(limit))
 
 
-async def rows_between(connection: AsyncConnection, job_name: str, start: datetime, end: datetime) -> Sequence[LogRow]:
-    """A job's rows with `start <= started_at < end`, oldest first. (`started_at` may be later than `scheduled_for`.)"""
-    statement = _select().where(
-        ExecutionLog.job_name == job_name, ExecutionLog.started_at >= start, ExecutionLog.started_at < end
+async def rows_between(
+    connection: AsyncConnection, job_names: Sequence[str], start: datetime, end: datetime
+) -> Sequence[LogRow]:
+    """The jobs' rows with `start <= started_at < end`, each job's oldest first.
+
+    `started_at` may be later than `scheduled_for`.
+    """
+    statement = _select().where(ExecutionLog.started_at >= start, ExecutionLog.started_at < end)
+    statement = statement.order_by(ExecutionLog.started_at, ExecutionLog.id)
+    rows: list[LogRow] = []
+    for page in pages(job_names):
+        rows += await _read(connection, statement.where(ExecutionLog.job_name.in_(page)))
+    return rows
+
+
+async def ticks_logged(
+    connection: AsyncConnection, job_names: Sequence[str], start: datetime, end: datetime
+) -> list[tuple[str, datetime, UUID]]:
+    """Which ticks have rows with `start <= started_at < end`: job, tick and execution of each."""
+    columns = (ExecutionLog.job_name, ExecutionLog.scheduled_for, ExecutionLog.execution_id)
+    statement = select(*columns).where(
+        ExecutionLog.started_at >= start, ExecutionLog.started_at < end, ExecutionLog.scheduled_for.is_not(None)
     )
-    return await _read(connection, statement.order_by(ExecutionLog.started_at, ExecutionLog.id))
+    found: list[tuple[str, datetime, UUID]] = []
+    for page in pages(job_names):
+        rows = await connection.execute(statement.where(ExecutionLog.job_name.in_(page)))
+        found += [(name, tick, id_) for name, tick, id_ in rows if tick is not None]
+    return found
 
 
 async def delete_older_than(connection: AsyncConnection, before: datetime, kept: Collection[int], *, limit: int) -> int:
@@ -167,7 +214,7 @@ def _select() -> Select[*tuple[Any, ...]]:
 
 
 def _labelled() -> list[Any]:
-    return [column.label(name) for name, column in zip(_FIELDS, _COLUMNS, strict=True)]
+    return [column.label(name) for name, column in columns_of(ExecutionLog).items()]
 
 
 async def _read(connection: AsyncConnection, statement: Select[*tuple[Any, ...]]) -> Sequence[LogRow]:
@@ -176,4 +223,4 @@ async def _read(connection: AsyncConnection, statement: Select[*tuple[Any, ...]]
 
 
 def _values(row: LogRow) -> dict[str, Any]:
-    return {column.name: getattr(row, name) for name, column in zip(_FIELDS, _COLUMNS, strict=True)}
+    return {column.name: getattr(row, name) for name, column in columns_of(ExecutionLog).items()}

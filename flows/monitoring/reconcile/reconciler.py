@@ -20,9 +20,10 @@ from flows.monitoring.jobs.schedules import InvalidSchedule
 from flows.monitoring.jobs.ticks import expected_ticks, missed
 from flows.monitoring.log.facts import end_of, fact_of
 from flows.monitoring.log.merge import CLAIMS
-from flows.monitoring.log.record import Closing, Fact, record
-from flows.monitoring.log.rows import LogRow, open_rows, read_rows, rows_between
+from flows.monitoring.log.record import Closing, Fact, record_all
+from flows.monitoring.log.rows import LogRow, open_rows, read_rows, ticks_logged
 from flows.monitoring.log.watermark import read_watermark, write_watermark
+from flows.monitoring.paging import pages
 from flows.monitoring.prefect_runs import JobRuns, server_now, unless_refused
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
 from flows.monitoring.reconcile.lost_runs import LOST, Patience, end_lost_runs
@@ -40,7 +41,6 @@ RUNS_IN_A_SLICE = 1_000
 SHORTEST_SLICE = timedelta(minutes=1)
 LONGEST_SLICE = timedelta(hours=6)
 OPEN_ROWS = 500
-FACTS_IN_A_TRANSACTION = 50
 # A reconciliation that comes later than this many intervals of its job may have found the server away in between.
 ON_TIME_INTERVALS = 1.5
 USUAL_INTERVAL_SECONDS = 300.0
@@ -90,7 +90,7 @@ async def reconcile(
     async with reading(engine) as connection:
         jobs = await read_jobs(connection)
         watermark = await read_watermark(connection)
-        history = await schedule_history(connection)
+        history = await schedule_history(connection, watermark and watermark - MARGIN)
     work = _Reconciliation(engine, JobRuns(client, deployments_of(jobs)), history, now)
     supervised = work.runs.of(job.deployment_id for job in live if job.is_supervised)
     allowed = await _switched_on(client) if supervised.jobs else set[str]()
@@ -173,11 +173,10 @@ class _Reconciliation:
             elif run.expected_start_time is not None:
                 accounted.setdefault(self.runs.job_of(run), set()).add(run.expected_start_time)
         async with reading(self.engine) as connection:
-            for job_name in due:
-                rows = await rows_between(connection, job_name, start - EARLIEST_START, end + timedelta(days=1))
-                accounted[job_name].update(
-                    row.scheduled_for for row in rows if row.scheduled_for is not None and row.execution_id not in extra
-                )
+            logged = await ticks_logged(connection, sorted(due), start - EARLIEST_START, end + timedelta(days=1))
+        for job_name, tick, execution_id in logged:
+            if execution_id not in extra:
+                accounted[job_name].add(tick)
         facts = [missed(job, tick) for job, ticks in due.items() for tick in ticks if tick not in accounted[job]]
         self.missed += await self._record(facts)
 
@@ -189,10 +188,9 @@ class _Reconciliation:
     async def _record(self, facts: Sequence[Fact]) -> int:
         """Record `facts`, some at a time so that no writer waits for long. Return how many changed the log."""
         changed = 0
-        for start in range(0, len(facts), FACTS_IN_A_TRANSACTION):
+        for page in pages(facts):
             async with self.engine.begin() as connection:
-                for fact in facts[start : start + FACTS_IN_A_TRANSACTION]:
-                    changed += await record(connection, fact)
+                changed += await record_all(connection, page)
         return changed
 
 

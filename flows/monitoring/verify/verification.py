@@ -11,7 +11,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
@@ -27,7 +27,6 @@ from flows.monitoring.verify.accounts import Evidence, JobAccount, Window, accou
 GRACE = timedelta(minutes=10)
 # How much earlier or later than its tick a row may have started and still be found without its flow run.
 _EARLY, _LATE = timedelta(hours=1), timedelta(days=1)
-_ROWS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,9 @@ async def verify(
         known = await read_jobs(connection)
         history = await schedule_history(connection, since)
         names = sorted({*live, *known})
-        rows = {name: await _rows(connection, name, since, until) for name in names}
+        rows: dict[str, dict[UUID, LogRow]] = {name: {} for name in names}
+        for row in await rows_between(connection, names, since - _EARLY, until + _LATE):
+            rows[row.job_name][row.execution_id] = row
     deployments = deployments_of(known) | {job.deployment_id: name for name, job in live.items()}
     runs = await _runs(JobRuns(client, deployments), names, since, until)
     missing = [id_ for name in names for id_ in runs[name] if id_ not in rows[name]]
@@ -127,19 +128,12 @@ def _interval(live: LiveJob | None, known: StoredJob | None, now: datetime) -> t
     return timedelta(seconds=gap or 0.0)
 
 
-async def _rows(connection: AsyncConnection, job_name: str, since: datetime, until: datetime) -> dict[UUID, LogRow]:
-    rows = await rows_between(connection, job_name, since - _EARLY, until + _LATE)
-    return {row.execution_id: row for row in rows}
-
-
 async def _rows_of(engine: AsyncEngine, execution_ids: Sequence[UUID]) -> dict[str, dict[UUID, LogRow]]:
     """Rows that started so long after their tick that they were not among those of the window; by job."""
     found: dict[str, dict[UUID, LogRow]] = {}
     async with reading(engine) as connection:
-        for start in range(0, len(execution_ids), _ROWS_AT_ONCE):
-            rows = await read_rows(connection, execution_ids[start : start + _ROWS_AT_ONCE])
-            for id_, row in rows.items():
-                found.setdefault(row.job_name, {})[id_] = row
+        for id_, row in (await read_rows(connection, execution_ids)).items():
+            found.setdefault(row.job_name, {})[id_] = row
     return found
 
 

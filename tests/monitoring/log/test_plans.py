@@ -37,7 +37,7 @@ QUESTIONS: dict[str, tuple[str, Callable[[AsyncConnection], Awaitable[object]]]]
     "the open rows": ("open", lambda connection: open_rows(connection, NOON)),
     "the rows of two hours": (
         "",
-        lambda connection: rows_between(connection, "news", NOON - timedelta(hours=2), NOON),
+        lambda connection: rows_between(connection, ["news"], NOON - timedelta(hours=2), NOON),
     ),
     "the rows of some executions": ("", lambda connection: read_rows(connection, [id_of(n) for n in range(5)])),
     "an execution's row": ("", lambda connection: lock_row(connection, id_of(1))),

@@ -29,7 +29,7 @@ async def days_ago(database: AsyncEngine, *ages: float, status: str = "success",
 
 async def ages(database: AsyncEngine, now: datetime, job_name: str = JOB) -> list[float]:
     async with reading(database) as connection:
-        rows = await rows_between(connection, job_name, now - 1000 * DAY, now + DAY)
+        rows = await rows_between(connection, [job_name], now - 1000 * DAY, now + DAY)
     return [round((now - each.started_at) / DAY, 1) for each in rows]
 
 
@@ -71,7 +71,7 @@ async def test_who_reads_meanwhile_always_finds_what_the_job_last_did(
         async with reading(database) as connection:
             (newest,) = await latest_runs(connection, JOB, 1)
             success = await latest_success(connection, JOB)
-            rows = await rows_between(connection, JOB, now - 1000 * DAY, now)
+            rows = await rows_between(connection, [JOB], now - 1000 * DAY, now)
             seen.append((newest, success, len(rows)))
     assert deleting.result() == 39
     assert {newest.status for newest, _, _ in seen} == {"failure"}

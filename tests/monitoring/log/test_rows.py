@@ -117,7 +117,7 @@ async def test_rows_between_times_include_the_first_not_the_second(database: Asy
     rows = [row(minute=minute) for minute in range(4)]
     await fill(database, *rows, row("stories", minute=1))
     async with reading(database) as connection:
-        found = await rows_between(connection, "news", NOON + timedelta(minutes=1), NOON + timedelta(minutes=3))
+        found = await rows_between(connection, ["news"], NOON + timedelta(minutes=1), NOON + timedelta(minutes=3))
         assert found == rows[1:3]
 
 

@@ -32,7 +32,7 @@ async def round_of(prefect: FakePrefect, database: AsyncEngine) -> Reconciled:
 
 async def rows_of(database: AsyncEngine) -> Sequence[LogRow]:
     async with reading(database) as connection:
-        return await rows_between(connection, JOB, START - timedelta(days=400), START + timedelta(days=400))
+        return await rows_between(connection, [JOB], START - timedelta(days=400), START + timedelta(days=400))
 
 
 async def row_of(database: AsyncEngine, run: UUID) -> LogRow:

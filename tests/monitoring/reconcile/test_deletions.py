@@ -35,7 +35,7 @@ async def row_of(database: AsyncEngine, run: UUID) -> LogRow:
 
 async def rows_of(database: AsyncEngine, job_name: str) -> list[tuple[str, str]]:
     async with reading(database) as connection:
-        rows = await rows_between(connection, job_name, START, START + timedelta(days=1))
+        rows = await rows_between(connection, [job_name], START, START + timedelta(days=1))
     return [(str(row.scheduled_for), row.status) for row in rows]
 
 
