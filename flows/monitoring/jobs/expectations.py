@@ -3,27 +3,30 @@
 The copy remembers the past as well: `schedule_history` says what was expected at any time since.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import structlog
 from prefect.client.orchestration import PrefectClient
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows.database.engine import reading
 from flows.database.types import canonical_json
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.registry import (
     ScheduleEntry,
     StoredJob,
-    append_schedule,
+    append_schedules,
     read_jobs,
     rename_job,
-    retire_job,
+    retire_jobs,
     schedule_history,
-    write_job,
+    write_jobs,
 )
 from flows.monitoring.jobs.schedules import InvalidSchedule, longest_gap_seconds
 from flows.monitoring.jobs.ticks import PLANNING_TIME, first_ticks
@@ -32,6 +35,8 @@ from flows.monitoring.prefect_runs import server_now
 
 # The scheduler looks at changed deployments every 5 seconds, at all of them every 60; a deployment takes away its plan.
 PLANNED_WITHIN = timedelta(seconds=90)
+# New and changed schedules are read for so long at a time; the rest is left to the next status flow.
+COMPUTING_SECONDS = 10.0
 _TICK_OF_A_CLOCK = timedelta(microseconds=1)
 
 logger = structlog.stdlib.get_logger()
@@ -63,7 +68,20 @@ async def sync_expectations(client: PrefectClient, engine: AsyncEngine, now: dat
     now = now or await server_now(client)
     live = await read_live_jobs(client, now)
     async with engine.begin() as connection:
-        return await _store(connection, live, now)
+        if renamed := _renamed(live, await read_jobs(connection)):
+            for old, new in renamed.items():
+                logger.info("job_renamed", old=old, job_name=new)
+                await rename_job(connection, old, new)
+    async with reading(engine) as connection:
+        known = await read_jobs(connection)
+        history = await schedule_history(connection, now)
+        newest = await latest_run_of_each_job(connection)
+    changes = _compare(live, known, history, newest, now)
+    async with engine.begin() as connection:
+        await append_schedules(connection, changes.entries)
+        await write_jobs(connection, changes.rows)
+        await retire_jobs(connection, changes.synced.retired, now)
+    return changes.synced
 
 
 def current_entry(
@@ -94,41 +112,51 @@ def last_entry(job: StoredJob, history: Sequence[ScheduleEntry], now: datetime) 
     return ScheduleEntry(valid_from, [], paused=True)
 
 
-async def _store(connection: AsyncConnection, live: Sequence[LiveJob], now: datetime) -> Synced:
-    known = await read_jobs(connection)
-    if renamed := _renamed(live, known):
-        for old, new in renamed.items():
-            logger.info("job_renamed", old=old, job_name=new)
-            await rename_job(connection, old, new)
-        known = await read_jobs(connection)
-    history = await schedule_history(connection)
-    newest = await latest_run_of_each_job(connection)
+@dataclass(frozen=True)
+class _Changes:
+    """What is to be written."""
+
+    synced: Synced
+    entries: Mapping[str, ScheduleEntry]
+    rows: Sequence[StoredJob]
+
+
+def _compare(
+    live: Sequence[LiveJob],
+    known: Mapping[str, StoredJob],
+    history: Mapping[str, Sequence[ScheduleEntry]],
+    newest: Mapping[str, LogRow | None],
+    now: datetime,
+) -> _Changes:
+    """What has changed. It may take seconds, and so holds no lock."""
     appeared: list[str] = []
     rescheduled: list[str] = []
+    entries: dict[str, ScheduleEntry] = {}
+    rows: list[StoredJob] = []
+    deadline = time.monotonic() + COMPUTING_SECONDS
+    later: list[str] = []
     for job in live:
         stored = known.get(job.job_name)
         is_new = stored is None or stored.retired_at is not None
+        if not _is_interval_known(job, stored, now) and time.monotonic() > deadline:
+            later.append(job.job_name)
+            continue
         entry = current_entry(job, stored, history.get(job.job_name, ()), now)
         if entry is not None:
-            await append_schedule(connection, job.job_name, entry)
+            entries[job.job_name] = entry
         if is_new:
             appeared.append(job.job_name)
         elif entry is not None:
             rescheduled.append(job.job_name)
         since = now if stored is None or is_new else entry.valid_from if entry is not None else stored.since
-        await write_job(connection, _row(job, stored, since, covered_until(newest.get(job.job_name), since), now))
-    gone = [
-        job for name, job in known.items() if job.retired_at is None and name not in {each.job_name for each in live}
-    ]
-    for job in gone:
-        await append_schedule(connection, job.job_name, last_entry(job, history.get(job.job_name, ()), now))
-        await retire_job(connection, job.job_name, now)
-    return Synced(
-        jobs=tuple(live),
-        appeared=tuple(appeared),
-        rescheduled=tuple(rescheduled),
-        retired=tuple(job.job_name for job in gone),
-    )
+        rows.append(_row(job, stored, since, covered_until(newest.get(job.job_name), since), now))
+    if later:
+        logger.info("jobs_left_for_later", count=len(later), explanation="Their schedules take long to read.")
+    names = {job.job_name for job in live}
+    gone = [job for name, job in known.items() if job.retired_at is None and name not in names]
+    entries |= {job.job_name: last_entry(job, history.get(job.job_name, ()), now) for job in gone}
+    retired = tuple(job.job_name for job in gone)
+    return _Changes(Synced(tuple(live), tuple(appeared), tuple(rescheduled), retired), entries, rows)
 
 
 def covered_until(last_run: LogRow | None, since: datetime) -> datetime:
@@ -161,9 +189,11 @@ def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datet
     ticks: list[str] | None = None
     next_run_at = job.next_run_at
     try:
-        interval = longest_gap_seconds(job.specs, now)
+        is_known = _is_interval_known(job, stored, now)
+        interval = stored.interval_seconds if stored is not None and is_known else longest_gap_seconds(job.specs, now)
         if job.is_judged_by_ticks:
-            ticks = [tick.isoformat() for tick in first_ticks(job.specs, covered)]
+            has_ended = stored is not None and is_known and stored.ticks == []
+            ticks = [] if has_ended else [tick.isoformat() for tick in first_ticks(job.specs, covered)]
         if job.lacks_runs and now - job.changed_at < PLANNED_WITHIN:
             next_run_at = next(iter(first_ticks(job.specs, now)), None)
     except InvalidSchedule as error:
@@ -184,6 +214,18 @@ def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datet
         expectations=job.expectations.as_json(),
         ticks=ticks,
     )
+
+
+def _is_interval_known(job: LiveJob, stored: StoredJob | None, now: datetime) -> bool:
+    """Whether what is stored was computed of this schedule since the job's own time of day.
+
+    To compute it of a cron schedule takes up to 130 ms: with a time of its own for each job, a few are due at once.
+    """
+    if stored is None or stored.retired_at is not None or stored.updated_at is None:
+        return False
+    shift = timedelta(seconds=crc32(job.job_name.encode()) % 86_400)
+    is_of_today = (stored.updated_at - shift).date() == (now - shift).date()
+    return is_of_today and canonical_json(stored.schedule) == canonical_json(job.schedule)
 
 
 def _has_lost_schedule(job: LiveJob, stored: StoredJob | None) -> bool:

@@ -4,7 +4,7 @@ The verdict columns of `monitored_jobs` are none of this module's business: it f
 them alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.orm import aliased
 from flows.database.base import table_of
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
+from flows.monitoring.paging import pages
 from flows.monitoring.tables import ExecutionLog, JobTransition, MonitoredJob, ScheduleHistory, Silence
 from flows.monitoring.vocabulary import Verdict
 
@@ -86,16 +87,19 @@ def deployments_of(jobs: Mapping[str, StoredJob]) -> dict[UUID, str]:
     return earlier | {id_: name for name, job in jobs.items() if (id_ := job.deployment_id) is not None}
 
 
-async def write_job(connection: AsyncConnection, job: StoredJob) -> None:
-    """Insert the job, or bring it up to date; its verdict, and whether it has a worker, stay as they are."""
-    values = {name: value for name, value in asdict(job).items() if name not in _ABSENCE} | {"updated_at": utc_now()}
-    verdict = {"status": Verdict.NOT_STARTED, "status_since": job.since, "bad_streak": 0}
-    changes = {name: value for name, value in values.items() if name != "job_name"}
-    await connection.execute(
-        insert_into(connection, MonitoredJob)
-        .values(**values, **verdict)
-        .on_conflict_do_update(index_elements=["job_name"], set_=changes)
-    )
+async def write_jobs(connection: AsyncConnection, jobs: Sequence[StoredJob]) -> None:
+    """Insert the jobs, or bring them up to date; their verdicts, and whether they have workers, stay as they are."""
+    names = [name for name in StoredJob.__dataclass_fields__ if name not in (*_ABSENCE, "updated_at")]
+    statement = insert_into(connection, MonitoredJob).values(updated_at=utc_now())
+    changes = {name: statement.excluded[name] for name in names if name != "job_name"} | {"updated_at": utc_now()}
+    statement = statement.on_conflict_do_update(index_elements=["job_name"], set_=changes)
+    for page in pages(sorted(jobs, key=lambda job: job.job_name)):
+        rows = [
+            {name: getattr(job, name) for name in names}
+            | {"status": Verdict.NOT_STARTED, "status_since": job.since, "bad_streak": 0}
+            for job in page
+        ]
+        await connection.execute(statement, rows)
 
 
 async def rename_job(connection: AsyncConnection, old: str, new: str) -> None:
@@ -104,13 +108,11 @@ async def rename_job(connection: AsyncConnection, old: str, new: str) -> None:
         await connection.execute(update(table).where(table.c.job_name == old).values(job_name=new))
 
 
-async def retire_job(connection: AsyncConnection, job_name: str, at: datetime) -> None:
-    """Note that nothing is expected of the job any more."""
-    await connection.execute(
-        update(_JOBS)
-        .where(_JOBS.c.job_name == job_name)
-        .values(retired_at=at, next_run_at=None, planned_runs=0, updated_at=utc_now())
-    )
+async def retire_jobs(connection: AsyncConnection, job_names: Collection[str], at: datetime) -> None:
+    """Note that nothing is expected of the jobs any more."""
+    retired = update(_JOBS).values(retired_at=at, next_run_at=None, planned_runs=0, updated_at=utc_now())
+    for page in pages(sorted(job_names)):
+        await connection.execute(retired.where(_JOBS.c.job_name.in_(page)))
 
 
 async def note_absent_workers(connection: AsyncConnection, absent: Mapping[str, AbsentWorker | None]) -> None:
@@ -123,21 +125,22 @@ async def note_absent_workers(connection: AsyncConnection, absent: Mapping[str, 
     await connection.execute(
         update(_JOBS).where(_JOBS.c.absence_noted_at.is_not(None), _JOBS.c.job_name.in_(served)).values(none)
     )
-    for name, worker in sorted(absent.items()):
-        if worker is None:
-            continue
+    for worker in {worker for worker in absent.values() if worker is not None}:
         found = {
             "absent_work_pool": worker.work_pool,
             "worker_absent_since": worker.since,
             "absence_noted_at": utc_now(),
         }
-        await connection.execute(update(_JOBS).where(_JOBS.c.job_name == name).values(found))
+        for page in pages(sorted(name for name, other in absent.items() if other == worker)):
+            await connection.execute(update(_JOBS).where(_JOBS.c.job_name.in_(page)).values(found))
 
 
-async def append_schedule(connection: AsyncConnection, job_name: str, entry: ScheduleEntry) -> None:
-    """Add an entry to the job's history. One for the same moment is kept: two who saw the change wrote the same."""
-    statement = insert_into(connection, ScheduleHistory).values(job_name=job_name, **asdict(entry))
-    await connection.execute(statement.on_conflict_do_nothing(index_elements=["job_name", "valid_from"]))
+async def append_schedules(connection: AsyncConnection, entries: Mapping[str, ScheduleEntry]) -> None:
+    """Add an entry to each job's history. One for the same moment is kept: two who saw the change wrote the same."""
+    statement = insert_into(connection, ScheduleHistory)
+    statement = statement.on_conflict_do_nothing(index_elements=["job_name", "valid_from"])
+    for page in pages(sorted(entries)):
+        await connection.execute(statement, [{"job_name": name, **asdict(entries[name])} for name in page])
 
 
 async def schedule_history(

@@ -8,13 +8,15 @@ Those are imported only when they are needed, as importing Prefect takes more th
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
 _MICROSECOND = timedelta(microseconds=1)
+# Where clocks change, a tick may come out some places too late.
+_SPARE = 8
 # How far back and ahead `longest_gap_seconds` looks, until it sees a tick on both sides. The first step holds every
 # weekday and weekend; the last one a leap day.
 _FREQUENCIES = {
@@ -64,6 +66,16 @@ def ticks_between(specs: Iterable[ScheduleSpec], start: datetime, end: datetime)
     """
     start, end = _plain(start), _plain(end)
     return sorted({tick for spec in specs if spec["active"] for tick in _ticks(spec, start, end)})
+
+
+def next_ticks(specs: Iterable[ScheduleSpec], start: datetime, count: int) -> list[datetime]:
+    """The first `count` of the ticks from `start` on, as `ticks_between` has them; fewer if no more are to come.
+
+    It computes no more of them than that. Raises as `ticks_between` does.
+    """
+    start = _plain(start)
+    firsts = (islice(_ticks(spec, start, start + _HORIZONS[-1]), count + _SPARE) for spec in specs if spec["active"])
+    return sorted({tick for ticks in firsts for tick in ticks})[:count]
 
 
 def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float | None:
@@ -187,11 +199,14 @@ def _planned_by_prefect(
     while start < end:
         # The public `get_dates` gives the same, but only to a coroutine.
         answer = schedule._get_dates_generator(n=1_000, start=start, end=end)  # pyright: ignore[reportPrivateUsage]  # see above
-        ticks = [tick for tick in map(_plain, answer) if start <= tick < end]
-        if not ticks:
+        newest = start - _MICROSECOND
+        for tick in map(_plain, answer):
+            if start <= tick < end:
+                newest = max(newest, tick)
+                yield tick
+        if newest < start:
             return
-        yield from ticks
-        start = max(ticks) + _MICROSECOND
+        start = newest + _MICROSECOND
 
 
 def _rrule_ticks(rrule: str, timezone: str, start: datetime, end: datetime) -> Iterator[datetime]:

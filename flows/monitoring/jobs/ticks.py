@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from flows.monitoring.jobs.registry import ScheduleEntry
-from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
+from flows.monitoring.jobs.schedules import ScheduleSpec, next_ticks, ticks_between
 from flows.monitoring.log.record import Closing, Fact
 from flows.monitoring.vocabulary import Status
 
@@ -18,7 +18,6 @@ NO_RUN = "no_run"
 # How many ticks ahead are kept for readers who cannot compute them: more than come between two status flows, but for
 # jobs of a few seconds, whose lateness is then told by the next status flow.
 TICKS_KEPT = 16
-_HORIZONS = tuple(timedelta(hours=hours) for hours in (1, 24, 8 * 24, 64 * 24, 512 * 24, 1_600 * 24))
 
 
 def expected_ticks(history: Sequence[ScheduleEntry], start: datetime, end: datetime) -> list[datetime]:
@@ -34,15 +33,7 @@ def expected_ticks(history: Sequence[ScheduleEntry], start: datetime, end: datet
 
 def first_ticks(specs: Sequence[ScheduleSpec], after: datetime) -> list[datetime]:
     """The first few ticks later than `after`; fewer, or none, if no more are to come. Raises InvalidSchedule."""
-    found: list[datetime] = []
-    start = after + timedelta(microseconds=1)
-    for horizon in _HORIZONS:
-        end = after + horizon
-        found += ticks_between(specs, start, end)
-        if len(found) >= TICKS_KEPT:
-            break
-        start = end
-    return found[:TICKS_KEPT]
+    return next_ticks(specs, after + timedelta(microseconds=1), TICKS_KEPT)
 
 
 def missed(job_name: str, tick: datetime) -> Fact:

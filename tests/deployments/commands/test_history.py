@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deployments.commands.history import run_history
 from deployments.failures import CommandFailed
 from flows.database.engine import create_engine
-from flows.monitoring.jobs.registry import ScheduleEntry, append_schedule
+from flows.monitoring.jobs.registry import ScheduleEntry, append_schedules
 from flows.monitoring.verdicts.stored import Transition, change_verdict
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import clock, expected, interval_schedule, seed
@@ -30,8 +30,9 @@ async def engine(sqlite_url: str) -> AsyncGenerator[AsyncEngine]:
     await seed(engine, [expected("nightly", now, deployment_id=DEPLOYMENT), expected("other", now)])
     async with engine.begin() as connection:
         for age, minutes, paused in ((1_000 * HOUR, 5, False), (9 * HOUR, 15, False), (8 * HOUR, 15, True)):
-            await append_schedule(connection, "nightly", ScheduleEntry(now - age, interval_schedule(minutes), paused))
-        await append_schedule(connection, "nightly", ScheduleEntry(now - 5 * HOUR, interval_schedule(30), False))
+            entry = ScheduleEntry(now - age, interval_schedule(minutes), paused)
+            await append_schedules(connection, {"nightly": entry})
+        await append_schedules(connection, {"nightly": ScheduleEntry(now - 5 * HOUR, interval_schedule(30), False)})
         overdue = Transition(
             job_name="nightly",
             from_status="not_started",

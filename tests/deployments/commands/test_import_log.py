@@ -20,7 +20,7 @@ from deployments.commands.import_log import (
 )
 from deployments.failures import CommandFailed, failing_in_words
 from flows.database.engine import create_engine, reading
-from flows.monitoring.jobs.registry import StoredJob, write_job
+from flows.monitoring.jobs.registry import StoredJob, write_jobs
 from flows.monitoring.log.rows import LogRow, latest_runs, read_rows
 from flows.settings import Settings
 
@@ -97,7 +97,7 @@ async def take_over(engine: AsyncEngine, at: datetime) -> None:
         "poll_news", None, 900.0, [], since=at, paused=False, retired_at=None, next_run_at=None, planned_runs=0
     )
     async with engine.begin() as connection:
-        await write_job(connection, job)
+        await write_jobs(connection, [job])
 
 
 async def test_a_row_arrives_with_everything_that_it_said(old: OldLog, database: AsyncEngine) -> None:

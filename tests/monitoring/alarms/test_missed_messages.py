@@ -8,7 +8,7 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
-from flows.monitoring.jobs.registry import retire_job
+from flows.monitoring.jobs.registry import retire_jobs
 from flows.settings import Settings
 from tests.monitoring.alarms.working import NEWS, overdue, settings, told, work
 from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed
@@ -111,7 +111,7 @@ async def test_an_outage_that_was_told_ends_with_its_job(
         await seed(engine, [expected(NEWS, now, paused=True)])
     else:
         async with engine.begin() as connection:
-            await retire_job(connection, NEWS, now)
+            await retire_jobs(connection, [NEWS], now)
     await work(client, engine, settings(everybody), times=3)
     words = {"paused": "poll_news was paused after 10 min", "removed": "poll_news is no longer watched, after 10 min"}
     assert told(everybody) == ["poll_news has been overdue", words[end]]

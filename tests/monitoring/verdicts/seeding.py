@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.clock import database_now
-from flows.monitoring.jobs.registry import StoredJob, write_job
+from flows.monitoring.jobs.registry import StoredJob, write_jobs
 from flows.monitoring.log.rows import LogRow, insert_row
 
 MINUTE = timedelta(minutes=1)
@@ -73,8 +73,7 @@ def ran_every(name: str, now: datetime, minutes: float, count: int, **changes: A
 async def seed(engine: AsyncEngine, jobs: Sequence[StoredJob] = (), rows: Iterable[LogRow] = ()) -> None:
     """Commit the jobs and rows."""
     async with engine.begin() as connection:
-        for job in jobs:
-            await write_job(connection, job)
+        await write_jobs(connection, jobs)
         for row in rows:
             await insert_row(connection, row)
 
