@@ -22,7 +22,7 @@ from flows.monitoring.alarms.silences import active_silences, end_acknowledgemen
 from flows.monitoring.alarms.tell import Told, tell
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.verdicts.changes import circumstances_of
-from flows.monitoring.verdicts.outages import Outage, last_outage
+from flows.monitoring.verdicts.outages import Outage, last_outages
 from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.rules import STALE_INTERVALS
 from flows.monitoring.verdicts.stored import (
@@ -126,20 +126,23 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
             name: names_for(receivers, _text(jobs.get(name), "owner"), _text(jobs.get(name), "severity"))
             for name in verdicts
         }
-        notices: dict[str, Notice] = {}
-        owed: dict[str, list[Notice]] = {}
-        for name, verdict in verdicts.items():
-            severity = _text(jobs.get(name), "severity")
-            own = _of(name, changes)
-            if notice := await _notice(connection, verdict, own, report, settings, links, severity):
-                notices[name] = notice
-            for receiver, refusal in refusals.items():
-                if receiver not in routes[name] or not _was_told(verdict, refusal.since):
-                    continue
-                own = _of(name, [change for change in missed if change.noticed_at >= refusal.since])
-                notice = await _notice(connection, verdict, own, report, settings, links, severity, is_owed=True)
-                if notice is not None and (name not in silenced or notice.kind is Kind.RECOVERY):
-                    owed.setdefault(receiver, []).append(notice)
+        unhealthy = [name for name, verdict in verdicts.items() if verdict.status == Verdict.UNHEALTHY]
+        outages = await last_outages(connection, unhealthy)
+    notices: dict[str, Notice] = {}
+    owed: dict[str, list[Notice]] = {}
+    changes_of, missed_of = _by_job(changes), _by_job(missed)
+    for name, verdict in verdicts.items():
+        severity, outage = _text(jobs.get(name), "severity"), outages.get(name)
+        own = changes_of.get(name, ())
+        if notice := _notice(verdict, own, outage, report, settings, links, severity):
+            notices[name] = notice
+        for receiver, refusal in refusals.items():
+            if receiver not in routes[name] or not _was_told(verdict, refusal.since):
+                continue
+            own = [change for change in missed_of.get(name, ()) if change.noticed_at >= refusal.since]
+            notice = _notice(verdict, own, outage, report, settings, links, severity, is_owed=True)
+            if notice is not None and (name not in silenced or notice.kind is Kind.RECOVERY):
+                owed.setdefault(receiver, []).append(notice)
     # People hear of the end of what they were told of, so that no incident stays open.
     for name, notice in notices.items():
         if notice.kind is Kind.RECOVERY and _was_told(verdicts[name], notice.since):
@@ -164,14 +167,17 @@ async def _missed(connection: AsyncConnection, refusals: Collection[Refusal]) ->
     return await transitions_noticed_since(connection, min(each.since for each in refusals), MOST_CHANGES)
 
 
-def _of(job_name: str, changes: Iterable[TransitionRow]) -> list[TransitionRow]:
-    return [change for change in changes if change.job_name == job_name]
+def _by_job(changes: Iterable[TransitionRow]) -> dict[str, list[TransitionRow]]:
+    by_job: dict[str, list[TransitionRow]] = {}
+    for change in changes:
+        by_job.setdefault(change.job_name, []).append(change)
+    return by_job
 
 
-async def _notice(
-    connection: AsyncConnection,
+def _notice(
     verdict: VerdictRow,
     own: Sequence[TransitionRow],
+    last_outage: Outage | None,
     report: Report,
     settings: MonitoringSettings,
     links: Links,
@@ -187,7 +193,7 @@ async def _notice(
             return notice
     if verdict.status != Verdict.UNHEALTHY or job is None or job.judgement.verdict != Verdict.UNHEALTHY:
         return None
-    outage = await last_outage(connection, verdict.job_name) or Outage(verdict.status_since, {})
+    outage = last_outage or Outage(verdict.status_since, {})
     told_at = verdict.last_notified_at
     is_first = told_at is None or told_at < outage.began
     due = report.at if told_at is None or is_first else told_at + timedelta(seconds=settings.reminder_seconds)
@@ -250,11 +256,8 @@ async def _note(
     engine: AsyncEngine, settings: MonitoringSettings, report: Report, known: _Known, told: Told, untold: set[str]
 ) -> Audience:
     async with engine.begin() as connection:
-        for change in known.changes:
-            if change.job_name not in untold:
-                await mark_sent(connection, change.id)
-        for job_name in told.job_names:
-            await note_notified(connection, job_name)
+        await mark_sent(connection, [change.id for change in known.changes if change.job_name not in untold])
+        await note_notified(connection, told.job_names)
         await note_deliveries(connection, told.outcomes, list(receivers_of(settings)), report.at)
         return await read_audience(connection)
 

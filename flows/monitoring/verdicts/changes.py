@@ -8,7 +8,8 @@ Against flapping: a job turns unhealthy when two judgements in a row found it so
 for as long as two judgements are apart. So a blip between two judgements is no news, and neither is a short recovery.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,17 +17,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
-from flows.monitoring.verdicts.outages import last_outage
+from flows.monitoring.verdicts.outages import Outage, last_outages
+from flows.monitoring.verdicts.queries import OutcomeRow, latest_outcomes
 from flows.monitoring.verdicts.recovery import recovered_at
-from flows.monitoring.verdicts.report import JobReport, Report, read_report
+from flows.monitoring.verdicts.report import JobReport, Report, outcome_of, read_report
 from flows.monitoring.verdicts.rules import Judgement
 from flows.monitoring.verdicts.stored import (
+    Change,
     Transition,
     VerdictRow,
     change_verdict,
+    change_verdicts,
     read_verdicts,
     retired_while_unhealthy,
-    set_bad_streak,
+    set_bad_streaks,
 )
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict, WarningCode
@@ -34,6 +38,8 @@ from flows.settings import MonitoringSettings
 
 # How many judgements in a row must find a job unhealthy.
 CONFIRMATIONS = 2
+# As many as tell when an outage of half a day (at 15 minutes) ended.
+OUTCOMES = 50
 
 
 async def judge(
@@ -57,71 +63,91 @@ async def judge(
         report = await read_report(connection, settings, is_judging=True)
     async with engine.begin() as connection:
         stored = await read_verdicts(connection)
-        for name, job in report.jobs.items():
-            if name not in stored:
-                continue
-            if name == STATUS_FLOW and report.silent_since is not None:
-                await _note_silence(connection, stored[name], report.silent_since, report.at)
-            else:
-                await _compare(connection, stored[name], job, report)
-        for row in (await retired_while_unhealthy(connection)).values():
-            await _note_retired(connection, row, report.at)
+        if STATUS_FLOW in stored and report.silent_since is not None:
+            await _note_silence(connection, stored.pop(STATUS_FLOW), report.silent_since, report.at)
+        seen = [_Seen(stored[name], job) for name, job in report.jobs.items() if name in stored]
+        await set_bad_streaks(
+            connection, {each.stored.job_name: each.streak for each in seen if each.streak != each.stored.bad_streak}
+        )
+        retired = await retired_while_unhealthy(connection)
+        ended = [each.stored.job_name for each in seen if each.was_bad and not each.is_bad]
+        outages = await last_outages(connection, [*ended, *retired])
+        outcomes = await latest_outcomes(connection, ended, OUTCOMES)
+        changes = [_change(each, report, outages, outcomes) for each in seen if each.is_news]
+        changes += [_retirement(row, report.at, outages) for row in retired.values()]
+        await change_verdicts(connection, [change for change in changes if change is not None])
     return report
 
 
-async def _compare(
-    connection: AsyncConnection,
-    stored: VerdictRow,
-    job: JobReport,
-    report: Report,
-) -> None:
-    seen = job.judgement
-    reason = seen.reason or _remark(seen)
-    is_bad = seen.verdict == Verdict.UNHEALTHY
-    streak = min(stored.bad_streak + 1, CONFIRMATIONS) if is_bad else 0
-    if streak != stored.bad_streak:
-        await set_bad_streak(connection, stored.job_name, streak)
-    if (seen.verdict, reason) == (stored.status, stored.reason):
-        return
-    was_bad = stored.status == Verdict.UNHEALTHY
-    at, details = seen.since or report.at, dict[str, Any]()
-    if is_bad:
-        if not was_bad and streak < CONFIRMATIONS:
-            return
+@dataclass(frozen=True)
+class _Seen:
+    """A job's last verdict, and what was found now."""
+
+    stored: VerdictRow
+    job: JobReport
+
+    @property
+    def reason(self) -> Reason | WarningCode | None:
+        return self.job.judgement.reason or _remark(self.job.judgement)
+
+    @property
+    def is_news(self) -> bool:
+        return (self.job.judgement.verdict, self.reason) != (self.stored.status, self.stored.reason)
+
+    @property
+    def is_bad(self) -> bool:
+        return self.job.judgement.verdict == Verdict.UNHEALTHY
+
+    @property
+    def was_bad(self) -> bool:
+        return self.stored.status == Verdict.UNHEALTHY
+
+    @property
+    def streak(self) -> int:
+        """How many judgements in a row found it unhealthy, as far as that matters."""
+        return min(self.stored.bad_streak + 1, CONFIRMATIONS) if self.is_bad else 0
+
+
+def _change(
+    seen: _Seen, report: Report, outages: Mapping[str, Outage], outcomes: Mapping[str, Sequence[OutcomeRow]]
+) -> Change | None:
+    """The change of a job's verdict; None if it is not confirmed yet."""
+    stored, job = seen.stored, seen.job
+    at, details = job.judgement.since or report.at, dict[str, Any]()
+    if seen.is_bad:
+        if not seen.was_bad and seen.streak < CONFIRMATIONS:
+            return None
         details = circumstances_of(job, report.at)
-    elif was_bad:
-        details = await _ended_outage(connection, stored)
-        if seen.verdict == Verdict.HEALTHY:
-            recovered = _recovered_at(stored, job)
+    elif seen.was_bad:
+        details = _ended_outage(stored, outages)
+        if job.judgement.verdict == Verdict.HEALTHY:
+            recovered = _recovered_at(stored, job, outcomes.get(stored.job_name, ()))
             if (
                 recovered is not None
                 and stored.reason != Reason.NO_WORKER
                 and recovered > report.at - _between_judgements(report)
             ):
-                return
+                return None
             at = recovered or report.at
     elif stored.reason == WarningCode.FEATURE_OFF:
         details = {"outage_began": stored.status_since.isoformat(), "outage_reason": stored.reason}
-    if reason == WarningCode.FEATURE_OFF:
+    if seen.reason == WarningCode.FEATURE_OFF:
         details["remark"] = explain_warning(WarningCode.FEATURE_OFF, job)
-    await change_verdict(
-        connection,
-        Transition(
-            job_name=stored.job_name,
-            from_status=stored.status,
-            to_status=seen.verdict,
-            reason=reason,
-            # Facts may come late, and tell of the time before; an outage does not end before it began.
-            at=max(at, stored.status_since) if was_bad else at,
-            details=details,
-        ),
-        from_reason=stored.reason,
+    transition = Transition(
+        job_name=stored.job_name,
+        from_status=stored.status,
+        to_status=job.judgement.verdict,
+        reason=seen.reason,
+        # Facts may come late, and tell of the time before; an outage does not end before it began.
+        at=max(at, stored.status_since) if seen.was_bad else at,
+        details=details,
     )
+    return Change(transition, stored.reason)
 
 
-async def _ended_outage(connection: AsyncConnection, stored: VerdictRow) -> dict[str, Any]:
+def _ended_outage(stored: VerdictRow, outages: Mapping[str, Outage]) -> dict[str, Any]:
     """What a message on the end of a job's outage says of it."""
-    outage = await last_outage(connection, stored.job_name)
+    outage = outages.get(stored.job_name)
     began = stored.status_since if outage is None else outage.began
     return {
         "outage_began": began.isoformat(),
@@ -130,16 +156,16 @@ async def _ended_outage(connection: AsyncConnection, stored: VerdictRow) -> dict
     }
 
 
-async def _note_retired(connection: AsyncConnection, stored: VerdictRow, now: datetime) -> None:
+def _retirement(stored: VerdictRow, now: datetime, outages: Mapping[str, Outage]) -> Change:
     retired = Transition(
         job_name=stored.job_name,
         from_status=Verdict.UNHEALTHY,
         to_status=Verdict.PAUSED,
         reason=None,
         at=max(now, stored.status_since),
-        details={**await _ended_outage(connection, stored), "retired": True},
+        details={**_ended_outage(stored, outages), "retired": True},
     )
-    await change_verdict(connection, retired, from_reason=stored.reason)
+    return Change(retired, stored.reason)
 
 
 async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: datetime, now: datetime) -> None:
@@ -171,15 +197,17 @@ def _remark(seen: Judgement) -> WarningCode | None:
     return WarningCode.FEATURE_OFF if can_do_nothing else None
 
 
-def _recovered_at(stored: VerdictRow, job: JobReport) -> datetime | None:
+def _recovered_at(stored: VerdictRow, job: JobReport, outcomes: Sequence[OutcomeRow]) -> datetime | None:
     """When the job became healthy again, or None if the facts do not show it."""
+    # A report has no more of them than tell that an outage goes on.
+    facts = replace(job.facts, outcomes=[outcome_of(row) for row in outcomes])
     match stored.reason:
         case Reason.OVERDUE | Reason.NOT_STARTED | Reason.FAILING | Reason.STUCK | Reason.NO_SUCCESS:
-            return recovered_at(stored.reason, stored.status_since, job.facts)
+            return recovered_at(stored.reason, stored.status_since, facts)
         case Reason.NO_SCHEDULE:
             return job.expected.since  # when it was given one
         case _:
-            return recovered_at(Reason.OVERDUE, stored.status_since, job.facts)
+            return recovered_at(Reason.OVERDUE, stored.status_since, facts)
 
 
 def _between_judgements(report: Report) -> timedelta:

@@ -1,18 +1,17 @@
 """What the past changes of verdict tell. They are written by `flows.monitoring.verdicts.stored`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
-from flows.database.base import table_of
-from flows.monitoring.tables import JobTransition
+from flows.monitoring.paging import pages
+from flows.monitoring.tables import JobTransition, MonitoredJob
 from flows.monitoring.vocabulary import Verdict
-
-_TRANSITIONS = table_of(JobTransition)
 
 
 @dataclass(frozen=True)
@@ -23,18 +22,23 @@ class Outage:
     details: Mapping[str, Any]
 
 
-async def last_outage(connection: AsyncConnection, job_name: str) -> Outage | None:
-    """The job's last change from something else to unhealthy, whatever its reason became meanwhile."""
+async def last_outages(connection: AsyncConnection, job_names: Collection[str]) -> dict[str, Outage]:
+    """The last change of each of the jobs from something else to unhealthy, whatever its reason became meanwhile."""
     unhealthy = literal(Verdict.UNHEALTHY)
-    statement = (
-        select(_TRANSITIONS.c.at, _TRANSITIONS.c.details)
-        .where(
-            _TRANSITIONS.c.job_name == job_name,
-            _TRANSITIONS.c.to_status == unhealthy,
-            _TRANSITIONS.c.from_status != unhealthy,
-        )
-        .order_by(_TRANSITIONS.c.at.desc(), _TRANSITIONS.c.id.desc())
+    change = aliased(JobTransition)
+    newest = (
+        select(change.id)
+        .where(change.job_name == MonitoredJob.job_name, change.to_status == unhealthy, change.from_status != unhealthy)
+        .order_by(change.at.desc(), change.id.desc())
         .limit(1)
+        .correlate(MonitoredJob)
+        .scalar_subquery()
     )
-    row = (await connection.execute(statement)).one_or_none()
-    return None if row is None else Outage(row.at, row.details)
+    of_each = select(MonitoredJob.job_name, JobTransition.at, JobTransition.details).join(
+        JobTransition, JobTransition.id == newest
+    )
+    outages: dict[str, Outage] = {}
+    for page in pages(sorted(job_names)):
+        rows = await connection.execute(of_each.where(MonitoredJob.job_name.in_(page)))
+        outages |= {row.job_name: Outage(row.at, row.details) for row in rows}
+    return outages

@@ -2,7 +2,7 @@
 alone, so that it can be given with Prefect away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -13,11 +13,19 @@ from flows.database.clock import database_now
 from flows.monitoring.jobs.expectation_tags import from_json
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
-from flows.monitoring.log.rows import LogRow, latest_run_of_each_job, open_rows
+from flows.monitoring.log.rows import LogRow
 from flows.monitoring.log.watermark import read_watermark
 from flows.monitoring.verdicts.budgets import Budget, budget_of
 from flows.monitoring.verdicts.measures import Measure, measures_of
-from flows.monitoring.verdicts.queries import OutcomeRow, SuccessRow, first_failures, latest_outcomes, latest_successes
+from flows.monitoring.verdicts.queries import (
+    NOTHING,
+    Newest,
+    OutcomeRow,
+    SuccessRow,
+    first_failures,
+    latest_successes,
+    read_newest,
+)
 from flows.monitoring.verdicts.rules import (
     ExpectedJob,
     JobFacts,
@@ -32,8 +40,6 @@ from flows.monitoring.verdicts.rules import (
 from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
 from flows.settings import MonitoringSettings
 
-# As many as tell when an outage of half a day (at 15 minutes) ended.
-OUTCOMES = 50
 LONGEST_NOTE = 200
 
 
@@ -71,6 +77,16 @@ class Report:
     silent_since: datetime | None = None
     """When the status flow last reported, if by the log alone it has been silent since; told to itself as well."""
 
+    def by_concern(self) -> list[JobReport]:
+        """The jobs: what is wrong first, then what deserves a look, and the watchdog after those that it watches."""
+
+        def concern(job: JobReport) -> tuple[bool, bool, bool, str]:
+            is_fine = job.judgement.verdict != Verdict.UNHEALTHY
+            name = job.expected.name
+            return is_fine, is_fine and not job.judgement.warnings, name == STATUS_FLOW, name
+
+        return sorted(self.jobs.values(), key=concern)
+
     @property
     def data_notes(self) -> Sequence[str]:
         """What jobs say of their data, each once."""
@@ -92,8 +108,8 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
     """The report, from one connection in a transaction (that only reads). Raises DatabaseUnavailable.
 
     1. Ask the database for its clock: every age is told by it.
-    2. Read what is expected, each job's newest run and what is still running.
-    3. For each expected job, read how its last runs ended and what its last successes brought, and judge.
+    2. Read what is expected, and the newest rows of each job.
+    3. Read more of the few jobs of which these do not tell enough, and judge.
     4. Judge again, with what the status flow has found out by asking Prefect: the jobs that no worker executes. That
        holds until the job runs, or the status flow itself is silent.
     5. Judge the whole.
@@ -102,14 +118,11 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
     """
     now = (await database_now(connection)).astimezone(settings.zone())
     expected = {name: job for name, job in (await read_jobs(connection)).items() if job.retired_at is None}
-    newest = await latest_run_of_each_job(connection)
-    running = _oldest_of_each_job(await open_rows(connection, now))
+    newest = await read_newest(connection, now)
     reconciled_until = await read_watermark(connection)
     limits = Limits(failing_after=settings.failing_after, stale_data_after=settings.stale_data_after)
-    jobs = {
-        name: await _report_job(connection, job, newest.get(name), running.get(name), now, limits, reconciled_until)
-        for name, job in expected.items()
-    }
+    past = await _read_past(connection, expected.values(), newest, limits)
+    jobs = {name: _report_job(job, past[name], now, limits, reconciled_until) for name, job in expected.items()}
     stale, stale_since = _staleness(jobs.get(STATUS_FLOW), now)
     if is_judging or not stale:
         jobs = {name: _with_finding(job, expected[name], now, limits) for name, job in jobs.items()}
@@ -151,22 +164,48 @@ def _last_sign_of(status_flow: JobReport) -> datetime:
     return max(status_flow.expected.since, _reported_at(status_flow) or status_flow.expected.since)
 
 
-async def _report_job(
-    connection: AsyncConnection,
-    job: StoredJob,
-    last_run: LogRow | None,
-    running_since: datetime | None,
-    now: datetime,
-    limits: Limits,
-    reconciled_until: datetime | None,
+@dataclass(frozen=True)
+class _Past:
+    """What the log tells of a job."""
+
+    newest: Newest
+    failures: Sequence[OutcomeRow]
+    """If the last run failed: the first failures since it last delivered, newest first; as many as make it failing."""
+    successes: Sequence[SuccessRow]
+    """The last success, and those before it if it brought nothing new."""
+
+
+async def _read_past(
+    connection: AsyncConnection, jobs: Collection[StoredJob], newest: Mapping[str, Newest], limits: Limits
+) -> dict[str, _Past]:
+    """What the log tells of each job. Only of the few that fail or bring nothing is more than the newest rows read."""
+    failing: dict[int, list[str]] = {}
+    idle: list[str] = []
+    for job in jobs:
+        seen = newest.get(job.job_name, NOTHING)
+        if seen.outcome is not None and seen.outcome.status == Status.FAILURE:
+            failing_after = from_json(job.expectations).failing_after or limits.failing_after
+            failing.setdefault(failing_after, []).append(job.job_name)
+        if seen.success is not None and _new_rows([seen.success]) == [0]:
+            idle.append(job.job_name)
+    failures: dict[str, list[OutcomeRow]] = {}
+    for failing_after, names in failing.items():
+        failures |= await first_failures(connection, names, failing_after)
+    successes = await latest_successes(connection, idle, limits.stale_data_after)
+    past: dict[str, _Past] = {}
+    for job in jobs:
+        name, seen = job.job_name, newest.get(job.job_name, NOTHING)
+        last_success = [seen.success] if seen.success is not None else []
+        past[name] = _Past(seen, failures.get(name, ()), successes.get(name, last_success))
+    return past
+
+
+def _report_job(
+    job: StoredJob, past: _Past, now: datetime, limits: Limits, reconciled_until: datetime | None
 ) -> JobReport:
     tags = from_json(job.expectations)
-    failing_after = tags.failing_after or limits.failing_after
-    outcomes = await latest_outcomes(connection, job.job_name, max(OUTCOMES, failing_after))
-    if outcomes and all(outcome.status == Status.FAILURE for outcome in outcomes):
-        # It fails for longer than that: the beginning tells since when.
-        outcomes += await first_failures(connection, job.job_name, failing_after)
-    successes = await latest_successes(connection, job.job_name, limits.stale_data_after)
+    last_run, last_outcome, successes = past.newest.run, past.newest.outcome, past.successes
+    outcomes = past.failures or ([] if last_outcome is None else [last_outcome])
     told = successes[0].details if successes else {}
     budget, measures = budget_of(told), measures_of(told)
     is_feature_off = told.get("feature") == "off"
@@ -186,10 +225,8 @@ async def _report_job(
         last_run_due=last_run and last_run.scheduled_for,
         known_until=reconciled_until if _is_known_from_prefect_alone(last_run) else None,
         last_success=successes[0].completed_at if successes else None,
-        running_since=running_since,
-        outcomes=[
-            Outcome(status=row.status, started_at=row.started_at, completed_at=row.completed_at) for row in outcomes
-        ],
+        running_since=past.newest.running_since,
+        outcomes=[outcome_of(row) for row in outcomes],
         new_rows=_new_rows(successes),
         is_feature_off=is_feature_off,
         is_budget_tight=budget is not None and budget.is_tight,
@@ -204,21 +241,19 @@ async def _report_job(
         budget=budget,
         data_note=_data_note(successes),
         measures=measures,
-        last_failure=outcomes[0] if outcomes and outcomes[0].status != Status.SUCCESS else None,
+        last_failure=last_outcome if last_outcome and last_outcome.status != Status.SUCCESS else None,
         next_tick=_next_tick(job, facts.last_run, now),
     )
+
+
+def outcome_of(row: OutcomeRow) -> Outcome:
+    """What the rules want to know of it."""
+    return Outcome(status=row.status, started_at=row.started_at, completed_at=row.completed_at)
 
 
 def _is_known_from_prefect_alone(last_run: LogRow | None) -> bool:
     """Whether no process of the job writes rows, as far as is known: then they come with the status flow."""
     return last_run is None or last_run.closed_by == "reconciler"
-
-
-def _oldest_of_each_job(rows: Sequence[LogRow]) -> dict[str, datetime]:
-    oldest: dict[str, datetime] = {}
-    for row in rows:
-        oldest.setdefault(row.job_name, row.started_at)
-    return oldest
 
 
 def _data_note(successes: Sequence[SuccessRow]) -> str | None:

@@ -66,10 +66,10 @@ class JobFacts:
     running_since: datetime | None = None
     """When the run that is going on started; the oldest one, if several are."""
     outcomes: Sequence[Outcome] = ()
-    """The last outcomes, newest first: at least as many as make a job failing. With all back to the last run that did
-    not fail, the time at which it began to be failing is exact."""
+    """The last outcome; or, if that is a failure, the first failures since it last did not fail, newest first: as many
+    as make a job failing, so that the time at which it began to be failing is exact."""
     new_rows: Sequence[int] = ()
-    """How many new rows each of the last successful runs brought, newest first."""
+    """How many new rows each of the last successful runs brought, newest first; the last alone if it brought some."""
     worker_absent_since: datetime | None = None
     """Since when no worker has polled its work pool, as Prefect was last asked; None while one does."""
     absent_work_pool: str | None = None

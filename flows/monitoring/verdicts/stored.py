@@ -3,17 +3,18 @@
 What is expected of the jobs, in the same table, is written by `flows.monitoring.jobs.registry`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, insert, literal, or_, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
 from flows.database.clock import database_now
 from flows.database.types import utc_now
+from flows.monitoring.paging import pages
 from flows.monitoring.tables import UNSENT, JobTransition, MonitoredJob
 from flows.monitoring.vocabulary import Verdict
 
@@ -45,6 +46,14 @@ class Transition:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Change:
+    """A transition that is to be made. `from_reason` belongs to its `from_status`."""
+
+    transition: Transition
+    from_reason: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class TransitionRow(Transition):
     """A row of `job_transitions`; `event_emitted_at` is None while it waits to be told."""
@@ -73,25 +82,46 @@ async def _read_verdicts(connection: AsyncConnection, condition: ColumnElement[b
 
 
 async def change_verdict(connection: AsyncConnection, transition: Transition, *, from_reason: str | None) -> bool:
-    """Change a job's verdict from what `transition` says it was, and put the change among the unsent notices.
+    """`change_verdicts` for one change; whether it was made."""
+    return bool(await change_verdicts(connection, [Change(transition, from_reason)]))
 
-    Return False, and changes nothing, if the verdict is another one by now: of several that notice a change, one makes
-    it. `from_reason` belongs to `from_status`.
+
+async def change_verdicts(connection: AsyncConnection, changes: Sequence[Change]) -> set[str]:
+    """Change verdicts from what they are said to have been, and put the changes among the unsent notices.
+
+    Of several that notice a change, one makes it: a job whose verdict is another one by now is left alone. Return the
+    names of the jobs whose verdict was changed. At most one change of each job.
     """
-    changed = await connection.execute(
-        update(_JOBS)
-        .where(
-            _JOBS.c.job_name == transition.job_name,
-            _JOBS.c.status == transition.from_status,
-            _JOBS.c.reason.is_not_distinct_from(from_reason),
+    made: set[str] = set()
+    for page in pages(sorted(changes, key=lambda change: change.transition.job_name)):
+        wanted = union_all(*map(_as_row, page)).subquery()
+        changed = await connection.execute(
+            update(_JOBS)
+            .where(
+                _JOBS.c.job_name == wanted.c.job_name,
+                _JOBS.c.status == wanted.c.from_status,
+                _JOBS.c.reason.is_not_distinct_from(wanted.c.from_reason),
+            )
+            .values(status=wanted.c.to_status, reason=wanted.c.reason, status_since=wanted.c.at)
+            .returning(_JOBS.c.job_name)
         )
-        .values(status=transition.to_status, reason=transition.reason, status_since=transition.at)
-    )
-    if changed.rowcount == 0:
-        return False
-    noticed_at = await database_now(connection)
-    await connection.execute(insert(_TRANSITIONS).values(**asdict(transition), noticed_at=noticed_at))
-    return True
+        names = set(changed.scalars())
+        noticed = [asdict(each.transition) for each in page if each.transition.job_name in names]
+        if noticed:
+            noticed_at = await database_now(connection)
+            await connection.execute(
+                insert(_TRANSITIONS).values([{**row, "noticed_at": noticed_at} for row in noticed])
+            )
+        made |= names
+    return made
+
+
+def _as_row(change: Change) -> Select[*tuple[Any, ...]]:
+    """The change as a row of a statement."""
+    names = ("job_name", "from_status", "to_status", "reason", "at")
+    values = {name: literal(getattr(change.transition, name), _TRANSITIONS.c[name].type) for name in names}
+    values["from_reason"] = literal(change.from_reason, _JOBS.c.reason.type)
+    return select(*(value.label(name) for name, value in values.items()))
 
 
 async def unsent_transitions(connection: AsyncConnection, limit: int) -> list[TransitionRow]:
@@ -118,19 +148,25 @@ async def transitions_of(connection: AsyncConnection, job_name: str, since: date
     return [Transition(**row) for row in rows.mappings()]
 
 
-async def mark_sent(connection: AsyncConnection, transition_id: int) -> bool:
-    """Note that a transition's event was emitted, now. Return False if somebody else has noted it."""
-    sent = await connection.execute(
-        update(_TRANSITIONS).where(_TRANSITIONS.c.id == transition_id, text(UNSENT)).values(event_emitted_at=utc_now())
-    )
-    return sent.rowcount == 1
+async def mark_sent(connection: AsyncConnection, transition_ids: Sequence[int]) -> None:
+    """Note that the events of transitions were emitted, now, of those of which nobody has noted it."""
+    for page in pages(transition_ids):
+        sent = update(_TRANSITIONS).where(_TRANSITIONS.c.id.in_(page), text(UNSENT))
+        await connection.execute(sent.values(event_emitted_at=utc_now()))
 
 
-async def note_notified(connection: AsyncConnection, job_name: str) -> None:
-    """Note that people were told of the job's state, now: reminders count from here."""
-    await connection.execute(update(_JOBS).where(_JOBS.c.job_name == job_name).values(last_notified_at=utc_now()))
+async def note_notified(connection: AsyncConnection, job_names: Collection[str]) -> None:
+    """Note that people were told of the jobs' state, now: reminders count from here."""
+    await _update_jobs(connection, job_names, last_notified_at=utc_now())
 
 
-async def set_bad_streak(connection: AsyncConnection, job_name: str, bad_streak: int) -> None:
-    """Note how many judgements in a row found the job unhealthy."""
-    await connection.execute(update(_JOBS).where(_JOBS.c.job_name == job_name).values(bad_streak=bad_streak))
+async def set_bad_streaks(connection: AsyncConnection, streaks: Mapping[str, int]) -> None:
+    """Note how many judgements in a row found the jobs unhealthy."""
+    for streak in sorted(set(streaks.values())):
+        names = [name for name, count in streaks.items() if count == streak]
+        await _update_jobs(connection, names, bad_streak=streak)
+
+
+async def _update_jobs(connection: AsyncConnection, job_names: Collection[str], **values: Any) -> None:
+    for page in pages(sorted(job_names)):
+        await connection.execute(update(_JOBS).where(_JOBS.c.job_name.in_(page)).values(**values))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
-from flows.monitoring.jobs.registry import retire_job
+from flows.monitoring.jobs.registry import retire_jobs
 from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.log.rows import update_row
 from flows.monitoring.verdicts.changes import judge
@@ -183,7 +183,7 @@ async def test_a_paused_job_ends_its_outage_without_having_recovered(database: A
 async def test_a_retired_job_ends_its_outage_once(database: AsyncEngine) -> None:
     now = await once_overdue(database)
     async with database.begin() as connection:
-        await retire_job(connection, NEWS, now)
+        await retire_jobs(connection, [NEWS], now)
     await judge_times(database, 3)
     (change,) = await told(database)
     assert (change.to_status, change.details["retired"], change.details["outage_reason"]) == ("paused", True, "overdue")
@@ -203,7 +203,7 @@ async def test_a_job_that_can_do_nothing_is_a_change_of_its_own(database: AsyncE
 async def test_a_retired_job_is_not_judged(database: AsyncEngine) -> None:
     now = await once_healthy(database, 40 * MINUTE)
     async with database.begin() as connection:
-        await retire_job(connection, NEWS, now)
+        await retire_jobs(connection, [NEWS], now)
     await judge_times(database, 3)
     assert await turns(database) == []
 

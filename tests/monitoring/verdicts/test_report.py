@@ -10,7 +10,7 @@ from flows.database.engine import reading
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import budget_of
 from flows.monitoring.verdicts.measures import measures_of
-from flows.monitoring.verdicts.report import OUTCOMES, JobReport, Report, read_report
+from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
 from flows.monitoring.vocabulary import WarningCode
 from flows.settings import Settings
@@ -110,7 +110,7 @@ async def test_three_failures_in_a_row_are_failing_since_the_third(database: Asy
 
 async def test_a_long_streak_of_failures_is_dated_exactly(database: AsyncEngine) -> None:
     now = await clock(database)
-    failures = ran_every("poll_news", now, 15, OUTCOMES + 10, status="failure")
+    failures = ran_every("poll_news", now, 15, 60, status="failure")
     job = await job_of(
         database,
         *failures,
@@ -122,7 +122,7 @@ async def test_a_long_streak_of_failures_is_dated_exactly(database: AsyncEngine)
 
 async def test_a_job_that_always_failed_is_failing_since_its_third_run(database: AsyncEngine) -> None:
     now = await clock(database)
-    failures = ran_every("poll_news", now, 15, OUTCOMES + 1, status="failure")
+    failures = ran_every("poll_news", now, 15, 51, status="failure")
     job = await job_of(database, *failures)
     assert job.judgement.since == failures[-3].completed_at
 

@@ -18,7 +18,7 @@ from flows.monitoring.verdicts.stored import (
     mark_sent,
     note_notified,
     read_verdicts,
-    set_bad_streak,
+    set_bad_streaks,
     unsent_transitions,
 )
 from tests.polling.storage.rows import NOON, expect
@@ -99,16 +99,15 @@ async def test_a_change_is_told_once_and_the_oldest_come_first(database: AsyncEn
         assert [first.job_name, second.job_name] == ["news", "stories"]
         assert await unsent_transitions(connection, 1) == [first]
 
-        assert await mark_sent(connection, first.id)
-        assert not await mark_sent(connection, first.id)
+        await mark_sent(connection, [first.id])
         assert await unsent_transitions(connection, 10) == [second]
 
 
 async def test_reminders_count_from_the_last_notice_and_keep_streaks(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         before = await database_now(connection)
-        await note_notified(connection, "news")
-        await set_bad_streak(connection, "news", 3)
+        await note_notified(connection, ["news"])
+        await set_bad_streaks(connection, {"news": 3})
 
     found = await verdicts(database)
     assert found["news"].bad_streak == 3
