@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Annotated
@@ -34,6 +35,8 @@ WATCH_SECONDS = 2.0
 # A driver waits longer, and Ctrl-C would wait with it.
 LOOK_SECONDS = 10.0
 LONGEST_ERROR = 300
+# More than that scroll what is wrong out of sight.
+MOST_JOBS = 30
 
 _COLOURS = {
     Verdict.HEALTHY: "green",
@@ -141,10 +144,14 @@ def render(seen: Seen | CannotTell) -> RenderableType:
     parts.append(_headline(report))
     if refusals := explain_refusals(seen.audience.refusals, report.at):
         parts.append(Text(refusals, style="red"))
-    if report.jobs:
-        parts.append(_table(report))
-    for name, job in sorted(report.jobs.items(), key=_calmness):
-        parts += filter(None, [_why(name, job, seen), _error(job, report)])
+    shown = _shown(report)
+    if shown:
+        parts.append(_table(shown, report))
+    # What is wrong comes first: a terminal that is too low shows the beginning.
+    for job in report.by_concern()[: len(shown)]:
+        parts += filter(None, [_why(job, seen), _error(job, report)])
+    if rest := len(report.jobs) - len(shown):
+        parts.append(Text(f"And {rest:,} more jobs, of which the status page and --json tell.", style="bright_black"))
     parts += [
         Text(
             f"{budget.name}: {budget.used:,} of {budget.limit:,} since {budget.since}. {budget.forecast}".rstrip(),
@@ -168,12 +175,17 @@ def _headline(report: Report) -> Text:
     )
 
 
-def _table(report: Report) -> Table:
+def _shown(report: Report) -> Sequence[JobReport]:
+    """All jobs by their names; of many, the first by what is wrong with them."""
+    return list(report.jobs.values()) if len(report.jobs) <= MOST_JOBS else report.by_concern()[:MOST_JOBS]
+
+
+def _table(jobs: Sequence[JobReport], report: Report) -> Table:
     table = Table("job", "verdict", "last run", "next run")
-    for name, job in report.jobs.items():
+    for job in jobs:
         status = job.judgement.verdict
         table.add_row(
-            Name(name),
+            Name(job.expected.name),
             Text(f"{_MARKS[status]} {status.replace('_', ' ')}", style=_COLOURS[status]),
             _last_run(job, report),
             _next_run(job, report),
@@ -181,14 +193,9 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _calmness(job: tuple[str, JobReport]) -> tuple[bool, bool]:
-    """What is wrong comes first: a terminal that is too low shows the beginning."""
-    judgement = job[1].judgement
-    return judgement.verdict != Verdict.UNHEALTHY, not judgement.warnings
-
-
-def _why(name: str, job: JobReport, seen: Seen) -> Text:
+def _why(job: JobReport, seen: Seen) -> Text:
     """A paragraph below the table, which so has room for whole names at 80 columns."""
+    name = job.expected.name
     why = Text.assemble((name, "bold"), f": {explain_job(job, seen.report.at)}")
     for warning in job.judgement.warnings:
         why.append(f" Warning: {explain_warning(warning, job)}", style="yellow")

@@ -9,6 +9,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.context import FlowRunContext
 
+from flows.monitoring.paging import PAGE
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import clock, explain_all, explain_job
 
@@ -18,10 +19,10 @@ logger = structlog.stdlib.get_logger()
 
 
 async def show(client: PrefectClient, report: Report) -> None:
-    """Put the report into Prefect's UI as a table, under a headline that is its summary."""
+    """Put the report into Prefect's UI as a table, under a headline that is its summary. Of many jobs, the worst."""
     rows: list[dict[str, Any]] = [
         {
-            "job": name,
+            "job": job.expected.name,
             "verdict": _in_short(job),
             "last run": "" if job.facts.last_run is None else clock(job.facts.last_run, report.at),
             "last success": "" if job.facts.last_success is None else clock(job.facts.last_success, report.at),
@@ -29,7 +30,7 @@ async def show(client: PrefectClient, report: Report) -> None:
             # The widest column, and the UI cuts at the right.
             "explanation": explain_job(job, report.at),
         }
-        for name, job in report.jobs.items()
+        for job in report.by_concern()[:PAGE]
     ]
     context = FlowRunContext.get()
     artifact = ArtifactCreate(

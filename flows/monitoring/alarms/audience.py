@@ -7,9 +7,9 @@ from itertools import groupby
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.monitoring.alarms.messages import listed
 from flows.monitoring.alarms.refusals import Refusal, explain_refusals, read_refusals
 from flows.monitoring.alarms.silences import SilenceRow, active_silences, explain_silence
+from flows.monitoring.verdicts.wording import listed
 
 
 @dataclass(frozen=True)

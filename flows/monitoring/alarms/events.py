@@ -10,6 +10,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.events.schemas.events import Event
 
 from flows.monitoring.alarms.messages import Notice
+from flows.monitoring.paging import pages
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.vocabulary import Reason, Verdict
@@ -74,9 +75,8 @@ def _resource(job_name: str, status: str) -> dict[str, str]:
 
 async def emit(client: PrefectClient, events: Sequence[Event]) -> None:
     """Hand events to the server, and know that it has them: `emit_event` would only put them into a queue."""
-    if not events:
-        return
-    try:
-        await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
-    except httpx.HTTPError as error:
-        logger.warning("events_not_emitted", count=len(events), error_type=type(error).__name__)
+    for page in pages(events):
+        try:
+            await client.request("POST", "/events", json=[event.model_dump(mode="json") for event in page])
+        except httpx.HTTPError as error:
+            logger.warning("events_not_emitted", count=len(page), error_type=type(error).__name__)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from flows.monitoring.verdicts.wording import listed
+
 LONGEST_SUBJECT = 200
 # Enough for a count of the rest, with some names.
 _REST = 200
-_LIST_OF_NAMES = 300
 
 
 class Kind(StrEnum):
@@ -107,16 +108,6 @@ def incident_key(job_name: str, began: datetime) -> str:
 def cut(text: str, limit: int) -> str:
     """`text`, or as much of it as fits into so many characters with an ellipsis."""
     return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip() + "…"
-
-
-def listed(names: Sequence[str], limit: int = _LIST_OF_NAMES) -> str:
-    """The names that fit into so many characters, and how many more there are."""
-    for count in range(len(names), 0, -1):
-        rest = len(names) - count
-        text = ", ".join(names[:count]) + (f" and {rest} more" if rest else "")
-        if len(text) <= limit or count == 1:
-            return text
-    return ""
 
 
 def _counted(names: Sequence[str]) -> str:

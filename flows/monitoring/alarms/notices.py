@@ -12,9 +12,9 @@ from typing import Any
 
 from flows.monitoring.alarms.ends import end_of_outage, outage_began
 from flows.monitoring.alarms.links import Links
-from flows.monitoring.alarms.messages import Kind, Notice, Paragraph, cut, incident_key, listed
+from flows.monitoring.alarms.messages import Kind, Notice, Paragraph, cut, incident_key
 from flows.monitoring.verdicts.stored import TransitionRow
-from flows.monitoring.verdicts.wording import clock, duration
+from flows.monitoring.verdicts.wording import clock, duration, listed
 from flows.monitoring.vocabulary import Reason, Verdict, WarningCode
 
 LONGEST_ERROR = 500

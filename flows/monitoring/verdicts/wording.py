@@ -1,5 +1,6 @@
 """The verdicts in words, the same wherever they are read: in the JSON, on the status page, in the terminal."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -8,6 +9,8 @@ from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.rules import late_from
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Status, Verdict, WarningCode
 
+# What several names may take.
+LIST_OF_NAMES = 300
 _WHY_NOT = {
     "overlap": "The run before it was still going.",
     "misfire": "It would have started too late; the next run on time covers the gap.",
@@ -124,6 +127,16 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
             return "Prefect's scheduler has planned no run of it: is its scheduler service running?"
 
 
+def listed(names: Sequence[str], limit: int = LIST_OF_NAMES) -> str:
+    """The names that fit into so many characters, and how many more there are."""
+    for count in range(min(len(names), limit), 0, -1):
+        rest = len(names) - count
+        text = ", ".join(names[:count]) + (f" and {rest} more" if rest else "")
+        if len(text) <= limit or count == 1:
+            return text
+    return ""
+
+
 def explain_all(report: Report) -> str:
     """The verdict on the whole in a sentence, or one for each thing that is wrong."""
     overall = report.overall
@@ -134,13 +147,13 @@ def explain_all(report: Report) -> str:
         )
     problems: list[str] = []
     if overall.unhealthy_jobs:
-        named = ", ".join(f"{name} ({_in_brief(report.jobs[name])})" for name in overall.unhealthy_jobs)
+        named = listed([f"{name} ({_in_brief(report.jobs[name])})" for name in overall.unhealthy_jobs])
         verb = "is" if len(overall.unhealthy_jobs) == 1 else "are"
         problems.append(f"{len(overall.unhealthy_jobs)} of {_jobs(len(report.jobs))} {verb} not healthy: {named}.")
     if overall.stale:
         problems.append(f"The watchdog, {STATUS_FLOW}, {_silence(report)}: nobody repairs the log or sends alarms.")
     idle = [name for name, job in report.jobs.items() if WarningCode.FEATURE_OFF in job.judgement.warnings]
-    remark = [f"Nothing comes of {' and '.join(idle)}: see the warning."] if idle else []
+    remark = [f"Nothing comes of {listed(idle)}: see the warning."] if idle else []
     return " ".join([*(problems or [_all_well(report)]), *remark])
 
 

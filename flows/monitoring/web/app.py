@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
 from flows.monitoring.alarms.audience import read_audience
@@ -23,6 +25,7 @@ from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_report
 from flows.monitoring.vocabulary import Verdict
 from flows.monitoring.web.documents import Alive, SchedulerHealth, document_of, unavailable_document
+from flows.monitoring.web.folded import split
 from flows.monitoring.web.page import Snapshot, content_security_policy, render_page
 from flows.monitoring.web.sharing import Shared
 from flows.settings import MonitoringSettings
@@ -36,12 +39,14 @@ REPORT_KEPT_SECONDS = 1.0
 PAGE_KEPT_SECONDS = 5.0
 
 # On every response: that it must not be kept, embedded, or taken for something else.
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": content_security_policy(),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+_HEADERS = Headers(
+    {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": content_security_policy(),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+).raw
 
 T = TypeVar("T")
 
@@ -70,11 +75,7 @@ def create_app(settings: MonitoringSettings) -> FastAPI:
         redirect_slashes=False,
     )
 
-    @app.middleware("http")
-    async def add_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await answer(request)
-        response.headers.update(_HEADERS)
-        return response
+    app.add_middleware(_WithHeaders)
 
     async def alive() -> Alive:
         """The health service itself answers. It says nothing about the jobs or the database."""
@@ -113,6 +114,21 @@ def create_app(settings: MonitoringSettings) -> FastAPI:
         },
     )
     return app
+
+
+class _WithHeaders:
+    """Adds the headers to each response. `@app.middleware` would start a task for each, which costs as much again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 @dataclass(frozen=True)
@@ -180,7 +196,8 @@ class _Reader:
 
     async def _read_page(self, connection: AsyncConnection) -> _Answer:
         report = await read_report(connection, self._settings)
-        histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
+        cards, _ = split(report)
+        histories = {job.expected.name: await read_history(connection, job.expected, report.at) for job in cards}
         links = Links(ui_url=(self._settings.prefect_ui_url or "").rstrip("/"))
         return _Answer(200, render_page(Snapshot(report, histories, await read_audience(connection), links)))
 

@@ -30,12 +30,15 @@ from flows.monitoring.verdicts.wording import (
     explain_job,
     explain_warning,
 )
-from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
+from flows.monitoring.vocabulary import Status, Verdict
 from flows.monitoring.web.documents import UNAVAILABLE
+from flows.monitoring.web.folded import folded, split
 from flows.monitoring.web.past import RUN_WORDS, past_of, shortened
 
 REFRESH_SECONDS = 15
 LONGEST_ERROR = 600
+# Of the notes, budgets and measures that jobs report.
+REMARKS_SHOWN = 20
 
 NO_LINKS = Links()
 _VERDICT_WORDS = {verdict: verdict.replace("_", " ").capitalize() for verdict in Verdict}
@@ -44,7 +47,9 @@ _COLOURS: dict[str, str] = {Verdict.HEALTHY: "#1a7f4b", Verdict.UNHEALTHY: "#c62
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A report, the past of its jobs and who is told of them, read in one transaction; and where more is to be seen."""
+    """A report, the past of the jobs that have a card (see `split`) and who is told of them, read in one transaction;
+    and where more is to be seen.
+    """
 
     report: Report
     histories: dict[str, JobHistory]
@@ -98,6 +103,7 @@ def _source(name: str) -> str:
 def _page(snapshot: Snapshot) -> dict[str, Any]:
     report = snapshot.report
     kind = report.overall.verdict
+    cards, others = split(report)
     return {
         "kind": kind,
         "title": _title(report),
@@ -107,13 +113,11 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "as_of": report.at,
         "as_of_text": clock(report.at, report.at, with_seconds=True),
         "timezone": str(report.at.tzinfo),
-        "jobs": [
-            _job(job, snapshot.histories[name], snapshot, report.at)
-            for name, job in sorted(report.jobs.items(), key=_by_concern)
-        ],
-        "data_notes": report.data_notes,
-        "budgets": [_budget(budget) for budget in report.budgets],
-        "measures": [measure for job in report.jobs.values() for measure in job.measures],
+        "jobs": [_job(job, snapshot.histories[job.expected.name], snapshot, report.at) for job in cards],
+        "folded": folded(others, report),
+        "data_notes": report.data_notes[:REMARKS_SHOWN],
+        "budgets": [_budget(budget) for budget in report.budgets[:REMARKS_SHOWN]],
+        "measures": [measure for job in report.by_concern() for measure in job.measures][:REMARKS_SHOWN],
     }
 
 
@@ -126,16 +130,11 @@ def _unavailable() -> dict[str, Any]:
         "refusals": "",
         "as_of": None,
         "jobs": [],
+        "folded": [],
         "data_notes": [],
         "budgets": [],
         "measures": [],
     }
-
-
-def _by_concern(item: tuple[str, JobReport]) -> tuple[bool, bool, str]:
-    """What is wrong comes first, and the watchdog after those that it watches."""
-    name, job = item
-    return job.judgement.verdict != Verdict.UNHEALTHY, name == STATUS_FLOW, name
 
 
 def _title(report: Report) -> str:

@@ -8,6 +8,7 @@ from flows.database.engine import reading
 from flows.monitoring.alarms.audience import read_audience
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_report
+from flows.monitoring.web.folded import split
 from flows.monitoring.web.page import Snapshot, render_page
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed, seed_healthy
@@ -19,7 +20,9 @@ async def page_of(engine: AsyncEngine, **settings: Any) -> str:
     """The page for what is in the database, with its entities resolved."""
     async with reading(engine) as connection:
         report = await read_report(connection, Settings.model_validate(settings))
-        histories = {name: await read_history(connection, job.expected, report.at) for name, job in report.jobs.items()}
+        histories = {
+            job.expected.name: await read_history(connection, job.expected, report.at) for job in split(report)[0]
+        }
         audience = await read_audience(connection)
     return render_page(Snapshot(report, histories, audience))
 
