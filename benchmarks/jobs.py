@@ -157,9 +157,11 @@ async def measure(url: str, base: datetime) -> dict[str, float]:
     settings = Settings.model_validate({"database_url": url})
     engine = create_engine(url)
     statements = list[str]()
-    event.listen(
-        engine.sync_engine, "before_cursor_execute", lambda _c, _u, statement, *_rest: statements.append(statement)
-    )
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
     results: dict[str, float] = {}
 
     async def report() -> None:

@@ -14,6 +14,7 @@ from flows.monitoring.reconcile.repair import repair
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.report import read_report
 from flows.monitoring.verify.verification import verify
+from flows.monitoring.web import app
 from flows.settings import Settings
 from tests.monitoring.many_jobs import counting, many
 from tests.monitoring.web.serving import asking
@@ -78,12 +79,13 @@ async def test_verify_and_the_copying_of_deployments_ask_in_pages(database: Asyn
     assert counts[MANY][1] <= counts[FEW][1] + 8 * PAGES
 
 
-async def test_the_page_of_a_thousand_jobs_is_small_and_shows_the_worst_first(database_url: str) -> None:
-    from flows.database.engine import create_engine
-
-    engine = create_engine(database_url)
-    await many(engine, MANY)
-    await engine.dispose()
+async def test_the_page_of_a_thousand_jobs_is_small_with_the_worst_first(
+    database: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How long it takes is measured in benchmarks/: a loaded machine is no failure.
+    monkeypatch.setattr(app, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(app, "READ_SECONDS", 60.0)
+    await many(database, MANY)
     async with asking(database_url) as client:
         page = await client.get("/")
         health: dict[str, Any] = (await client.get("/health/scheduler")).json()

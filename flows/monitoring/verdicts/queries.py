@@ -209,7 +209,7 @@ async def _of_each_job(
     job_names: Collection[str],
     ids: Select[int],
     kind: type[Row],
-    columns: Mapping[str, ColumnElement[Any]],
+    columns: Mapping[str, Any],
 ) -> dict[str, list[Row]]:
     """Some rows of each of the jobs, newest first, in pages of jobs. `ids` are those of the one in `MonitoredJob`."""
     found: dict[str, list[Row]] = {}
@@ -237,7 +237,7 @@ def _newest_id(*conditions: ColumnElement[bool] | TextClause) -> ScalarSelect[in
     return _ids().where(*conditions).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
 
 
-def _outcome_columns(row: type[ExecutionLog]) -> dict[str, ColumnElement[Any]]:
+def _outcome_columns(row: type[ExecutionLog]) -> dict[str, Any]:
     return {
         "status": row.status,
         "started_at": row.started_at,
@@ -247,7 +247,7 @@ def _outcome_columns(row: type[ExecutionLog]) -> dict[str, ColumnElement[Any]]:
     }
 
 
-def _success_columns(row: type[ExecutionLog]) -> dict[str, ColumnElement[Any]]:
+def _success_columns(row: type[ExecutionLog]) -> dict[str, Any]:
     return {"completed_at": func.coalesce(row.completed_at, row.started_at), "details": row.details}
 
 
