@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, func, or_, select, text, update
+from sqlalchemy import Column, Select, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from flows.database.base import table_of
 from flows.database.upserts import insert_into
@@ -38,12 +39,13 @@ class LogRow:
 
 
 _FIELDS = tuple(field.name for field in fields(LogRow))
+_LOG = table_of(ExecutionLog)
 _NEWEST_FIRST = (ExecutionLog.started_at.desc(), ExecutionLog.id.desc())
 
 
-def columns_of(row: type[ExecutionLog]) -> dict[str, Any]:
+def columns_of(row: ReadOnlyColumnCollection[str, Column[Any]]) -> dict[str, Column[Any]]:
     """The columns of which a LogRow is made, by its fields' names, of the table or an alias of it."""
-    return {name: getattr(row, name) for name in _FIELDS}
+    return {name: row["metadata" if name == "details" else name] for name in _FIELDS}
 
 
 async def insert_row(connection: AsyncConnection, row: LogRow) -> bool:
@@ -214,7 +216,7 @@ def _select() -> Select[*tuple[Any, ...]]:
 
 
 def _labelled() -> list[Any]:
-    return [column.label(name) for name, column in columns_of(ExecutionLog).items()]
+    return [column.label(name) for name, column in columns_of(_LOG.c).items()]
 
 
 async def _read(connection: AsyncConnection, statement: Select[*tuple[Any, ...]]) -> Sequence[LogRow]:
@@ -223,4 +225,4 @@ async def _read(connection: AsyncConnection, statement: Select[*tuple[Any, ...]]
 
 
 def _values(row: LogRow) -> dict[str, Any]:
-    return {column.name: getattr(row, name) for name, column in columns_of(ExecutionLog).items()}
+    return {column.name: getattr(row, name) for name, column in columns_of(_LOG.c).items()}

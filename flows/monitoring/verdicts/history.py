@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.monitoring.log.rows import LogRow, latest_runs
-from flows.monitoring.verdicts.queries import last_delivery, long_pauses
+from flows.monitoring.verdicts.pauses import last_delivery, long_pauses
 from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, ExpectedJob, grace
 from flows.monitoring.verdicts.stored import transitions_of
 from flows.monitoring.vocabulary import Reason

@@ -4,49 +4,50 @@ The report is read again and again, so what a question costs must not grow with 
 walks an index over the time that it is about (a window, or the time since the job last delivered).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
-    Float,
-    RowMapping,
+    Integer,
     ScalarSelect,
     Select,
     TextClause,
+    bindparam,
     func,
     literal,
     select,
     text,
     true,
-    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import aliased
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from flows.database.types import UtcDateTime
+from flows.database.base import table_of
+from flows.database.types import UtcDateTime, utc_now
+from flows.monitoring.jobs.registry import StoredJob
 from flows.monitoring.log.rows import LogRow, columns_of
 from flows.monitoring.paging import pages
-from flows.monitoring.tables import OPEN, RAN, SUCCEEDED, ExecutionLog, MonitoredJob
+from flows.monitoring.tables import OPEN, RAN, SUCCEEDED, ExecutionLog, MonitoredJob, ReconcilerWatermark
 from flows.monitoring.vocabulary import Status
 
 # Said word for word: bound parameters would be one more value for each time that they stand in a statement.
 ENDED = f"status <> '{Status.RUNNING}'"
 # Of runs that committed data.
 DELIVERED = f"status IN ('{Status.SUCCESS}', '{Status.PARTIAL_FAILURE}')"
+_JOBS, _LOG = table_of(MonitoredJob), table_of(ExecutionLog)
 # A row of the job in question, in the subqueries that find it.
-_ROW = aliased(ExecutionLog, name="row")
-_NEWEST_FIRST = (_ROW.started_at.desc(), _ROW.id.desc())
-_BEGINNING = literal(datetime(1970, 1, 1, tzinfo=UTC), UtcDateTime())
-# The databases compute differences of times with few digits; what is so near to the bound is for the caller to compare.
-_SLACK_SECONDS = 0.01
+_ROW = _LOG.alias("row")
+_NEWEST_FIRST = (_ROW.c.started_at.desc(), _ROW.c.id.desc())
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
+Columns = ReadOnlyColumnCollection[str, Column[Any]]
 Row = TypeVar("Row", LogRow, "OutcomeRow", "SuccessRow")
 
 
@@ -71,206 +72,183 @@ class SuccessRow:
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest rows of a job, each None if there is none."""
+    """A job and its newest rows, each None if there is none."""
 
+    job: StoredJob
+    running_since: datetime | None
+    """When the oldest run that is going on started."""
     run: LogRow | None
     """The last run, be it over or not, that was not skipped, cancelled or missed."""
     outcome: OutcomeRow | None
     """The last of those that are over."""
     success: SuccessRow | None
-    running_since: datetime | None
-    """When the oldest run that is going on started."""
 
 
-NOTHING = Newest(None, None, None, None)
+_JOB_COLUMNS, _RUN_COLUMNS, _OUTCOME_COLUMNS = (len(fields(kind)) for kind in (StoredJob, LogRow, OutcomeRow))
 
 
-@dataclass(frozen=True)
-class Pause:
-    """The time between two neighbouring starts of runs that delivered."""
-
-    start: datetime
-    end: datetime
+async def read_moment(connection: AsyncConnection) -> tuple[datetime, datetime | None]:
+    """The database's time, and up to when the log has been reconciled; None before the first time."""
+    row = (await connection.execute(_moment())).one()
+    return row.now, row.reconciled_until
 
 
 async def read_newest(connection: AsyncConnection, now: datetime) -> dict[str, Newest]:
-    """The newest rows of each job that is expected to run, by its name: one statement for all of them."""
-    started = aliased(ExecutionLog)
-    running = (
-        select(started.job_name, func.min(started.started_at).label("since"))
-        .where(text(OPEN), started.started_at < now)
-        .group_by(started.job_name)
-        .subquery()
-    )
-    run, ended, success = (aliased(ExecutionLog, name=name) for name in ("run", "ended", "success"))
-    statement = (
-        select(
-            MonitoredJob.job_name.label("job"),
-            running.c.since,
-            *(column.label(f"run_{name}") for name, column in columns_of(run).items()),
-            *(column.label(f"ended_{name}") for name, column in _outcome_columns(ended).items()),
-            *(column.label(f"success_{name}") for name, column in _success_columns(success).items()),
+    """Each job that is expected to run with its newest rows, by its name in its order: one statement for all."""
+    found: dict[str, Newest] = {}
+    for row in await connection.execute(_newest(), {"now": now}):
+        # The columns come in the order of the fields.
+        columns = iter(row)
+        job = StoredJob(*islice(columns, _JOB_COLUMNS))
+        found[job.job_name] = Newest(
+            job,
+            running_since=next(columns),
+            run=_made(LogRow, islice(columns, _RUN_COLUMNS)),
+            outcome=_made(OutcomeRow, islice(columns, _OUTCOME_COLUMNS)),
+            success=_made(SuccessRow, columns),
         )
-        .outerjoin(running, running.c.job_name == MonitoredJob.job_name)
-        .outerjoin(run, run.id == _newest_id(text(RAN)))
-        .outerjoin(ended, ended.id == _newest_id(text(RAN), text(ENDED)))
-        .outerjoin(success, success.id == _newest_id(text(SUCCEEDED)))
-        .where(MonitoredJob.retired_at.is_(None))
-    )
-    rows = (await connection.execute(statement)).mappings()
-    return {
-        row["job"]: Newest(
-            run=_made(LogRow, row, "run_"),
-            outcome=_made(OutcomeRow, row, "ended_"),
-            success=_made(SuccessRow, row, "success_"),
-            running_since=row["since"],
-        )
-        for row in rows
-    }
+    return found
 
 
 async def latest_outcomes(
     connection: AsyncConnection, job_names: Collection[str], limit: int
 ) -> dict[str, list[OutcomeRow]]:
     """How the newest runs of each of the jobs ended, newest first; without those that are going on or did nothing."""
-    ids = _ids().where(text(RAN), text(ENDED)).order_by(*_NEWEST_FIRST).limit(limit)
-    return await _of_each_job(connection, job_names, ids, OutcomeRow, _outcome_columns(ExecutionLog))
+    return await _of_each_job(connection, job_names, limit, _latest_outcomes, OutcomeRow)
 
 
 async def first_failures(
     connection: AsyncConnection, job_names: Collection[str], limit: int
 ) -> dict[str, list[OutcomeRow]]:
     """The first failures since each of the jobs last delivered, newest first: they tell since when it fails."""
-    row = aliased(ExecutionLog)
-    delivered_at = (
-        select(row.started_at)
-        .where(row.job_name == MonitoredJob.job_name, text(RAN), text(DELIVERED))
-        .order_by(row.started_at.desc(), row.id.desc())
-        .limit(1)
-        .correlate(MonitoredJob)
-        .scalar_subquery()
-    )
-    ids = (
-        _ids()
-        .where(text(RAN), text(ENDED), _ROW.started_at > func.coalesce(delivered_at, _BEGINNING))
-        .order_by(_ROW.started_at, _ROW.id)
-        .limit(limit)
-    )
-    return await _of_each_job(connection, job_names, ids, OutcomeRow, _outcome_columns(ExecutionLog))
+    return await _of_each_job(connection, job_names, limit, _first_failures, OutcomeRow)
 
 
 async def latest_successes(
     connection: AsyncConnection, job_names: Collection[str], limit: int
 ) -> dict[str, list[SuccessRow]]:
     """The newest successful runs of each of the jobs, newest first."""
-    ids = _ids().where(text(SUCCEEDED)).order_by(*_NEWEST_FIRST).limit(limit)
-    return await _of_each_job(connection, job_names, ids, SuccessRow, _success_columns(ExecutionLog))
-
-
-async def last_delivery(
-    connection: AsyncConnection, job_name: str, *, before: datetime | None = None
-) -> datetime | None:
-    """When the job's newest run that delivered (and started before `before`) started; None if there is none."""
-    statement = _delivered(job_name).order_by(ExecutionLog.started_at.desc(), ExecutionLog.id.desc()).limit(1)
-    if before is not None:
-        statement = statement.where(ExecutionLog.started_at < before)
-    return (await connection.execute(statement)).scalar_one_or_none()
-
-
-async def long_pauses(
-    connection: AsyncConnection, job_name: str, *, start: datetime, end: datetime, longer_than_seconds: float
-) -> list[Pause]:
-    """Where the starts of runs that delivered lie further apart than that, oldest first.
-
-    `start` and `end` count as such runs. One pause or another may be shorter by up to 10 ms.
-    """
-    at = union_all(
-        select(literal(start, UtcDateTime()).label("at")),
-        _delivered(job_name).where(ExecutionLog.started_at > start, ExecutionLog.started_at < end),
-    ).subquery()
-    following = func.lead(at.c.at, 1, literal(end, UtcDateTime()), type_=UtcDateTime()).over(order_by=at.c.at)
-    pause = select(at.c.at.label("start"), following.label("end")).subquery()
-    rows = await connection.execute(
-        select(pause.c.start, pause.c.end)
-        .where(_seconds_between(pause.c.start, pause.c.end) > longer_than_seconds - _SLACK_SECONDS)
-        .order_by(pause.c.start)
-    )
-    return [Pause(*row) for row in rows]
-
-
-def _delivered(job_name: str) -> Select[*tuple[Any, ...]]:
-    return select(ExecutionLog.started_at.label("at")).where(
-        ExecutionLog.job_name == job_name, text(RAN), text(DELIVERED)
-    )
+    return await _of_each_job(connection, job_names, limit, _latest_successes, SuccessRow)
 
 
 async def _of_each_job(
     connection: AsyncConnection,
     job_names: Collection[str],
-    ids: Select[int],
+    limit: int,
+    statement: Callable[[str], Select[*tuple[Any, ...]]],
     kind: type[Row],
-    columns: Mapping[str, Any],
 ) -> dict[str, list[Row]]:
-    """Some rows of each of the jobs, newest first, in pages of jobs. `ids` are those of the one in `MonitoredJob`."""
+    """Some rows of each of the jobs, newest first, in pages of jobs."""
     found: dict[str, list[Row]] = {}
-    newest_first = (ExecutionLog.started_at.desc(), ExecutionLog.id.desc())
-    wanted = select(MonitoredJob.job_name.label("job"), *(column.label(name) for name, column in columns.items()))
-    wanted = wanted.select_from(MonitoredJob)
-    if connection.dialect.name == "postgresql":
-        each = ids.lateral("each")
-        wanted = wanted.join(each, true()).join(ExecutionLog, ExecutionLog.id == each.c.id)
-    else:
-        # SQLite knows no LATERAL, but a limit where PostgreSQL could not use it.
-        wanted = wanted.join(ExecutionLog, ExecutionLog.id.in_(ids))
     for page in pages(sorted(job_names)):
-        statement = wanted.where(MonitoredJob.job_name.in_(page)).order_by(*newest_first)
-        for row in (await connection.execute(statement)).mappings():
-            found.setdefault(row["job"], []).append(kind(**{name: row[name] for name in columns}))
+        values = {"names": page, "most": limit}
+        for name, *columns in await connection.execute(statement(connection.dialect.name), values):
+            found.setdefault(name, []).append(kind(*columns))
     return found
 
 
+# To make a statement takes longer than to execute it: each is made once. They are made of tables, and not of classes,
+# as those would be resolved again with each execution.
+
+
+@cache
+def _moment() -> Select[*tuple[Any, ...]]:
+    watermark = table_of(ReconcilerWatermark).c.reconciled_until
+    return select(utc_now().label("now"), select(watermark).scalar_subquery().label("reconciled_until"))
+
+
+@cache
+def _newest() -> Select[*tuple[Any, ...]]:
+    started = _LOG.alias("started")
+    running = (
+        select(started.c.job_name, func.min(started.c.started_at).label("since"))
+        .where(text(OPEN), started.c.started_at < bindparam("now", type_=UtcDateTime()))
+        .group_by(started.c.job_name)
+        .subquery("running")
+    )
+    run, ended, success = (_LOG.alias(name) for name in ("run", "ended", "success"))
+    rows = (
+        _JOBS.outerjoin(running, running.c.job_name == _JOBS.c.job_name)
+        .outerjoin(run, run.c.id == _newest_id(text(RAN)))
+        .outerjoin(ended, ended.c.id == _newest_id(text(RAN), text(ENDED)))
+        .outerjoin(success, success.c.id == _newest_id(text(SUCCEEDED)))
+    )
+    return (
+        select(
+            *(_JOBS.c[field.name] for field in fields(StoredJob)),
+            running.c.since,
+            *columns_of(run.c).values(),
+            *_outcome_columns(ended.c),
+            *_success_columns(success.c),
+        )
+        .select_from(rows)
+        .where(_JOBS.c.retired_at.is_(None))
+        .order_by(_JOBS.c.job_name)
+    )
+
+
+@cache
+def _latest_outcomes(dialect: str) -> Select[*tuple[Any, ...]]:
+    ids = _ids().where(text(RAN), text(ENDED)).order_by(*_NEWEST_FIRST)
+    return _rows_of_each(dialect, ids, _outcome_columns(_LOG.c))
+
+
+@cache
+def _first_failures(dialect: str) -> Select[*tuple[Any, ...]]:
+    row = _LOG.alias("delivered")
+    delivered_at = (
+        select(row.c.started_at)
+        .where(row.c.job_name == _JOBS.c.job_name, text(RAN), text(DELIVERED))
+        .order_by(row.c.started_at.desc(), row.c.id.desc())
+        .limit(1)
+        .correlate(_JOBS)
+        .scalar_subquery()
+    )
+    since = func.coalesce(delivered_at, literal(_BEGINNING, UtcDateTime()))
+    ids = _ids().where(text(RAN), text(ENDED), _ROW.c.started_at > since).order_by(_ROW.c.started_at, _ROW.c.id)
+    return _rows_of_each(dialect, ids, _outcome_columns(_LOG.c))
+
+
+@cache
+def _latest_successes(dialect: str) -> Select[*tuple[Any, ...]]:
+    return _rows_of_each(dialect, _ids().where(text(SUCCEEDED)).order_by(*_NEWEST_FIRST), _success_columns(_LOG.c))
+
+
+def _rows_of_each(dialect: str, ids: Select[int], columns: Iterable[ColumnElement[Any]]) -> Select[*tuple[Any, ...]]:
+    """For each of `names`, the rows with the first `most` of these ids, which are those of the one in `_JOBS`."""
+    ids = ids.limit(bindparam("most", type_=Integer()))
+    if dialect == "postgresql":
+        each = ids.lateral("each")
+        rows = _JOBS.join(each, true()).join(_LOG, _LOG.c.id == each.c.id)
+    else:
+        # SQLite knows no LATERAL, but a limit where PostgreSQL could not use it.
+        rows = _JOBS.join(_LOG, _LOG.c.id.in_(ids))
+    return (
+        select(_JOBS.c.job_name, *columns)
+        .select_from(rows)
+        .where(_JOBS.c.job_name.in_(bindparam("names", expanding=True)))
+        .order_by(_LOG.c.started_at.desc(), _LOG.c.id.desc())
+    )
+
+
 def _ids() -> Select[int]:
-    return select(_ROW.id).where(_ROW.job_name == MonitoredJob.job_name).correlate(MonitoredJob)
+    return select(_ROW.c.id).where(_ROW.c.job_name == _JOBS.c.job_name).correlate(_JOBS)
 
 
-def _newest_id(*conditions: ColumnElement[bool] | TextClause) -> ScalarSelect[int]:
+def _newest_id(*conditions: TextClause) -> ScalarSelect[int]:
     return _ids().where(*conditions).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
 
 
-def _outcome_columns(row: type[ExecutionLog]) -> dict[str, Any]:
-    return {
-        "status": row.status,
-        "started_at": row.started_at,
-        "completed_at": func.coalesce(row.completed_at, row.started_at),
-        "error_message": row.error_message,
-        "execution_id": row.execution_id,
-    }
+def _outcome_columns(row: Columns) -> tuple[ColumnElement[Any], ...]:
+    completed_at = func.coalesce(row["completed_at"], row["started_at"])
+    return (row["status"], row["started_at"], completed_at, row["error_message"], row["execution_id"])
 
 
-def _success_columns(row: type[ExecutionLog]) -> dict[str, Any]:
-    return {"completed_at": func.coalesce(row.completed_at, row.started_at), "details": row.details}
+def _success_columns(row: Columns) -> tuple[ColumnElement[Any], ...]:
+    return (func.coalesce(row["completed_at"], row["started_at"]), row["metadata"])
 
 
-def _made(kind: type[Row], row: RowMapping, prefix: str) -> Row | None:
-    """The part of `row` that is labelled so; None if the job has no such row."""
-    names = [field.name for field in fields(kind)]
-    return None if row[prefix + names[0]] is None else kind(**{name: row[prefix + name] for name in names})
-
-
-class _seconds_between(FunctionElement[float]):  # noqa: N801  # reads as the SQL function that it is
-    """The seconds from one column's time to another's."""
-
-    type = Float()
-    inherit_cache = True
-
-
-@compiles(_seconds_between, "postgresql")
-def _seconds_between_postgresql(element: _seconds_between, compiler: SQLCompiler, **options: object) -> str:
-    start, end = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"EXTRACT(EPOCH FROM ({end} - {start}))"
-
-
-@compiles(_seconds_between, "sqlite")
-def _seconds_between_sqlite(element: _seconds_between, compiler: SQLCompiler, **options: object) -> str:
-    start, end = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"((julianday({end}) - julianday({start})) * 86400.0)"
+def _made(kind: type[Row], columns: Iterable[Any]) -> Row | None:
+    """What the columns make; None if the job has no such row."""
+    values = tuple(columns)
+    return None if values[0] is None else kind(*values)

@@ -2,28 +2,26 @@
 alone, so that it can be given with Prefect away.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.database.clock import database_now
 from flows.monitoring.jobs.expectation_tags import from_json
-from flows.monitoring.jobs.registry import StoredJob, read_jobs
+from flows.monitoring.jobs.registry import StoredJob
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.log.rows import LogRow
-from flows.monitoring.log.watermark import read_watermark
 from flows.monitoring.verdicts.budgets import Budget, budget_of
 from flows.monitoring.verdicts.measures import Measure, measures_of
 from flows.monitoring.verdicts.queries import (
-    NOTHING,
     Newest,
     OutcomeRow,
     SuccessRow,
     first_failures,
     latest_successes,
+    read_moment,
     read_newest,
 )
 from flows.monitoring.verdicts.rules import (
@@ -108,7 +106,7 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
     """The report, from one connection in a transaction (that only reads). Raises DatabaseUnavailable.
 
     1. Ask the database for its clock: every age is told by it.
-    2. Read what is expected, and the newest rows of each job.
+    2. Read what is expected, and the newest rows of each job: one statement for all.
     3. Read more of the few jobs of which these do not tell enough, and judge.
     4. Judge again, with what the status flow has found out by asking Prefect: the jobs that no worker executes. That
        holds until the job runs, or the status flow itself is silent.
@@ -116,16 +114,15 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
 
     `is_judging`: the status flow itself asks. Whatever the log says of it, it is alive, and what it has found is new.
     """
-    now = (await database_now(connection)).astimezone(settings.zone())
-    expected = {name: job for name, job in (await read_jobs(connection)).items() if job.retired_at is None}
+    now, reconciled_until = await read_moment(connection)
+    now = now.astimezone(settings.zone())
     newest = await read_newest(connection, now)
-    reconciled_until = await read_watermark(connection)
     limits = Limits(failing_after=settings.failing_after, stale_data_after=settings.stale_data_after)
-    past = await _read_past(connection, expected.values(), newest, limits)
-    jobs = {name: _report_job(job, past[name], now, limits, reconciled_until) for name, job in expected.items()}
+    past = await _read_past(connection, newest, limits)
+    jobs = {name: _report_job(each, now, limits, reconciled_until) for name, each in past.items()}
     stale, stale_since = _staleness(jobs.get(STATUS_FLOW), now)
     if is_judging or not stale:
-        jobs = {name: _with_finding(job, expected[name], now, limits) for name, job in jobs.items()}
+        jobs = {name: _with_finding(job, newest[name].job, now, limits) for name, job in jobs.items()}
     if is_judging:
         jobs = {name: _alive(job) if name == STATUS_FLOW else job for name, job in jobs.items()}
     overall = judge_all(
@@ -175,34 +172,29 @@ class _Past:
     """The last success, and those before it if it brought nothing new."""
 
 
-async def _read_past(
-    connection: AsyncConnection, jobs: Collection[StoredJob], newest: Mapping[str, Newest], limits: Limits
-) -> dict[str, _Past]:
+async def _read_past(connection: AsyncConnection, newest: Mapping[str, Newest], limits: Limits) -> dict[str, _Past]:
     """What the log tells of each job. Only of the few that fail or bring nothing is more than the newest rows read."""
     failing: dict[int, list[str]] = {}
     idle: list[str] = []
-    for job in jobs:
-        seen = newest.get(job.job_name, NOTHING)
+    for name, seen in newest.items():
         if seen.outcome is not None and seen.outcome.status == Status.FAILURE:
-            failing_after = from_json(job.expectations).failing_after or limits.failing_after
-            failing.setdefault(failing_after, []).append(job.job_name)
+            failing_after = from_json(seen.job.expectations).failing_after or limits.failing_after
+            failing.setdefault(failing_after, []).append(name)
         if seen.success is not None and _new_rows([seen.success]) == [0]:
-            idle.append(job.job_name)
+            idle.append(name)
     failures: dict[str, list[OutcomeRow]] = {}
     for failing_after, names in failing.items():
         failures |= await first_failures(connection, names, failing_after)
     successes = await latest_successes(connection, idle, limits.stale_data_after)
     past: dict[str, _Past] = {}
-    for job in jobs:
-        name, seen = job.job_name, newest.get(job.job_name, NOTHING)
+    for name, seen in newest.items():
         last_success = [seen.success] if seen.success is not None else []
         past[name] = _Past(seen, failures.get(name, ()), successes.get(name, last_success))
     return past
 
 
-def _report_job(
-    job: StoredJob, past: _Past, now: datetime, limits: Limits, reconciled_until: datetime | None
-) -> JobReport:
+def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: datetime | None) -> JobReport:
+    job = past.newest.job
     tags = from_json(job.expectations)
     last_run, last_outcome, successes = past.newest.run, past.newest.outcome, past.successes
     outcomes = past.failures or ([] if last_outcome is None else [last_outcome])
