@@ -208,7 +208,7 @@ async def test_the_table_in_prefects_ui_has_a_line_for_each_job(
     (artifact,) = prefect.api("artifacts/latest/filter", artifacts={"key": {"any_": ["pipeline-status"]}})
     assert "poll_news" in artifact["description"]
     rows = json.loads(artifact["data"])
-    assert [(row["job"], row["verdict"]) for row in rows] == [("pipeline_status", "healthy"), (NEWS, "overdue")]
+    assert [(row["job"], row["verdict"]) for row in rows] == [(NEWS, "overdue"), ("pipeline_status", "healthy")]
 
 
 async def test_a_block_that_exists_is_notified_through_by_its_name(
