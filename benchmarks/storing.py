@@ -30,8 +30,8 @@ NOW = datetime(2026, 9, 7, 12, tzinfo=UTC)
 ENTITIES = (("Claude", "model"), ("Gemini", "model"), ("Cursor", "tool"))
 RAW = {"raw executemany", "raw unnest", "raw, one round trip"}
 JSON_COLUMNS = ("key_points", "entities", "classification", "keywords", "altered_fields")
-ADDRESS = "VIBECHECK_BENCHMARK_DATABASE"
-CLOCK = "VIBECHECK_BENCHMARK_CPU"
+ADDRESS = "BENCHMARK_DATABASE"
+CLOCK = "BENCHMARK_CPU"
 
 Rows = list[dict[str, Any]]
 Links = dict[UUID, Sequence[str]]
