@@ -18,7 +18,7 @@ endif
 FROM_LOCK = $(INSTALL) $(COMPILE) --no-deps --require-hashes -r $<
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help up test drill check lint types lock clean purge
+.PHONY: help up test drill bench check lint types lock clean purge
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -30,6 +30,11 @@ test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 
 drill:  ## Break docker-compose.yml in every way; ITEMS="up scale" for some of them
 	$(PYTHON) -m tests.drill $(ITEMS)
+
+BENCH = storing fetching matching polling jobs answers run_starts starting_up
+bench: .venv/installed-dev  ## Run every benchmark, which takes about two hours; BENCH="storing jobs" for some of them
+	@for name in $(BENCH); do \
+	  echo "== $$name"; PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false $(BIN)/python -m benchmarks.$$name || exit; done
 
 check: lint types  ## Lint, layers and types
 

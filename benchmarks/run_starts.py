@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,12 +29,13 @@ from typing import Any
 
 import prefect
 
+from benchmarks.processes import command_line, cpu_of_family, cpu_seconds, family, private_mb
+from benchmarks.sides import say
 from deployments.server.settings import WORKER_SETTINGS
 from tests.database.postgresql_server import postgresql_server, run_statements
 from tests.support.prefect_server import PrefectServer, running_prefect, wait_until
 from tests.support.sandbox_server import running_sandbox
 
-TICK = 1 / os.sysconf("SC_CLK_TCK")
 FLOWS = """
 from prefect import flow
 from flows.monitoring.log.hooks import monitored
@@ -144,12 +145,16 @@ def installation(folder: Path) -> Generator[tuple[PrefectServer, list[Measured]]
             pool = pools[name]
             server.api("work_pools/", name=pool, type="process")
             process = stack.enter_context(started(server, project, [*arguments, pool]))
-            wait_until(lambda pool=pool: workers_of(server, pool), seconds=90, what=f"a worker of {name}")
+            polling = f"work_pools/{pool}/workers/filter"
+            wait_until(lambda polling=polling: server.api(polling), seconds=90, what=f"a worker of {name}")
             deployments = {flow: deploy(server, flow, pool) for flow in ENTRYPOINTS}
             measured.append(Measured(name, process, deployments))
         process = stack.enter_context(started(server, project, ["empty.py"]))
-        found = wait_until(lambda: served(server), seconds=60, what="flow.serve()")
-        measured.append(Measured(SERVE, process, {"empty": found}))
+        by_name = {"name": {"any_": ["serve"]}}
+        (found,) = wait_until(
+            lambda: server.api("deployments/filter", deployments=by_name), seconds=60, what="flow.serve()"
+        )
+        measured.append(Measured(SERVE, process, {"empty": found["id"]}))
         yield server, measured
 
 
@@ -171,17 +176,6 @@ def started(server: PrefectServer, project: Path, arguments: Sequence[str]) -> G
         process.kill()
 
 
-def workers_of(server: PrefectServer, pool: str) -> bool:
-    """Whether the pool has a worker that polls."""
-    return bool(server.api(f"work_pools/{pool}/workers/filter"))
-
-
-def served(server: PrefectServer) -> str | None:
-    """The deployment that flow.serve() has made."""
-    found = server.api("deployments/filter", deployments={"name": {"any_": ["serve"]}})
-    return found[0]["id"] if found else None
-
-
 def deploy(server: PrefectServer, flow: str, pool: str) -> str:
     """A deployment like those in prefect.yaml, without a schedule."""
     flow_id = server.api("flows/", name=flow)["id"]
@@ -189,31 +183,6 @@ def deploy(server: PrefectServer, flow: str, pool: str) -> str:
         "deployments/", name=pool, flow_id=flow_id, work_pool_name=pool, entrypoint=ENTRYPOINTS[flow],
         pull_steps=[STEP], job_variables={"working_dir": ".", "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}},
     )["id"]  # fmt: skip
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    with suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [pid, *(member for child in children for member in family(int(child)))]
-    return []
-
-
-def cpu_seconds(pid: int) -> tuple[float, float]:
-    """The CPU time of a process's own, and of its children that have ended."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        own, ended = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
-        return own * TICK, ended * TICK
-    return 0.0, 0.0
-
-
-def private_mb(pid: int) -> float:
-    """What the process has in memory that no other has."""
-    with suppress(OSError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
-    return 0.0
 
 
 def execute(server: PrefectServer, one: Measured, flow: str, number: int) -> None:
@@ -229,13 +198,6 @@ def runs_of(one: Measured, before: set[int]) -> set[int]:
     """The processes that have come since `before`, but for Python's resource tracker, which `serve` keeps."""
     new = set(family(one.process.pid)) - before
     return {pid for pid in new if "resource_tracker" not in command_line(pid)}
-
-
-def command_line(pid: int) -> str:
-    """What a process was started with; nothing if it is gone."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    return ""
 
 
 def ended(server: PrefectServer, ids: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -286,30 +248,19 @@ def measure_pace(server: PrefectServer, one: Measured, number: int) -> dict[str,
         server.api(path, state={"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}})["id"]
         for due in (start + timedelta(seconds=60 * index / number) for index in range(number))
     ]
-    before, server_before = sum(sum(cpu_seconds(pid)) for pid in family(one.process.pid)), server_cpu(server)
+    its_pid, servers_pid = one.process.pid, server.server.popen.pid if server.server else 0
+    before, server_before = cpu_of_family(its_pid), cpu_of_family(servers_pid)
     runs = wait_until(lambda: ended(server, ids), seconds=600, what="all runs")
-    used = sum(sum(cpu_seconds(pid)) for pid in family(one.process.pid)) - before
-    late = sorted(seconds_between(run["expected_start_time"], run["end_time"]) for run in runs)
+    due_and_end = ([datetime.fromisoformat(run[name]) for name in ("expected_start_time", "end_time")] for run in runs)
+    late = sorted((end - due).total_seconds() for due, end in due_and_end)
     return {
         "runs a minute": number,
         "end - due p50": statistics.median(late),
         "end - due p95": late[int(0.95 * (len(late) - 1))],
         "end - due max": late[-1],
-        "worker CPU-s a run": used / number,
-        "server CPU-s a run": (server_cpu(server) - server_before) / number,
+        "worker CPU-s a run": (cpu_of_family(its_pid) - before) / number,
+        "server CPU-s a run": (cpu_of_family(servers_pid) - server_before) / number,
     }
-
-
-def server_cpu(server: PrefectServer) -> float:
-    """The CPU seconds of the Prefect server so far."""
-    started = server.server
-    return sum(sum(cpu_seconds(pid)) for pid in family(started.popen.pid)) if started else 0.0
-
-
-def seconds_between(due: str, end: str) -> float:
-    """The seconds from one of Prefect's times to another."""
-    parse: Callable[[str], datetime] = datetime.fromisoformat
-    return (parse(end) - parse(due)).total_seconds()
 
 
 def show(measured: Sequence[Measured]) -> None:
@@ -329,11 +280,6 @@ def show(measured: Sequence[Measured]) -> None:
     for one in measured:
         paced = "".join(f"; {name} {value:.2f}" for name, value in one.pace.items())
         say(f"{one.name:26}idle: {one.idle_private_mb:.0f} MB private{paced}")
-
-
-def say(line: str) -> None:
-    """Print a line of the table."""
-    sys.stdout.write(f"{line}\n")
 
 
 def document(measured: Sequence[Measured], arguments: argparse.Namespace) -> dict[str, Any]:
