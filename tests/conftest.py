@@ -40,12 +40,10 @@ os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 
 _numbers = itertools.count()
 
-# `make test` deals file by file to two processes. The files that take longest come first, so that neither process waits
-# for the other at the end.
-_FIRST = [
-    f"tests/end_to_end/test_{name}.py"
-    for name in ("up", "overdue", "lost_runs", "ticks", "worker", "forked_runs", "foreign_project", "faults")
-]
+# `make test` deals file by file to its processes. The files that take longest come first, so that none waits for the
+# others at the end.
+_LONGEST = "overdue lost_runs up silent_processes ticks worker faults foreign_project forked_runs main_job"
+_FIRST = [f"tests/end_to_end/test_{name}.py" for name in _LONGEST.split()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

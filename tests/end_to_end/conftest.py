@@ -1,5 +1,6 @@
 """The pipeline as a user runs it: a real Prefect server, real workers, the sandbox over HTTP, a database of its own."""
 
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -11,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
+from deployments.server.automations import Changes, apply_automations
+from flows.settings import Settings
 from tests.support.made_once import made_once
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
+from tests.support.receiver import Receiver, running_receiver
 from tests.support.sandbox_server import RunningSandbox, running_sandbox
 
 # Looked for in every place where a secret could end up.
@@ -91,6 +97,18 @@ class Pipeline:
             is_chosen = deployment["entrypoint"].rsplit(".", 1)[1] in flow_names
             self._reschedule(deployment, anchor, active=is_chosen, interval=seconds)
 
+    def apply_automations(self, receiver: Receiver) -> Changes:
+        """Bring the automations to the deployments as they are now, which is a step of `vibecheck apply`."""
+
+        async def apply_now() -> Changes:
+            ours: dict[Any, Any] = {PREFECT_API_URL: self.prefect.api_url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
+            with temporary_settings(ours):
+                async with get_client() as client:
+                    settings = Settings.model_validate({"notification": receiver.apprise_url})
+                    return await apply_automations(client, settings)
+
+        return asyncio.run(apply_now())
+
     def _reschedule(self, deployment: dict[str, Any], anchor: datetime, *, active: bool, **rule: object) -> None:
         # A deployment by command does the same, in six seconds of processor time.
         (schedule,) = deployment["schedules"]
@@ -124,6 +142,14 @@ def pipeline(tmp_path: Path, applied_template: AppliedTemplate) -> Iterator[Pipe
     """A server with everything applied, and no worker yet: a test starts its own."""
     with applied_pipeline(tmp_path, applied_template) as applied:
         yield applied
+
+
+@pytest.fixture
+def receiver(pipeline: Pipeline) -> Iterator[Receiver]:
+    """Where this installation's alarms go, from the next process and the next apply on."""
+    with running_receiver() as receiver:
+        pipeline.prefect.environment["VIBECHECK_NOTIFICATION"] = receiver.apprise_url
+        yield receiver
 
 
 @dataclass

@@ -1,50 +1,15 @@
 """Who is told what, and how often, when jobs do not run: with a real server, real workers and a real receiver."""
 
-import asyncio
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from prefect import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from deployments.sandbox import Fault
-from deployments.server.automations import Changes, apply_automations
-from flows.settings import Settings
 from tests.end_to_end.conftest import Pipeline
 from tests.support.prefect_server import wait_until
-from tests.support.receiver import Receiver, running_receiver
+from tests.support.receiver import Receiver
 
-pytestmark = [
-    pytest.mark.end_to_end,
-    pytest.mark.timeout(900),
-    # Apprise imports it for a plugin of its own.
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
-
-
-@pytest.fixture
-def receiver(pipeline: Pipeline) -> Iterator[Receiver]:
-    """Where this installation's alarms go, from the next process and the next apply on."""
-    with running_receiver() as receiver:
-        pipeline.prefect.environment["VIBECHECK_NOTIFICATION"] = receiver.apprise_url
-        yield receiver
-
-
-def apply(pipeline: Pipeline, receiver: Receiver, **settings: Any) -> Changes:
-    """Bring the automations to the deployments as they are now, which is a step of `vibecheck apply`."""
-
-    async def apply_now() -> Changes:
-        ours: dict[Any, Any] = {PREFECT_API_URL: pipeline.prefect.api_url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
-        with temporary_settings(ours):
-            async with get_client() as client:
-                return await apply_automations(
-                    client, Settings.model_validate({"notification": receiver.apprise_url, **settings})
-                )
-
-    return asyncio.run(apply_now())
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 
 def count(pipeline: Pipeline, job_name: str, *statuses: str) -> int:
@@ -69,26 +34,6 @@ def judge(pipeline: Pipeline, times: int) -> None:
         done += row["status"] == "success"
 
 
-def create_late_run(pipeline: Pipeline, flow_name: str) -> str:
-    """A run with the tags of those that the schedule makes, which was to start a minute ago.
-
-    Not one of the schedule's own: what the server does about those is held back for a quarter of an hour in the first
-    minutes after a deployment, since it waits for an event that the scheduler never emits.
-    """
-    (scheduled, *_) = wait_until(
-        lambda: [run for run in pipeline.prefect.flow_runs() if run["auto_scheduled"]], seconds=90, what="a planned run"
-    )
-    assert {"auto-scheduled", "monitored"} <= set(scheduled["tags"])
-    (deployment,) = pipeline.prefect.api("deployments/filter", flows={"name": {"any_": [flow_name]}})
-    due = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-    run = pipeline.prefect.api(
-        f"deployments/{deployment['id']}/create_flow_run",
-        tags=["auto-scheduled"],
-        state={"type": "SCHEDULED", "state_details": {"scheduled_time": due}},
-    )
-    return run["id"]
-
-
 def told(receiver: Receiver) -> list[str]:
     """The subjects of what was told of the polls; the status flow may rightly be called silent in its first minutes."""
     return [subject for subject in receiver.subjects if "pipeline_status" not in subject]
@@ -101,7 +46,7 @@ def test_a_dead_worker_and_its_return_are_one_message_each(pipeline: Pipeline, r
     server.start_worker("vibecheck-status", "watchdog")
     worker = server.start_worker("vibecheck")
     pipeline.tick_every(20, "poll_news", "pipeline_status")
-    apply(pipeline, receiver)
+    pipeline.apply_automations(receiver)
     wait_until(lambda: count(pipeline, "poll_news") >= 2, seconds=180, what="two polls")
     judge(pipeline, 2)
     assert told(receiver) == []
@@ -131,7 +76,7 @@ def test_a_dead_worker_and_its_return_are_one_message_each(pipeline: Pipeline, r
 
 
 def test_a_failing_job_is_one_message_while_the_receiver_is_away(pipeline: Pipeline, receiver: Receiver) -> None:
-    apply(pipeline, receiver)
+    pipeline.apply_automations(receiver)
     server = pipeline.prefect
     server.environment["VIBECHECK_FAILING_AFTER"] = "2"
     server.start_worker("vibecheck")
@@ -162,51 +107,12 @@ def test_a_failing_job_is_one_message_while_the_receiver_is_away(pipeline: Pipel
     assert re.search("Last error: .*CredentialsRefused", receiver.bodies[0]), receiver.bodies[0]
 
     server.command("prefect", "deployment", "delete", "poll_stories/scheduled")
-    changes = apply(pipeline, receiver)
+    changes = pipeline.apply_automations(receiver)
     assert "VibeCheck: silent job poll_stories" in changes.deleted
     pipeline.sandbox.clear_faults()
     pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
     judge(pipeline, 2)
-    assert len(receiver.subjects) == 1, "a recovery younger than two judgements are apart is not believed yet"
+    # A recovery that is younger than two judgements are apart is not believed yet.
+    (ended,) = receiver.subjects[1:]
+    assert re.search("poll_stories is no longer watched since", ended)
     assert pipeline.query("SELECT retired_at FROM monitored_jobs WHERE job_name = 'poll_stories'")[0]["retired_at"]
-
-
-def test_with_all_our_processes_dead_the_server_tells_once(pipeline: Pipeline, receiver: Receiver) -> None:
-    server = pipeline.prefect
-    assert server.server is not None
-    server.server.stop()
-    server.environment["PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS"] = "PT5S"
-    server.environment["PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS"] = "1"
-    server.start()
-    pipeline.tick_every(10, "poll_news", "pipeline_status")
-    apply(pipeline, receiver)
-    persons = pipeline.run("poll_news/scheduled")
-    schedules_own = create_late_run(pipeline, "poll_news")
-    pipeline.wait_for_state(schedules_own, "CANCELLED")
-    (swept,) = server.flow_runs(id={"any_": [schedules_own]})
-    assert swept["state_name"] == "Missed"
-    late = wait_until(
-        lambda: server.flow_runs(id={"any_": [persons]}, state={"name": {"any_": ["Late"]}}),
-        seconds=240,
-        what="the person's run to be late",
-    )
-    assert late[0]["id"] == persons
-
-    wait_until(lambda: len(receiver.subjects) >= 2, seconds=240, what="the server's own messages")
-    # One message for all silent jobs: it names whichever the server's timers found first.
-    silent_watchdog, silent_job = sorted(receiver.subjects)
-    assert re.fullmatch(r"VibeCheck \S+: poll_\w+ is silent, and nobody watches the jobs", silent_job)
-    assert re.fullmatch(
-        r"VibeCheck \S+: nobody watches the jobs, pipeline_status has done nothing for 30 s", silent_watchdog
-    )
-    assert any("nobody watches the jobs" in body for body in receiver.bodies)
-
-    # The silence goes on, and so do the server's timers; but people have been told.
-    def fired() -> int:
-        return server.api("events/filter", filter={"event": {"name": ["prefect.automation.triggered"]}})["total"]
-
-    before = fired()
-    wait_until(lambda: fired() >= before + 3, seconds=240, what="the timers to fire again")
-    assert len(receiver.subjects) == 2
-    (run,) = server.flow_runs(id={"any_": [persons]})
-    assert run["state_name"] == "Late"

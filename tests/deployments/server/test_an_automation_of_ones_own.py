@@ -15,12 +15,7 @@ from flows.monitoring.verdicts.stored import TransitionRow
 from tests.support.prefect_server import PROJECT_ROOT, PrefectServer, wait_until
 from tests.support.receiver import running_receiver
 
-pytestmark = [
-    pytest.mark.end_to_end,
-    pytest.mark.timeout(300),
-    # Apprise imports it for a plugin of its own.
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 
 async def test_the_automation_of_the_docs_sends_what_our_events_say(

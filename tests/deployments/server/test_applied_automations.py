@@ -18,11 +18,7 @@ from tests.support.prefect_server import PrefectServer
 RECEIVER = {"notification": "json://somebody:sentinel@127.0.0.1:9/alarms"}
 
 # Prefect and Apprise, where a block is saved.
-pytestmark = [
-    pytest.mark.end_to_end,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 
 async def on_server(client: PrefectClient) -> dict[str, Automation]:

@@ -14,11 +14,7 @@ from deployments.server.work_pools import make_work_pools
 from flows.settings import Settings
 
 # Apprise, where a block is saved.
-pytestmark = [
-    pytest.mark.end_to_end,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 SETTINGS = Settings.model_validate({"notification": "json://127.0.0.1:9/alarms"})
 
 

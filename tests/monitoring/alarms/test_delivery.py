@@ -19,9 +19,6 @@ from tests.support.internet import Answer, Internet, Request, running_internet
 from tests.support.mail import running_mail_server
 from tests.support.receiver import running_receiver
 
-# Apprise imports it for a plugin of its own.
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 PAGERDUTY = "pagerduty://integrationkey@apikey"
 OPSGENIE = "opsgenie://genie-key-1/#data?tags=prod,etl"

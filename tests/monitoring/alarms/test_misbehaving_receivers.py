@@ -16,9 +16,6 @@ from flows.monitoring.alarms.receivers import Receiver
 from tests.monitoring.alarms.test_delivery import message, notice
 from tests.support.prefect_server import wait_until
 
-# Apprise imports it for a plugin of its own.
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
 

@@ -34,12 +34,7 @@ from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
 from tests.support.receiver import running_receiver
 
-pytestmark = [
-    pytest.mark.end_to_end,
-    pytest.mark.timeout(300),
-    # Apprise imports it for a plugin of its own.
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 NEWS = "poll_news"
 Seeding = Callable[[AsyncEngine, datetime], Awaitable[None]]

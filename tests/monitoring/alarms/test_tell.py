@@ -18,8 +18,6 @@ from flows.settings import Settings
 from tests.support.receiver import Receiver, running_receiver
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
-# Apprise imports it for a plugin of its own.
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 
 @pytest.fixture

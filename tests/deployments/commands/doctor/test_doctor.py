@@ -12,9 +12,6 @@ from deployments.sandbox import Fault
 from flows.settings import load_settings
 from tests.deployments.commands.doctor.conftest import Installation
 
-# Apprise imports it for a plugin of its own.
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
 Printed = pytest.CaptureFixture[str]
 
 
