@@ -2,8 +2,8 @@
 
 1. The windows that are to be read are told (`expect`), in their order. Each begins with its first page.
 2. When a page comes that another one surely follows, by the rules of the reading, the next one of its window is begun.
-3. So many requests go on at the same time as the plan allows; a few times as many pages wait to be read, at the most.
-   Nothing is begun that the run will not read: while the budget is nearly spent, or beyond its last page.
+3. So many requests go on at the same time as the plan allows; as many pages wait to be read, at the most. Nothing is
+   begun that the run will not read: while the budget is nearly spent, or beyond its last page.
 4. The reading gets the page that was begun, or its error, and asks itself for every other one.
 
 So the reading asks for the same pages as it would alone, and stores them in the same order. Where it ends early, by an
@@ -21,9 +21,6 @@ from flows.asknews import Page
 from flows.polling.feeds import Feed
 from flows.polling.run import PollingRun
 from flows.polling.windows import Window
-
-# Pages that wait to be read, for each request at a time.
-WAITING_EACH = 4
 
 
 @dataclass
@@ -73,7 +70,7 @@ class PagesAhead:
         await asyncio.gather(*self._begun.values(), return_exceptions=True)
 
     def _begin(self) -> None:
-        most = WAITING_EACH * self._run.requests_at_once
+        most = self._run.requests_at_once
         while self._to_begin and len(self._begun) < most and self._run.may_ask_ahead(len(self._begun)):
             feed, window, offset = self._to_begin.popleft()
             self._begun[window, offset] = asyncio.create_task(self._fetch_and_go_on(feed, window, offset))
