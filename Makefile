@@ -26,7 +26,7 @@ up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C; OPT
 	@exec $(BIN)/vibecheck up $(OPTIONS)
 
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 drill:  ## Break docker-compose.yml in every way; ITEMS="up scale" for some of them
 	$(PYTHON) -m tests.drill $(ITEMS)
