@@ -65,7 +65,9 @@ def clean_json(value: object) -> Any:
             return [clean_json(item) for item in cast("Sequence[object]", value)]
         case Mapping():
             mapping = cast("Mapping[object, object]", value)
-            return dict(sorted((clean_text(str(key)), clean_json(item)) for key, item in mapping.items()))
+            # One item for each key before they are sorted: two keys may differ in what is taken out alone.
+            cleaned = {clean_text(str(key)): clean_json(item) for key, item in mapping.items()}
+            return dict(sorted(cleaned.items()))
         case _:
             return clean_text(str(value))
 

@@ -136,6 +136,10 @@ def test_cleaned_json_survives_json_and_stays_as_it_is(value: Any) -> None:
     assert canonical_json(json.loads(canonical_json(value))) == canonical_json(value)
 
 
+def test_keys_that_differ_by_nul_alone_become_one() -> None:
+    assert clean_json({"": "text", "\x00": 0}) == {"": 0}
+
+
 def test_canonical_json_ignores_order_and_spelling_of_numbers() -> None:
     assert canonical_json({"b": 1.0, "a": (1, 2)}) == canonical_json({"a": [1, 2], "b": 1}) == '{"a":[1,2],"b":1}'
 
