@@ -10,8 +10,8 @@ flow's and in verify's, the time of a real one is not.
 
 - The log's rows belong to 1,000 jobs that run every 15 minutes, of which some fail and some have a cron schedule;
   the first so many of these are monitored.
-- `verdict` is `read_report`; `health` and `page` are whole answers of the application, each read anew, however long
-  that takes; `status flow` repairs, judges and tells nobody; `verify` accounts for an hour.
+- `verdict` is `read_report`; `health` and `page` are whole answers of the application, each read from the
+  database, however long that takes; `status flow` repairs, judges and tells nobody; `verify` accounts for an hour.
 - A step of the status flow that takes longer than 30 s (the reconciler: 90 s) is given up, and counted.
 - `MB` is the most that the process held, with the made-up server in it.
 """

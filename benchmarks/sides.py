@@ -63,7 +63,7 @@ def side(name: str, file: str, checkout: Path, environment: Mapping[str, str] | 
 def answer(measure: Measure) -> None:
     """Be a side: measure the cases that come in, one a line, until there are no more."""
     answers = os.fdopen(os.dup(1), "w")
-    # What the measured code prints is no answer.
+    # What the measured code prints is not an answer.
     os.dup2(2, 1)
 
     async def serve() -> None:

@@ -28,7 +28,7 @@ pytest_plugins = ["tests.support.shared_prefect"]
 
 KINDS = ["sqlite", "postgresql"]
 
-# A loaded machine is no failure: what a property takes is measured in benchmarks/.
+# A loaded machine may take longer: what a property takes is measured in benchmarks/.
 settings.register_profile("vibecheck", deadline=None)
 # `pytest --hypothesis-profile thorough`: for a night, or after a change of what the properties are about.
 settings.register_profile("thorough", deadline=None, max_examples=2_000)

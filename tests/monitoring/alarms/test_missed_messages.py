@@ -1,6 +1,6 @@
 """What a receiver refused, and another took: it is told once it is back. And ends that somebody brought about."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -13,23 +13,11 @@ from flows.settings import Settings
 from tests.monitoring.alarms.working import NEWS, overdue, settings, told, work
 from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed
 from tests.support.internet import Answer, Internet, running_internet
-from tests.support.receiver import Receiver, running_receiver
+from tests.support.receiver import Receiver
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 DATA = {"owner": "data"}
-
-
-@pytest.fixture
-def everybody() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def data() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """To whom: a job's owner, its severity, the default; and what happens to what a receiver refuses."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,21 +15,9 @@ from flows.monitoring.alarms.receivers import names_for, receivers_of
 from flows.monitoring.alarms.refusals import explain_refusals, note_deliveries, read_refusals
 from flows.monitoring.alarms.tell import Told, tell
 from flows.settings import Settings
-from tests.support.receiver import Receiver, running_receiver
+from tests.support.receiver import Receiver
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def everybody() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def data() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture
