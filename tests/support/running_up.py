@@ -51,7 +51,12 @@ class RunningUp:
         content = None if body is None else json.dumps(body)
         changed = {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx.request(
-            method, f"http://127.0.0.1:{self.port}{path}", content=content, headers={**sent, **changed}, timeout=60
+            method,
+            f"http://127.0.0.1:{self.port}{path}",
+            content=content,
+            headers={**sent, **changed},
+            timeout=60,
+            verify=False,
         )
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -81,7 +81,7 @@ def _served(make_app: Callable[Options, FastAPI]) -> Callable[Options, AbstractC
             thread.start()
             try:
                 # The listener takes connections already; this one is answered once the server runs.
-                httpx.get(base_url, timeout=START_SECONDS, trust_env=False).raise_for_status()
+                httpx.get(base_url, timeout=START_SECONDS, trust_env=False, verify=False).raise_for_status()
                 yield RunningSandbox(base_url, app.state.sandbox)
             finally:
                 server.should_exit = True
