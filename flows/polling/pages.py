@@ -208,7 +208,7 @@ class _WindowPoll:
         """Defer the window for pages that were stepped over: at once, as another run may finish it."""
         for error in read.gaps[self._gaps :]:
             await self._defer(connection, read.window, f"{type(error).__name__}: {error}")
-            window = f"{read.window.start:%d %B %H:%M} to {read.window.end:%H:%M}"
+            window = read.window.told(self._run.zone)
             self._run.statistics.failures.append(f"{self._scope or 'news'}, {window}: {error} Deferred to a later run.")
         self._gaps = len(read.gaps)
 

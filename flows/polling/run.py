@@ -5,21 +5,19 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import structlog
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.states import Completed
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.asknews import (
     AccessDenied,
     AskNewsClient,
     AskNewsError,
-    MissingCredentials,
     Page,
     PermanentError,
     RetryableError,
@@ -27,7 +25,7 @@ from flows.asknews import (
 )
 from flows.database.clock import database_now
 from flows.database.engine import opened_engine, reading
-from flows.logs import bind_run, configure_logging, register_secret
+from flows.logs import bind_run, configure_logging
 from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import latest_success
@@ -36,6 +34,7 @@ from flows.polling.bounds import PAGING_SECONDS
 from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
 from flows.polling.retries import fetch_page, withdraw_retries
+from flows.polling.secret_block import api_key_from_block
 from flows.polling.statistics import Statistics
 from flows.polling.storage.full_pages import last_plan, read_full_page
 from flows.polling.storage.source_outages import end_outage, note_failed_run, read_outage
@@ -86,6 +85,8 @@ class PollingRun:
     """Stretches of time that were read whole."""
     measures: list[dict[str, str | None]] = field(default_factory=list[dict[str, str | None]])
     """What was measured of AskNews, for the monitoring to show."""
+    zone: tzinfo = UTC
+    """The timezone in which people are told times."""
     _began_at: float = field(default_factory=time.monotonic)
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
@@ -250,6 +251,7 @@ async def _opened(
         fetch,
         settings.requests_at_once,
         data_note=SANDBOX_NOTE if settings.is_sandbox() else None,
+        zone=settings.zone(),
     )
 
 
@@ -280,20 +282,3 @@ async def _note_failed(run: PollingRun, retry_after: float | None) -> None:
             retry_at=now + timedelta(seconds=retry_after) if retry_after else None,
             is_repeated=run.flow_run.run_count > 1,
         )
-
-
-async def api_key_from_block(settings: Settings) -> SecretStr | None:
-    """The API key from its Prefect Secret block, where one is named and the environment has no key."""
-    if settings.asknews_api_key is not None or settings.asknews_secret_block is None:
-        return None
-    from prefect.blocks.system import Secret
-
-    try:
-        block = await Secret.aload(settings.asknews_secret_block)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # Secret is generic
-    except ValueError:
-        raise MissingCredentials(
-            f"There is no Secret block named {settings.asknews_secret_block!r}: make it, or set ASKNEWS_API_KEY."
-        ) from None
-    key = SecretStr(str(block.get()))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # as above
-    register_secret(key.get_secret_value())
-    return key

@@ -95,9 +95,8 @@ async def _split(run: PollingRun, stretch: DeferredStretch, reason: str) -> bool
 
 
 async def _note_failed(run: PollingRun, stretch: DeferredStretch, error: AskNewsError | BudgetExhausted) -> None:
-    run.statistics.failures.append(
-        f"{stretch.scope or 'news'}, deferred since {stretch.window_start:%d %B %H:%M}: {error}"
-    )
+    window = Window(stretch.window_start, stretch.window_end).told(run.zone)
+    run.statistics.failures.append(f"{stretch.scope or 'news'}, deferred, {window}: {error}")
     if ends_the_run(error):
         # It says nothing about this stretch.
         return

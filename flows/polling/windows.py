@@ -1,7 +1,7 @@
 """Which stretch of time to ask for next. Pure: a cursor and a clock in, a window out."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from math import ceil
 
 # AskNews serves the last 48 hours from its live index; an hour's margin for a run that waits and retries.
@@ -62,6 +62,10 @@ class Window:
     def needs_archive(self, now: datetime) -> bool:
         """Whether AskNews has to look in its archive for the beginning of this window."""
         return now - self.start > ARCHIVE_AFTER
+
+    def told(self, zone: tzinfo) -> str:
+        """Return the window for people to read, also days later: `23 Nov 19:15 UTC to 23 Nov 19:30 UTC`."""
+        return " to ".join(f"{at.astimezone(zone):%d %b %H:%M %Z}" for at in (self.start, self.end))
 
     def slices(self, length: timedelta) -> "list[Window]":
         """Return the window in slices of `length`; the last one may be shorter."""

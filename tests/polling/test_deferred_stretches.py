@@ -85,7 +85,8 @@ async def test_a_stretch_that_fails_again_ends_the_reading(database: AsyncEngine
     await poll_scopes(run, {"": feed}, REACH)
     assert len(feed.asked) == 4
     assert run.status() == "partial_failure"
-    assert run.statistics.failures == ["news, deferred since 05 January 06:00: 500: the service failed"]
+    waits = "05 Jan 06:00 UTC to 05 Jan 06:15 UTC"
+    assert run.statistics.failures == [f"news, deferred, {waits}: 500: the service failed"]
     assert await row_of(run) is None, "it is closed with this failure in it"
 
     later = polling_run(database, now=NOW + timedelta(minutes=15))

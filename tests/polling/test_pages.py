@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -68,13 +69,15 @@ async def test_a_crash_in_the_last_page_keeps_the_pages_before_it(database: Asyn
 
 async def test_a_failing_page_is_deferred_once_the_next_succeeds(database: AsyncEngine) -> None:
     run = polling_run(database)
+    run.zone = ZoneInfo("Europe/Berlin")
     feed = FakeFeed(run, rows=35, fails={10: FAILS})
     await poll_scopes(run, {"": feed}, REACH)
     assert feed.stored == [*range(10), *range(20, 35)]
     row = await row_of(run)
     assert row is not None
     assert row.status == "partial_failure"
-    assert "500: the service failed Deferred to a later run." in (row.error_message or "")
+    window = "04 Jan 13:00 CET to 05 Jan 13:00 CET"
+    assert row.error_message == f"news, {window}: 500: the service failed Deferred to a later run."
 
     later = polling_run(database, now=NOW + timedelta(minutes=15))
     healed = FakeFeed(later, rows=35)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
@@ -39,6 +40,15 @@ async def test_what_is_wrong_is_said_though_prefect_may_retry(
         async with polling_run(JOB):
             raise AssertionError("nothing may be polled without a key")
     assert "retries_not_withdrawn" in caplog.text
+
+
+async def test_a_run_tells_times_in_the_configured_zone(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIBECHECK_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("VIBECHECK_TIMEZONE", "Europe/Berlin")
+    monkeypatch.setenv("ASKNEWS_API_KEY", SENTINEL_KEY)
+    load_settings.cache_clear()
+    async with polling_run(JOB) as run:
+        assert run.zone == ZoneInfo("Europe/Berlin")
 
 
 async def test_a_run_goes_by_the_databases_clock_and_not_by_its_own(

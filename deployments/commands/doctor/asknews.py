@@ -16,7 +16,7 @@ from flows.asknews.endpoints import api_endpoint
 from flows.database.engine import DatabaseUnavailable
 from flows.entities import load_tracked, search_names
 from flows.polling.budget import NEWS_CREDITS, BudgetExhausted, CreditBudget
-from flows.polling.run import api_key_from_block
+from flows.polling.secret_block import api_key_from_block
 from flows.polling.statistics import Statistics
 from flows.settings import IS_CHECKOUT, Settings
 
