@@ -44,6 +44,8 @@ _TO_DO = {
     Reason.NO_SCHEDULE: "deploy it with its schedule again; if it is meant to have none, pause the deployment.",
     Reason.STUCK: "open the run that does not end; cancel it there, and the next tick starts another.",
 }
+# Which of the runs that the circumstances name shows what is wrong.
+_RUNS = {Reason.FAILING: "failed_run", Reason.NO_SUCCESS: "failed_run", Reason.STUCK: "open_run"}
 
 
 def notice_of(
@@ -162,7 +164,6 @@ def _bad_news(
     pool = _text(details.get("work_pool_without_worker")) or None
     known = Reason(reason) if reason in set(Reason) else None
     what = IS.get(known, "is unhealthy") if known else "is unhealthy"
-    run = links.run(_text(details.get("failed_run")))
     lasting = duration((now - began).total_seconds())
     lines = [
         f"{name} {_still(what) if kind is Kind.REMINDER else what}.",
@@ -179,9 +180,8 @@ def _bad_news(
     elif known is not None and known in _TO_DO:
         deployment = name if "/" in name else f"{name}/scheduled"
         lines.append(f"To do: {_TO_DO[known].format(deployment=deployment)}")
-    link = (
-        links.work_pool(pool) if pool else run if known in (Reason.FAILING, Reason.NO_SUCCESS) else None
-    ) or links.job(name)
+    run = _text(details.get(_RUNS.get(known, ""))) if known else ""
+    link = (links.work_pool(pool) if pool else links.run(run)) or links.job(name)
     if not pool and link:
         lines.append(f"Look: {link}")
     if kind is Kind.REMINDER:

@@ -222,5 +222,6 @@ def circumstances_of(job: JobReport, now: datetime) -> dict[str, Any]:
         "explanation": explain_job(job, now),
         "last_error": last_failure and last_failure.error_message,
         "failed_run": last_failure and str(last_failure.execution_id),
+        "open_run": str(job.running_id) if job.running_id is not None else None,
         "work_pool_without_worker": job.facts.absent_work_pool,
     }

@@ -19,6 +19,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     TextClause,
+    and_,
     bindparam,
     func,
     literal,
@@ -77,6 +78,8 @@ class Newest:
     job: StoredJob
     running_since: datetime | None
     """When the oldest run that is going on started."""
+    running_id: UUID | None
+    """That run's id."""
     run: LogRow | None
     """The last run, be it over or not, that was not skipped, cancelled or missed."""
     outcome: OutcomeRow | None
@@ -103,6 +106,7 @@ async def read_newest(connection: AsyncConnection, now: datetime) -> dict[str, N
         found[job.job_name] = Newest(
             job,
             running_since=next(columns),
+            running_id=next(columns),
             run=_made(LogRow, islice(columns, _RUN_COLUMNS)),
             outcome=_made(OutcomeRow, islice(columns, _OUTCOME_COLUMNS)),
             success=_made(SuccessRow, columns),
@@ -160,15 +164,15 @@ def _moment() -> Select[*tuple[Any, ...]]:
 @cache
 def _newest() -> Select[*tuple[Any, ...]]:
     started = _LOG.alias("started")
+    place = func.row_number().over(partition_by=started.c.job_name, order_by=(started.c.started_at, started.c.id))
     running = (
-        select(started.c.job_name, func.min(started.c.started_at).label("since"))
+        select(started.c.job_name, started.c.started_at, started.c.execution_id, place.label("place"))
         .where(text(OPEN), started.c.started_at < bindparam("now", type_=UtcDateTime()))
-        .group_by(started.c.job_name)
         .subquery("running")
     )
     run, ended, success = (_LOG.alias(name) for name in ("run", "ended", "success"))
     rows = (
-        _JOBS.outerjoin(running, running.c.job_name == _JOBS.c.job_name)
+        _JOBS.outerjoin(running, and_(running.c.job_name == _JOBS.c.job_name, running.c.place == 1))
         .outerjoin(run, run.c.id == _newest_id(text(RAN)))
         .outerjoin(ended, ended.c.id == _newest_id(text(RAN), text(ENDED)))
         .outerjoin(success, success.c.id == _newest_id(text(SUCCEEDED)))
@@ -176,7 +180,8 @@ def _newest() -> Select[*tuple[Any, ...]]:
     return (
         select(
             *(_JOBS.c[field.name] for field in fields(StoredJob)),
-            running.c.since,
+            running.c.started_at,
+            running.c.execution_id,
             *columns_of(run.c).values(),
             *_outcome_columns(ended.c),
             *_success_columns(success.c),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,6 +53,8 @@ class JobReport:
     """The last run that was not skipped, cancelled or missed."""
     last_failure: OutcomeRow | None
     """The newest failure or partial failure, if nothing succeeded since."""
+    running_id: UUID | None
+    """The run that has been going on longest; None if none is."""
     next_tick: datetime | None
     """When it is due next, and the past if that tick is still awaited; None if that is not known."""
     feature_off: str | None = None
@@ -229,6 +232,7 @@ def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: da
         facts=facts,
         judgement=judge(expected, facts, now, limits),
         last_run=last_run,
+        running_id=past.newest.running_id,
         feature_off=str(successes[0].details.get("explanation", "")) if is_feature_off else None,
         budget=budget,
         data_note=_data_note(successes),

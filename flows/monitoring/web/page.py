@@ -30,7 +30,7 @@ from flows.monitoring.verdicts.wording import (
     explain_job,
     explain_warning,
 )
-from flows.monitoring.vocabulary import Status, Verdict
+from flows.monitoring.vocabulary import Reason, Status, Verdict
 from flows.monitoring.web.documents import UNAVAILABLE
 from flows.monitoring.web.folded import folded, split
 from flows.monitoring.web.past import RUN_WORDS, past_of, shortened
@@ -163,6 +163,7 @@ def _job(job: JobReport, history: JobHistory, snapshot: Snapshot, now: datetime)
         "status": _VERDICT_WORDS[job.judgement.verdict],
         "explanation": explain_job(job, now),
         "work_pool": pool and {"name": pool, "link": snapshot.links.work_pool(pool)},
+        "open_run": _open_run(job, snapshot.links),
         "warnings": [explain_warning(warning, job) for warning in job.judgement.warnings],
         "silence": "" if silence is None else explain_silence(silence, now),
         "error": _error(job, snapshot.links, now),
@@ -170,6 +171,11 @@ def _job(job: JobReport, history: JobHistory, snapshot: Snapshot, now: datetime)
         "facts": _facts(job, history, now),
         **past_of(history, now, has_started=job.judgement.verdict != Verdict.NOT_STARTED),
     }
+
+
+def _open_run(job: JobReport, links: Links) -> str | None:
+    """Where the run is shown that does not end."""
+    return links.run(str(job.running_id)) if job.judgement.reason == Reason.STUCK else None
 
 
 def _error(job: JobReport, links: Links, now: datetime) -> dict[str, str | None] | None:

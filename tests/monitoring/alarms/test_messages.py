@@ -92,6 +92,12 @@ def test_an_alarm_says_all_that_somebody_who_is_woken_needs() -> None:
     ]
 
 
+def test_an_alarm_of_a_run_that_does_not_end_leads_to_it() -> None:
+    found = notice(alarm("stuck", failed_run="an-earlier-one", open_run="run-id"))
+    assert found.link == "http://prefect/runs/flow-run/run-id"
+    assert f"Look: {found.link}" in found.text
+
+
 def test_a_message_says_nothing_twice() -> None:
     overdue = notice(alarm("overdue", explanation="Overdue: the last run started 40 min ago."))
     absent = notice(alarm("no_worker", explanation="No worker has polled it since 11:50 UTC: nothing can start it."))

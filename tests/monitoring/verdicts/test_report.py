@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import budget_of
+from flows.monitoring.verdicts.changes import circumstances_of
 from flows.monitoring.verdicts.measures import measures_of
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
@@ -141,9 +142,11 @@ async def test_running_rows_do_not_hide_the_failures_behind_them(database: Async
 async def test_a_run_that_outlasts_its_interval_is_stuck(database: AsyncEngine) -> None:
     now = await clock(database)
     oldest = now - 16 * MINUTE
-    job = await job_of(database, ran("poll_news", now - MINUTE, "running"), ran("poll_news", oldest, "running"))
+    stuck = ran("poll_news", oldest, "running")
+    job = await job_of(database, ran("poll_news", now - MINUTE, "running"), stuck, ran("poll_news", oldest, "running"))
     assert (job.judgement.reason, job.judgement.since) == ("stuck", now - MINUTE)
-    assert job.facts.running_since == oldest
+    assert (job.facts.running_since, job.running_id) == (oldest, stuck.execution_id)
+    assert circumstances_of(job, now)["open_run"] == str(stuck.execution_id)
 
 
 async def test_a_paused_job_is_neither_healthy_nor_alarming(database: AsyncEngine) -> None:
