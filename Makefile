@@ -18,7 +18,7 @@ endif
 FROM_LOCK = $(INSTALL) $(COMPILE) --no-deps --require-hashes -r $<
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help up test drill bench check lint types lock clean purge
+.PHONY: help up test drill chaos bench check lint types lock clean purge
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -30,6 +30,9 @@ test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 
 drill:  ## Break docker-compose.yml in every way; ITEMS="up scale" for some of them
 	$(PYTHON) -m tests.drill $(ITEMS)
+
+chaos: .venv/installed-dev  ## Kill, stop and cut off everything for five minutes; SEED=7 MINUTES=60 for others
+	$(BIN)/python -m tests.chaos
 
 BENCH = storing fetching matching polling jobs answers run_starts starting_up
 bench: .venv/installed-dev  ## Run every benchmark, which takes about two hours; BENCH="storing jobs" for some of them

@@ -1,0 +1,120 @@
+"""A storm over a whole installation; then calm, and the question whether every promise was kept.
+
+    [SEED=7] [MINUTES=5] make chaos
+
+A seed always gives the same disturbances at the same seconds; what they meet differs, as processes do. It needs Linux.
+If a promise was not kept, the seed and what was done when are printed once more, and every log is kept.
+"""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import get_client
+from sqlalchemy import URL
+
+from flows.database.engine import create_engine
+from flows.monitoring.jobs.deployments import read_live_jobs
+from flows.monitoring.prefect_runs import server_now
+from flows.monitoring.reconcile.lost_runs import Patience
+from flows.monitoring.reconcile.reconciler import reconcile
+from tests.chaos.installation import WORKERS, Installation, installed
+from tests.chaos.oracle import PositionWatch, left_behind, repeated, unkept
+from tests.chaos.storm import break_out, plan
+from tests.database.postgresql_server import postgresql_server
+
+# Longer than a lost run keeps its job's slot, and then a poll tries to get its pages.
+CALM_SECONDS = 240
+# Runs send heartbeats every 30 s, and a worker is stopped for 40 s at the most.
+IMPATIENT = Patience(pending_seconds=50, silent_seconds=110)
+# What a process may have more than at first: connections that it keeps, and what it remembers.
+MORE_DESCRIPTORS, MORE_MEGABYTES = 15, 100
+
+
+class Timeline:
+    """What was done when, printed as it happens."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.lines: list[str] = []
+
+    def __call__(self, text: str) -> None:
+        self.lines.append(f"{time.monotonic() - self._began:6.1f} s  {text}")
+        print(self.lines[-1], flush=True)  # noqa: T201  # what the run is watched by
+
+
+async def run(folder: Path, server: URL, seed: int, minutes: float, note: Timeline) -> list[str]:
+    """Let the storm pass over a fresh installation, and return the promises that were not kept."""
+    async with installed(folder, server, seed) as here:
+        since = datetime.now(UTC)
+        note("everything is started")
+        if found := await _until_kept(here, since):
+            return found
+        before = here.costs()
+        note("every job has run; the storm begins")
+        watch = PositionWatch(here)
+        async with repeated(watch.look, seconds=0.5), repeated(lambda: _reconcile(here), seconds=7):
+            await break_out(here, plan(seed, 60 * minutes), note)
+            await here.ask_sandbox("DELETE", "faults")
+            note("calm")
+            found = await _until_kept(here, since)
+        found += watch.went_back
+        for role, (descriptors, megabytes) in here.costs().items():
+            note(f"{role}: {before[role][0]} descriptors, {before[role][1]} MB; now {descriptors} and {megabytes} MB")
+            if descriptors > before[role][0] + MORE_DESCRIPTORS or megabytes > before[role][1] + MORE_MEGABYTES:
+                found.append(f"{role} has too many descriptors, or takes too much memory")
+        # A worker ends after its runs, which need the others.
+        for roles in (WORKERS, ["health", "server", "sandbox"]):
+            for role in roles:
+                here.running[role].signal(signal.SIGTERM)
+            for role in roles:
+                if await asyncio.to_thread(here.running[role].popen.wait, 120) and role in WORKERS:
+                    found.append(f"{role} did not end in order")
+        note("everything was told to stop")
+        return found + await left_behind(here)
+
+
+async def _until_kept(here: Installation, since: datetime) -> list[str]:
+    """Wait until every promise is kept; return those that are not after a while."""
+    give_up = time.monotonic() + CALM_SECONDS
+    while (found := await unkept(here, since)) and time.monotonic() < give_up:  # noqa: ASYNC110  # no event tells
+        await asyncio.sleep(3)
+    return found
+
+
+async def _reconcile(here: Installation) -> None:
+    """Reconcile beside the status flow, with less patience: a run that never starts would cost its job minutes."""
+    engine = create_engine(here.url)
+    try:
+        async with get_client() as client:
+            await reconcile(client, engine, await read_live_jobs(client, await server_now(client)), patience=IMPATIENT)
+    finally:
+        await engine.dispose()
+
+
+def main() -> int:
+    """Run once. Exit code 0: every promise was kept; 1: one was not."""
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1000))
+    minutes = float(os.environ.get("MINUTES") or 5)
+    note = Timeline()
+    note(f"SEED={seed} MINUTES={minutes:g}")
+    folder = Path(tempfile.mkdtemp(prefix="vibecheck-chaos-"))
+    with postgresql_server() as server:
+        found = asyncio.run(run(folder, server, seed, minutes, note))
+    if not found:
+        shutil.rmtree(folder)
+        note("every promise was kept")
+        return 0
+    sys.stderr.write("\n".join(["", *note.lines, "", "Not kept:", *found, f"Logs: {folder}", ""]))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""A whole installation on this machine: what is started, how it is asked around its proxy, and what of it is alive."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from sqlalchemy import URL, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.database.postgresql_server import run_statements
+from tests.database.proxy import Proxy, proxied
+from tests.support.prefect_server import FROM_TEMPLATE, PrefectServer, Process, free_port
+from tests.support.receiver import Receiver, running_receiver
+
+INTERVALS = {"poll_news": 10.0, "poll_stories": 30.0, "pipeline_status": 15.0}
+POLLING_WORKERS = ["worker 1", "worker 2"]
+WORKERS = [*POLLING_WORKERS, "watchdog"]
+# The whole minute, and the hour for a seed, of which the sandbox has its first news.
+FIRST_NEWS = datetime(2026, 8, 25, tzinfo=UTC)
+
+
+@dataclass
+class Installation:
+    """What is running, by its role."""
+
+    prefect: PrefectServer
+    url: str
+    proxy: Proxy
+    receiver: Receiver
+    news_from: int
+    sandbox_port: int = field(default_factory=free_port)
+    health_port: int = field(default_factory=free_port)
+    running: dict[str, Process] = field(default_factory=dict[str, Process])
+
+    def start(self, role: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start what plays `role`."""
+        pool = "vibecheck" if role in POLLING_WORKERS else "vibecheck-status"
+        match role:
+            case "server":
+                self.prefect.start()
+                assert self.prefect.server is not None
+                self.running[role] = self.prefect.server
+                return
+            case "sandbox":
+                arguments = ["tests.chaos.sandbox", str(self.sandbox_port), str(self.news_from)]
+            case "health":
+                arguments = ["deployments", "health", "--port", str(self.health_port)]
+            case _:
+                arguments = ["deployments", "worker", "--pool", pool, "--name", role]
+        self.running[role] = self.prefect.spawn(role, "-m", *arguments, environment=environment)
+
+    async def rows(self, sql: str) -> list[Mapping[str, Any]]:
+        """What the database answers, asked without the proxy."""
+        engine = create_async_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        async with engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(text(sql))).mappings()]
+
+    async def ask_sandbox(self, method: str, path: str, **options: Any) -> Any:
+        """The answer of one of the sandbox's own routes. Raises httpx.HTTPError."""
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.sandbox_port}/_sandbox/", timeout=30) as client:
+            answer = await client.request(method, path, **options)
+            return answer.raise_for_status().json() if answer.content else None
+
+    def going(self, flow_name: str) -> list[int]:
+        """The processes of a flow's runs that are running. Raises httpx.HTTPError."""
+        running = {"state": {"type": {"any_": ["RUNNING"]}}}
+        runs = self.prefect.api("flow_runs/filter", flows={"name": {"any_": [flow_name]}}, flow_runs=running)
+        return [pid for run in runs if (pid := self.prefect.process_of_run(run["id"]))]
+
+    def processes(self) -> dict[int, str]:
+        """Every process of this installation that is alive, with its name."""
+        ours = f"\0PREFECT_HOME={self.prefect.folder / 'home'}\0".encode()
+        found: dict[int, str] = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if ours in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = (entry / "comm").read_text().strip()
+        return found
+
+    def costs(self) -> dict[str, tuple[int, int]]:
+        """How many descriptors and megabytes each role's process has."""
+        folders = {role: Path(f"/proc/{process.popen.pid}") for role, process in self.running.items()}
+        page = os.sysconf("SC_PAGE_SIZE")
+        return {
+            role: (len(os.listdir(folder / "fd")), int((folder / "statm").read_text().split()[1]) * page // 2**20)  # noqa: PTH208  # only a count
+            for role, folder in folders.items()
+        }
+
+    def let_tick(self) -> None:
+        """Let each job tick at its interval, from 5 s on; and a run that never starts keep its slot for a minute."""
+        anchor = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+        for deployment in self.prefect.api("deployments/filter"):
+            job = deployment["entrypoint"].rsplit(".", 1)[1]
+            (schedule,) = deployment["schedules"]
+            rule = {**schedule["schedule"], "interval": INTERVALS[job], "anchor_date": anchor}
+            self.prefect.change(f"deployments/{deployment['id']}/schedules/{schedule['id']}", schedule=rule)
+            options = {"collision_strategy": "CANCEL_NEW", "grace_period_seconds": 60}
+            # Each poll of the news reaches back over what is indexed late.
+            parameters = {"overlap_minutes": 1} if job == "poll_news" else {}
+            self.prefect.change(f"deployments/{deployment['id']}", concurrency_options=options, parameters=parameters)
+
+
+@asynccontextmanager
+async def installed(folder: Path, server: URL, seed: int) -> AsyncGenerator[Installation]:
+    """An installation in which all is running, as if the news had been polled until now; all is stopped afterwards."""
+    await asyncio.to_thread(run_statements, server, "CREATE DATABASE chaos")
+    url = server.set(database="chaos").render_as_string(hide_password=False)
+    prefect = PrefectServer(folder, dict.fromkeys(FROM_TEMPLATE, "true"))
+    ours: dict[Any, Any] = {PREFECT_API_URL: prefect.api_url}
+    async with proxied(url) as (proxy, through_proxy):
+        with running_receiver() as receiver, temporary_settings(ours):
+            news_from = int(time.time() - FIRST_NEWS.timestamp()) - 3600 * seed
+            here = Installation(prefect, url, proxy, receiver, news_from)
+            prefect.environment |= {
+                "ASKNEWS_API_URL": f"http://127.0.0.1:{here.sandbox_port}",
+                "ASKNEWS_API_KEY": "ank_chaos",
+                "VIBECHECK_DATABASE_URL": through_proxy,
+                "VIBECHECK_REQUESTS_PER_SECOND": "100",
+                "VIBECHECK_MONTHLY_CREDITS": "100000000",
+                "VIBECHECK_NOTIFICATION": receiver.apprise_url,
+                "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+                "PREFECT_WORKER_PREFETCH_SECONDS": "1",
+                "PREFECT_WORKER_QUERY_SECONDS": "1",
+            }
+            try:
+                for role in ("sandbox", "server"):
+                    await asyncio.to_thread(here.start, role)
+                await asyncio.to_thread(prefect.command, "deployments", "apply")
+                for name in FROM_TEMPLATE:
+                    del prefect.environment[name]
+                await here.rows(
+                    "INSERT INTO cursors (job_name, scope, watermark, settled_until, swept_at)"
+                    " VALUES ('poll_news', '', now(), now(), now()) RETURNING job_name"
+                )
+                await asyncio.to_thread(here.let_tick)
+                for role in ("health", *WORKERS):
+                    here.start(role)
+                yield here
+            finally:
+                await asyncio.to_thread(prefect.stop_all)
+                for process_id in here.processes():
+                    with suppress(ProcessLookupError):
+                        os.kill(process_id, signal.SIGKILL)

@@ -1,0 +1,222 @@
+"""What is done to an installation: drawn from a seed before it begins. Each disturbance ends by itself."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, get_args
+
+import httpx
+
+from deployments.sandbox import Fault
+from deployments.sandbox.faults import FaultKind
+from tests.chaos.installation import POLLING_WORKERS, WORKERS, Installation
+from tests.database import troubles
+from tests.support.process_tree import kill_machine
+
+NEWS, STORIES = "/v1/news/search", "/v1/stories"
+FAULT, COMES_BACK = "a fault of AskNews", "a poll comes back from the dead"
+# Longer than a run may be silent, which is for 3 heartbeats of 30 s.
+DEAD_SECONDS = 130.0
+# What pages hide with these is found by the sweep, hours later.
+HIDING: set[FaultKind] = {"short_page", "empty_page"}
+T = TypeVar("T")
+Undo = Callable[[], object] | None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One disturbance: when it begins, in seconds, and for how long. `fraction` draws whom it hits, and how."""
+
+    at: float
+    what: str
+    seconds: float
+    fraction: float
+
+    def of(self, candidates: Sequence[T], digits: int = 0) -> T:
+        """The candidate that is drawn, by the fraction without its first `digits`."""
+        return candidates[int(self.fraction * 10**digits % 1 * len(candidates))]
+
+
+def plan(seed: int, seconds: float) -> list[Planned]:
+    """The disturbances of so many seconds, one every few; half of them are AskNews'. A seed always gives the same."""
+    draw = random.Random(seed)  # noqa: S311  # nothing here is secret
+    room = seconds - DEAD_SECONDS
+    planned = [Planned(draw.uniform(0, room), COMES_BACK, DEAD_SECONDS, 0)] if room > 0 else []
+    deck, at = list[str](), draw.uniform(1, 5)
+    while at < seconds:
+        if not deck:
+            deck = sorted([*(DISTURBANCES.keys() - {COMES_BACK}), *[FAULT] * len(DISTURBANCES)])
+            draw.shuffle(deck)
+        what, lasting = deck.pop(), draw.choice([2.0, 5.0, 10.0, 20.0, 40.0])
+        planned.append(Planned(at, what, 0 if what == FAULT else min(lasting, seconds - at), draw.random()))
+        at += draw.uniform(1, 6)
+    return planned
+
+
+async def break_out(here: Installation, planned: Sequence[Planned], note: Callable[[str], None]) -> None:
+    """Do what is planned, and return when the last disturbance is over. `note` hears of each as it happens."""
+    disturbed: set[str] = set()
+
+    async def disturb(event: Planned) -> None:
+        await asyncio.sleep(event.at)
+        targets, do = DISTURBANCES[event.what]
+        if not (free := [target for target in targets if target not in disturbed]):
+            note(f"{event.what}: left out, as it is disturbed already")
+            return
+        target = event.of(free)
+        disturbed.add(target)
+        what, undo = await do(here, target, event)
+        note(f"{event.what}: {what}" + (f", for {event.seconds:.0f} s" if undo else ""))
+        if undo:
+            await asyncio.sleep(event.seconds)
+            await asyncio.to_thread(undo)
+            note(f"  over: {event.what}: {what}")
+        disturbed.remove(target)
+
+    async with asyncio.TaskGroup() as group:
+        for event in planned:
+            group.create_task(disturb(event))
+
+
+async def _kill(here: Installation, role: str, _event: Planned) -> tuple[str, Undo]:
+    here.running[role].kill_group()
+    return role, partial(here.start, role)
+
+
+async def _kill_machine(here: Installation, role: str, _event: Planned) -> tuple[str, Undo]:
+    kill_machine(here.running[role])
+    return role, partial(here.start, role)
+
+
+async def _stop_worker(here: Installation, role: str, _event: Planned) -> tuple[str, Undo]:
+    return role, _stopped(here.running[role].popen.pid)
+
+
+async def _skew(here: Installation, role: str, event: Planned) -> tuple[str, Undo]:
+    if not (libraries := await asyncio.to_thread(lambda: list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")))):
+        return "not done, as there is no libfaketime", None
+    # By as much of the interval as is promised: 10 minutes of 15.
+    by = event.of(["-6s", "+6s"], 3)
+    wrong = {"LD_PRELOAD": str(libraries[0]), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def restart(environment: dict[str, str]) -> None:
+        here.running[role].stop()
+        here.start(role, environment)
+
+    await asyncio.to_thread(restart, wrong)
+    return f"{role} by {by}", partial(restart, {})
+
+
+async def _kill_run(here: Installation, _target: str, event: Planned) -> tuple[str, Undo]:
+    if process_id := await _a_run(here, event):
+        _signal(process_id, signal.SIGKILL)
+    return str(process_id), None
+
+
+async def _stop_run(here: Installation, _target: str, event: Planned) -> tuple[str, Undo]:
+    process_id = await _a_run(here, event)
+    return str(process_id), _stopped(process_id) if process_id else None
+
+
+async def _bring_back(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
+    """Stop a poll of the news in the middle of a page, until another one has taken its place."""
+    await _add_fault(here, Fault(kind="slow", path=NEWS, seconds=5, times=3))
+    found: list[int] = []
+    while not found:
+        await asyncio.sleep(0.5)
+        with suppress(httpx.HTTPError, AssertionError):
+            found = await asyncio.to_thread(here.going, "poll_news")
+    await asyncio.sleep(2)
+    return str(found[0]), _stopped(found[0])
+
+
+async def _a_run(here: Installation, event: Planned) -> int | None:
+    """The process of a run that is going; None if none is for a while."""
+    for _ in range(50):
+        if runs := [process_id for process_id, name in here.processes().items() if name.startswith("run ")]:
+            return event.of(runs)
+        await asyncio.sleep(0.2)
+    return None
+
+
+def _stopped(process_id: int) -> Undo:
+    _signal(process_id, signal.SIGSTOP)
+    return partial(_signal, process_id, signal.SIGCONT)
+
+
+def _signal(process_id: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process_id, number)
+
+
+async def _cut(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
+    here.proxy.cut()
+    return "every connection", None
+
+
+async def _stall(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
+    here.proxy.hang()
+    return "every connection", partial(asyncio.get_running_loop().call_soon_threadsafe, here.proxy.flowing.set)
+
+
+async def _trouble(here: Installation, _target: str, event: Planned) -> tuple[str, Undo]:
+    make = event.of(troubles.POSTGRESQL)
+    trouble = make(here.url)
+    await trouble.__aenter__()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        asyncio.run_coroutine_threadsafe(trouble.__aexit__(None, None, None), loop).result()
+
+    return getattr(make, "__name__", ""), end
+
+
+async def _refuse(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
+    here.receiver.status = 500
+    return "every message", partial(setattr, here.receiver, "status", 200)
+
+
+async def _fault(here: Installation, _target: str, event: Planned) -> tuple[str, Undo]:
+    kind = event.of(get_args(FaultKind))
+    fault = Fault(
+        kind=kind,
+        path=STORIES if kind in HIDING else event.of([NEWS, NEWS, STORIES], 3),
+        times=event.of([1, 2, 4, 8], 4),
+        offset=event.of([None, None, 10, 20, 40], 5),
+        seconds=10,
+        retry_after=2,
+        size_bytes=40_000_000 if kind == "gzip_bomb" else 2_000_000,
+    )
+    await _add_fault(here, fault)
+    return f"{kind}, {fault.times} times, at {fault.path}, offset {fault.offset}", None
+
+
+async def _add_fault(here: Installation, fault: Fault) -> None:
+    with suppress(httpx.HTTPError):  # the sandbox may be away
+        await here.ask_sandbox("POST", "faults", json=[fault.model_dump(mode="json", exclude_unset=True)])
+
+
+Do = Callable[[Installation, str, Planned], Awaitable[tuple[str, Undo]]]
+# Whom each may hit, one disturbance at a time, and what is done.
+DISTURBANCES: dict[str, tuple[Sequence[str], Do]] = {
+    COMES_BACK: (["a poll"], _bring_back),
+    "a run is killed": (["a run"], _kill_run),
+    "a run is stopped": (["a run"], _stop_run),
+    "a worker is killed": (WORKERS, _kill),
+    "a worker's machine is killed": (WORKERS, _kill_machine),
+    "a worker is stopped": (WORKERS, _stop_worker),
+    "a worker's clock is wrong": (POLLING_WORKERS, _skew),
+    "Prefect is killed": (["server"], _kill),
+    "AskNews is killed": (["sandbox"], _kill),
+    FAULT: (["AskNews"], _fault),
+    "the database is cut off": (["proxy"], _cut),
+    "the database is stalled": (["proxy"], _stall),
+    "the database is in trouble": (["database"], _trouble),
+    "the receiver refuses": (["receiver"], _refuse),
+}
