@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import httpx
 
 from flows.logs import redact
+from flows.monitoring.alarms.answers import AnswerTooLong, post
 from flows.monitoring.alarms.incidents import Call, Incident, Service, server_incident_key, service_of
 from flows.monitoring.alarms.messages import Kind, Message
 from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver, block_address, plugins_of_address
@@ -64,6 +65,8 @@ async def deliver(receiver: Receiver, message: Message, *, source: str) -> None:
         raise
     except TimeoutError:
         raise NotDelivered(f"The receiver did not answer within {DELIVERY_SECONDS:g} s.") from None
+    except AnswerTooLong:
+        raise NotDelivered("The receiver answered more than anybody reads.") from None
     except httpx.HTTPStatusError as error:
         raise NotDelivered(f"The receiver answered {error.response.status_code}.") from None
     except Exception as error:  # noqa: BLE001  # each receiver fails in its own way; any failure is one to try again
@@ -108,7 +111,7 @@ async def _report(services: Sequence[Service], message: Message, source: str) ->
 
         async def make(call: Call) -> None:
             async with limit:
-                response = await client.post(call.url, json=call.json, headers=call.headers)
+                response = await post(client, call.url, json=call.json, headers=call.headers)
             _check(call, response)
 
         outcomes = await asyncio.gather(*(make(call) for call in calls), return_exceptions=True)
@@ -153,6 +156,9 @@ async def _notify(plugins: Sequence[Any], message: Message) -> None:
     """Send one message through Apprise."""
     import apprise
 
+    from flows.monitoring.alarms.plugin_answers import bound_answers
+
+    bound_answers()
     subject = message.fitted_subject(min(plugin.title_maxlen or 250 for plugin in plugins))
     body_limit = min(LONGEST_BODY, *(plugin.body_maxlen for plugin in plugins)) - len(subject) - _DECORATION
     told: dict[str, Any] = {

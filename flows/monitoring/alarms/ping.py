@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 import structlog
 
+from flows.monitoring.alarms.answers import AnswerTooLong, post
 from flows.settings import MonitoringSettings
 
 PING_SECONDS = 5.0
@@ -53,9 +54,9 @@ async def _ping(settings: MonitoringSettings, path: str, body: str, run_id: UUID
         address = address.copy_merge_params({"rid": str(run_id)})
     try:
         async with httpx.AsyncClient(timeout=PING_SECONDS) as client:
-            response = await client.post(address, content=body.encode())
+            response = await post(client, str(address), content=body.encode())
         response.raise_for_status()
     except httpx.HTTPStatusError as error:
         logger.warning("ping_refused", kind=path or "success", status=error.response.status_code)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, AnswerTooLong) as error:
         logger.warning("ping_failed", kind=path or "success", error_type=type(error).__name__)

@@ -254,6 +254,13 @@ async def test_an_incident_service_that_accepts_and_lies_is_found_out(
         await send(address, notice(Kind.ALARM))
 
 
+@pytest.mark.parametrize("address", [PAGERDUTY, NTFY], ids=scheme)
+async def test_an_answer_that_nobody_reads_is_not_read(internet: Internet, address: str) -> None:
+    internet.answer = lambda request: Answer(reply(request).status, reply(request).body + " " * 2_000_000)
+    with pytest.raises(NotDelivered):
+        await send(address, notice(Kind.ALARM))
+
+
 async def test_a_plugin_that_is_content_and_sends_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     # As Opsgenie's does, for a message of the type "info", if it were used.
     def none_of(_plugin: Any) -> None:

@@ -37,6 +37,14 @@ def drips(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b"x")
 
 
+def floods(connection: socket.socket, over: threading.Event) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n")
+    sent = 0
+    while not over.is_set():
+        sent += connection.send(b"x" * 65_536)
+        assert sent < 50_000_000, "somebody reads on"
+
+
 def says_nonsense(connection: socket.socket, _over: threading.Event) -> None:
     connection.sendall(b"\0" * 1000)
 
@@ -73,7 +81,7 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wait_until(lambda: set(threading.enumerate()) <= before, seconds=10, what="the end of what was given up")
 
 
-@pytest.mark.parametrize("behaves", [hangs, resets, redirects, drips, says_nonsense])
+@pytest.mark.parametrize("behaves", [hangs, resets, redirects, drips, floods, says_nonsense])
 async def test_a_receiver_that_misbehaves_is_known_not_to_be_told(behaves: Behaviour) -> None:
     before = set(threading.enumerate())
     with receiver_that(behaves) as port:
