@@ -14,19 +14,22 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 from prefect import get_client
 from sqlalchemy import URL
 
-from flows.database.engine import create_engine
+from flows.database.engine import DatabaseUnavailable, create_engine
 from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.prefect_runs import server_now
 from flows.monitoring.reconcile.lost_runs import Patience
 from flows.monitoring.reconcile.reconciler import reconcile
 from tests.chaos.installation import WORKERS, Installation, installed
-from tests.chaos.oracle import PositionWatch, left_behind, repeated, unkept
+from tests.chaos.oracle import left_behind, unkept
 from tests.chaos.storm import break_out, plan
 from tests.database.postgresql_server import postgresql_server
 
@@ -59,13 +62,11 @@ async def run(folder: Path, server: URL, seed: int, minutes: float, note: Timeli
             return found
         before = here.costs()
         note("every job has run; the storm begins")
-        watch = PositionWatch(here)
-        async with repeated(watch.look, seconds=0.5), repeated(lambda: _reconcile(here), seconds=7):
+        async with _second_watch(here):
             await break_out(here, plan(seed, 60 * minutes), note)
             await here.ask_sandbox("DELETE", "faults")
             note("calm")
             found = await _until_kept(here, since)
-        found += watch.went_back
         for role, (descriptors, megabytes) in here.costs().items():
             note(f"{role}: {before[role][0]} descriptors, {before[role][1]} MB; now {descriptors} and {megabytes} MB")
             if descriptors > before[role][0] + MORE_DESCRIPTORS or megabytes > before[role][1] + MORE_MEGABYTES:
@@ -89,14 +90,25 @@ async def _until_kept(here: Installation, since: datetime) -> list[str]:
     return found
 
 
-async def _reconcile(here: Installation) -> None:
+@asynccontextmanager
+async def _second_watch(here: Installation) -> AsyncGenerator[None]:
     """Reconcile beside the status flow, with less patience: a run that never starts would cost its job minutes."""
     engine = create_engine(here.url)
-    try:
-        async with get_client() as client:
-            await reconcile(client, engine, await read_live_jobs(client, await server_now(client)), patience=IMPATIENT)
-    finally:
-        await engine.dispose()
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(7)
+            with suppress(httpx.HTTPError, DatabaseUnavailable):
+                async with get_client() as client:
+                    live = await read_live_jobs(client, await server_now(client))
+                    await reconcile(client, engine, live, patience=IMPATIENT)
+
+    watching = asyncio.create_task(watch())
+    yield
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    await engine.dispose()
 
 
 def main() -> int:

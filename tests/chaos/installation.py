@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from sqlalchemy import URL, NullPool, text
+from sqlalchemy import URL, NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.database.postgresql_server import run_statements
@@ -24,8 +24,18 @@ from tests.support.receiver import Receiver, running_receiver
 INTERVALS = {"poll_news": 10.0, "poll_stories": 30.0, "pipeline_status": 15.0}
 POLLING_WORKERS = ["worker 1", "worker 2"]
 WORKERS = [*POLLING_WORKERS, "watchdog"]
-# The whole minute, and the hour for a seed, of which the sandbox has its first news.
+# Of a seed's hour after this one is the news that the sandbox has.
 FIRST_NEWS = datetime(2026, 8, 25, tzinfo=UTC)
+# The news has been polled until now; and whenever its position goes back, that is noted.
+PREPARED = (
+    "INSERT INTO cursors (job_name, scope, watermark, settled_until, swept_at)"
+    " VALUES ('poll_news', '', now(), now(), now())",
+    "CREATE TABLE went_back (was timestamptz, became timestamptz)",
+    "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN INSERT INTO went_back VALUES (OLD.watermark, NEW.watermark); RETURN NEW; END $$",
+    "CREATE TRIGGER note BEFORE UPDATE ON cursors FOR EACH ROW"
+    " WHEN (NEW.watermark < OLD.watermark AND NEW.job_name = 'poll_news') EXECUTE FUNCTION note()",
+)
 
 
 @dataclass
@@ -76,24 +86,22 @@ class Installation:
         runs = self.prefect.api("flow_runs/filter", flows={"name": {"any_": [flow_name]}}, flow_runs=running)
         return [pid for run in runs if (pid := self.prefect.process_of_run(run["id"]))]
 
+    def runs(self) -> list[int]:
+        """The processes of all runs that are not stopped."""
+        runs = [process_id for process_id, name in self.processes().items() if name.startswith("run ")]
+        return [each for each in runs if ") T " not in _read(f"/proc/{each}/stat")]
+
     def processes(self) -> dict[int, str]:
         """Every process of this installation that is alive, with its name."""
-        ours = f"\0PREFECT_HOME={self.prefect.folder / 'home'}\0".encode()
-        found: dict[int, str] = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if ours in (entry / "environ").read_bytes():
-                    found[int(entry.name)] = (entry / "comm").read_text().strip()
-        return found
+        ours = f"\0PREFECT_HOME={self.prefect.folder / 'home'}\0"
+        everything = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+        return {each: _read(f"/proc/{each}/comm") for each in everything if ours in _read(f"/proc/{each}/environ")}
 
     def costs(self) -> dict[str, tuple[int, int]]:
         """How many descriptors and megabytes each role's process has."""
-        folders = {role: Path(f"/proc/{process.popen.pid}") for role, process in self.running.items()}
-        page = os.sysconf("SC_PAGE_SIZE")
-        return {
-            role: (len(os.listdir(folder / "fd")), int((folder / "statm").read_text().split()[1]) * page // 2**20)  # noqa: PTH208  # only a count
-            for role, folder in folders.items()
-        }
+        pids = {role: process.popen.pid for role, process in self.running.items()}
+        pages = {role: int(_read(f"/proc/{pid}/statm").split()[1]) for role, pid in pids.items()}
+        return {role: (len(list(Path(f"/proc/{pid}/fd").iterdir())), pages[role] // 256) for role, pid in pids.items()}
 
     def let_tick(self) -> None:
         """Let each job tick at its interval, from 5 s on; and a run that never starts keep its slot for a minute."""
@@ -111,7 +119,7 @@ class Installation:
 
 @asynccontextmanager
 async def installed(folder: Path, server: URL, seed: int) -> AsyncGenerator[Installation]:
-    """An installation in which all is running, as if the news had been polled until now; all is stopped afterwards."""
+    """An installation in which all is running; all is stopped afterwards."""
     await asyncio.to_thread(run_statements, server, "CREATE DATABASE chaos")
     url = server.set(database="chaos").render_as_string(hide_password=False)
     prefect = PrefectServer(folder, dict.fromkeys(FROM_TEMPLATE, "true"))
@@ -137,10 +145,7 @@ async def installed(folder: Path, server: URL, seed: int) -> AsyncGenerator[Inst
                 await asyncio.to_thread(prefect.command, "deployments", "apply")
                 for name in FROM_TEMPLATE:
                     del prefect.environment[name]
-                await here.rows(
-                    "INSERT INTO cursors (job_name, scope, watermark, settled_until, swept_at)"
-                    " VALUES ('poll_news', '', now(), now(), now()) RETURNING job_name"
-                )
+                await asyncio.to_thread(run_statements, make_url(url), *PREPARED)
                 await asyncio.to_thread(here.let_tick)
                 for role in ("health", *WORKERS):
                     here.start(role)
@@ -150,3 +155,10 @@ async def installed(folder: Path, server: URL, seed: int) -> AsyncGenerator[Inst
                 for process_id in here.processes():
                     with suppress(ProcessLookupError):
                         os.kill(process_id, signal.SIGKILL)
+
+
+def _read(path: str) -> str:
+    """What Linux tells of a process; nothing if it is gone."""
+    with suppress(OSError):
+        return Path(path).read_text(errors="replace")
+    return ""

@@ -3,15 +3,10 @@
 import asyncio
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import pairwise
 
-import httpx
-from sqlalchemy.exc import DBAPIError
-
-from flows.database.engine import DatabaseUnavailable
 from tests.chaos.installation import INTERVALS, Installation
 
 # What is younger may be unfinished: a run and its retries of a page, and what is indexed late.
@@ -48,6 +43,7 @@ async def _articles(here: Installation, since: datetime) -> Checks:
         if each["article_id"] not in stored and each["article_id"] not in rejected and each["title"] not in rejected
     ]
     deferred = await here.rows("SELECT * FROM deferred_pages WHERE job_name = 'poll_news'")
+    went_back = await here.rows("SELECT * FROM went_back")
     (counted,) = await here.rows(
         "SELECT sum(CAST(metadata ->> 'inserted' AS integer)) AS articles FROM scheduler_execution_log"
         " WHERE job_name = 'poll_news'"
@@ -56,6 +52,7 @@ async def _articles(here: Installation, since: datetime) -> Checks:
         (missing, f"{len(missing)} of {len(due)} articles were offered and are not stored: {missing}"),
         ((counted["articles"] or 0) > len(stored), f"{counted['articles']} articles are counted, {len(stored)} stored"),
         (deferred, f"still deferred: {deferred}"),
+        (went_back, f"the position of the news went back: {went_back}"),
     ]
 
 
@@ -72,7 +69,8 @@ async def _alarms(here: Installation) -> Checks:
     for job in INTERVALS:
         own = [row for row in changes if row["job_name"] == job]
         jumps = [row for last, row in pairwise(own) if last["to_status"] != row["from_status"]]
-        ends = Counter(row["details"]["outage_began"] for row in own if row["from_status"] == "unhealthy")
+        ended = [row for row in own if row["from_status"] == "unhealthy" and row["to_status"] != "unhealthy"]
+        ends = Counter(row["details"]["outage_began"] for row in ended)
         says = told[job]
         checks += [
             (jumps, f"changes of {job} that do not follow from the one before: {jumps}"),
@@ -104,38 +102,3 @@ async def left_behind(here: Installation) -> list[str]:
     connected = "SELECT state, query FROM pg_stat_activity WHERE datname = 'chaos' AND pid <> pg_backend_pid()"
     left = {"rows": rows, "connections": await here.rows(connected), "processes": here.processes()}
     return [f"{what} are left: {which}" for what, which in left.items() if which]
-
-
-@asynccontextmanager
-async def repeated(action: Callable[[], Awaitable[None]], *, seconds: float) -> AsyncGenerator[None]:
-    """Do `action` again and again meanwhile, whether or not the server and the database answer."""
-
-    async def repeat() -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            with suppress(httpx.HTTPError, DatabaseUnavailable, DBAPIError, OSError):
-                await action()
-
-    repeating = asyncio.create_task(repeat())
-    try:
-        yield
-    finally:
-        repeating.cancel()
-        with suppress(asyncio.CancelledError):
-            await repeating
-
-
-class PositionWatch:
-    """Whether the position of the news ever goes back."""
-
-    def __init__(self, here: Installation) -> None:
-        self._here = here
-        self._furthest = ""
-        self.went_back: list[str] = []
-
-    async def look(self) -> None:
-        """Compare the position with the furthest one so far."""
-        (row,) = await self._here.rows("SELECT watermark FROM cursors WHERE job_name = 'poll_news'")
-        if (position := str(row["watermark"])) < self._furthest:
-            self.went_back.append(f"the position of the news went back from {self._furthest} to {position}")
-        self._furthest = max(self._furthest, position)

@@ -139,7 +139,7 @@ async def _bring_back(here: Installation, _target: str, _event: Planned) -> tupl
 async def _a_run(here: Installation, event: Planned) -> int | None:
     """The process of a run that is going; None if none is for a while."""
     for _ in range(50):
-        if runs := [process_id for process_id, name in here.processes().items() if name.startswith("run ")]:
+        if runs := here.runs():
             return event.of(runs)
         await asyncio.sleep(0.2)
     return None
