@@ -37,6 +37,8 @@ settings.load_profile("vibecheck")
 # No test may reach the Prefect server of whoever runs it, nor start one unasked: nothing listens here.
 os.environ["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
 os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
+# No test speaks TLS to Prefect, whose clients would read the certificates of all public authorities, each for itself.
+os.environ["PREFECT_API_SSL_CERT_FILE"] = str(Path(__file__).parent.parent / "deployments" / "forking" / "nobody.pem")
 
 _numbers = itertools.count()
 
