@@ -121,6 +121,14 @@ async def database(database_url: str) -> AsyncGenerator[AsyncEngine, None]:
     await engine.dispose()
 
 
+@pytest.fixture
+async def sqlite_database(sqlite_url: str) -> AsyncGenerator[AsyncEngine, None]:
+    """An engine on SQLite alone, for a test of many cases whose statements others run on both kinds."""
+    engine = create_engine(sqlite_url)
+    yield engine
+    await engine.dispose()
+
+
 @pytest.fixture(params=KINDS)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str, None, None]:
     """The address of a database in which there is nothing yet, of each kind in turn."""

@@ -33,18 +33,18 @@ TOO_LARGE = ResponseTooLarge("the response is larger than allowed", status=200)
 
 @pytest.mark.parametrize("cap", [10, 25, 50])
 @pytest.mark.parametrize("rows", [10, 37, 64])
-async def test_whichever_request_fails_every_row_is_stored(database: AsyncEngine, rows: int, cap: int) -> None:
+async def test_whichever_request_fails_every_row_is_stored(sqlite_database: AsyncEngine, rows: int, cap: int) -> None:
     for failing in FAILING_REQUESTS:
         scope = f"fails by run: {failing}"
         stored: defaultdict[Window, list[int]] = defaultdict(list)
         for number in range(4):
-            run = polling_run(database, now=NOW + number * timedelta(minutes=15))
+            run = polling_run(sqlite_database, now=NOW + number * timedelta(minutes=15))
             feed = FakeFeed(run, rows, cap=cap, failing_request=failing.get(number))
             await poll_scopes(run, {scope: feed}, REACH)
             for window, records in feed.stored_of.items():
                 stored[window] += records
         assert [sorted(set(records)) for records in stored.values()] == [list(range(rows))] * 4, scope
-        assert not await waiting(database, scope), scope
+        assert not await waiting(sqlite_database, scope), scope
 
 
 async def test_the_whole_window_of_a_failed_page_is_asked_for_again(database: AsyncEngine) -> None:

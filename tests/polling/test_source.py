@@ -34,19 +34,19 @@ async def seeded(database: AsyncEngine) -> AsyncEngine:
 
 
 @pytest.mark.parametrize("oddity", ODDITIES)
-async def test_whatever_pages_are_like_all_is_stored(database: AsyncEngine, oddity: str) -> None:
-    poller = Poller(await seeded(database), Index(made_up(hours=8, a_day=150), **ODDITIES[oddity]))
+async def test_whatever_pages_are_like_all_is_stored(sqlite_database: AsyncEngine, oddity: str) -> None:
+    poller = Poller(await seeded(sqlite_database), Index(made_up(hours=8, a_day=150), **ODDITIES[oddity]))
     await poller.poll_for(8)
     assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=1))
 
 
 @pytest.mark.parametrize(("lag", "most_minutes"), [("10 % by 10 to 40 min", 60), ("all by 0 to 90 min", 150)])
-async def test_what_is_indexed_late_is_found(database: AsyncEngine, lag: str, most_minutes: int) -> None:
-    poller = Poller(await seeded(database), Index(made_up(hours=17, a_day=150, lag=LAGS[lag])))
+async def test_what_is_indexed_late_is_found(sqlite_database: AsyncEngine, lag: str, most_minutes: int) -> None:
+    poller = Poller(await seeded(sqlite_database), Index(made_up(hours=17, a_day=150, lag=LAGS[lag])))
     await poller.poll_for(17)
     assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=11))
     assert sum(run.late for run in poller.runs)
-    async with reading(database) as connection:
+    async with reading(sqlite_database) as connection:
         measured = await read_late(connection, poller.index.now)
     assert settles_after(measured) <= timedelta(minutes=most_minutes), "more than that only costs credits"
 
