@@ -31,7 +31,7 @@ import prefect
 
 from benchmarks.processes import command_line, cpu_of_family, cpu_seconds, family, private_mb
 from benchmarks.sides import say
-from deployments.server.settings import WORKER_SETTINGS
+from deployments.server.environments import WORKER_SETTINGS
 from tests.database.postgresql_server import postgresql_server, run_statements
 from tests.support.prefect_server import PrefectServer, running_prefect, wait_until
 from tests.support.sandbox_server import running_sandbox

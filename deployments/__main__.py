@@ -19,7 +19,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from deployments.configuration import command_settings
+from deployments.command_settings import command_settings
 from deployments.failures import CommandFailed, failing_in_words
 
 INTERRUPTED = 130

@@ -22,7 +22,7 @@ from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.feeds import Stored
-from flows.polling.measures import late_finds_of, lateness_measure
+from flows.polling.index_lateness import late_finds_of, lateness_measure
 from flows.polling.overlap import RATE_OVER, overlap, settles_after
 from flows.polling.pages import Sweep, poll_scopes
 from flows.polling.positions import read_position

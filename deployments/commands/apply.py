@@ -30,8 +30,8 @@ from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
 from deployments.server.automations import apply_automations
 from deployments.server.described import check_described, file_to_deploy
+from deployments.server.environments import require_server
 from deployments.server.ours import delete_deployments, own_deployments
-from deployments.server.settings import require_server
 from deployments.server.work_pools import make_work_pools
 from flows.database.engine import opened_engine
 from flows.database.migrate import migrate

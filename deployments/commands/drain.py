@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from deployments.failures import CommandFailed
 from deployments.parameters import Duration, GivenSettings
-from deployments.server.settings import require_server
+from deployments.server.environments import require_server
 from deployments.server.timers import hold_timers
 from deployments.server.work_pools import chosen_work_pools, count_active_runs, set_work_pools_paused
 from flows.database.clock import database_now

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import GivenSettings, Moment, moment
-from deployments.server.settings import require_server
+from deployments.server.environments import require_server
 from flows.database.engine import opened_engine, reading
 from flows.logs import configure_logging
 from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, read_jobs, schedule_history

@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from deployments.commands.access import write_private
+from deployments.commands.data_directory import write_private
 from deployments.commands.processes import StartFailed
 
 # What listens there, and where it does at first.

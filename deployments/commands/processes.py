@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deployments.commands.access import LOCK, make_private_directory
+from deployments.commands.data_directory import LOCK, make_private_directory
 from deployments.failures import CommandFailed
 
 

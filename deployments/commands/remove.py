@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
+from deployments.server.environments import require_server
 from deployments.server.ours import Ours, find_ours, remove
-from deployments.server.settings import require_server
 from flows.logs import configure_logging
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from deployments.commands.names import Name
 from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import Duration, GivenSettings
-from deployments.server.settings import require_server
+from deployments.server.environments import require_server
 from flows.database.clock import database_now
 from flows.database.engine import opened_engine
 from flows.logs import configure_logging

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import httpx
 from rich.console import Console
 
-from deployments.commands.access import ENVIRONMENT, auth_string, make_sign_in, note_environment
+from deployments.commands.data_directory import ENVIRONMENT, auth_string, make_sign_in, note_environment
 from deployments.commands.ports import PREFECT, STATUS_PAGE, Ports, any_free_port
 from deployments.commands.processes import Child, Children, StartFailed, wait_until
 from deployments.commands.tracked_entities import tracked_entities
 from deployments.server.described import check_described, work_pool_names
-from deployments.server.settings import WORKER_SETTINGS, client_environment, closed_server_settings, server_settings
+from deployments.server.environments import WORKER_SETTINGS, client_environment, closed_server_settings, server_settings
 from flows.database.engine import database_shown, opened_engine
 from flows.logs import configure_logging
 from flows.monitoring.alarms.receivers import check_receivers, receivers_of

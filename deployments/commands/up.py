@@ -17,7 +17,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from deployments.commands.access import forget_environment
+from deployments.commands.data_directory import forget_environment
 from deployments.commands.processes import Children, data_directory_lock
 from deployments.commands.restarts import Restarts
 from deployments.commands.startup import WORKER, WantedPorts, start

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import Duration, GivenSettings, Moment, moment
-from deployments.server.settings import require_server
+from deployments.server.environments import require_server
 from flows.database.engine import database_shown, opened_engine
 from flows.database.migrate import revision_of
 from flows.logs import configure_logging

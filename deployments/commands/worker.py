@@ -38,7 +38,7 @@ from pydantic import PrivateAttr
 from deployments.forking.plain_http import without_tls
 from deployments.forking.starter import Starter, warm_starts
 from deployments.parameters import GivenSettings
-from deployments.server.settings import require_server
+from deployments.server.environments import require_server
 from deployments.server.work_pools import no_such_pool, server_work_pools
 from flows.logs import configure_logging
 from flows.monitoring.prefect_runs import server_now

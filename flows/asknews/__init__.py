@@ -3,7 +3,6 @@
 from flows.asknews.articles import Article, parse_articles
 from flows.asknews.authentication import ApiKey, Authentication, ClientCredentials
 from flows.asknews.client import AskNewsClient
-from flows.asknews.configuration import client_from_settings
 from flows.asknews.errors import (
     AccessDenied,
     AskNewsError,
@@ -23,6 +22,7 @@ from flows.asknews.errors import (
     SubscriptionInactive,
     UnexpectedResponse,
 )
+from flows.asknews.from_settings import client_from_settings
 from flows.asknews.pages import Page
 from flows.asknews.records import Reject
 from flows.asknews.stories import (

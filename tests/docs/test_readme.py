@@ -4,7 +4,7 @@ import re
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.server.settings import server_settings
+from deployments.server.environments import server_settings
 from flows.settings import PROJECT_ROOT
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")

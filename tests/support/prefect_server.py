@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from deployments.server.settings import client_environment, server_settings
+from deployments.server.environments import client_environment, server_settings
 
 PROJECT_ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from deployments.commands.access import readable_by_others
+from deployments.commands.data_directory import readable_by_others
 from deployments.commands.doctor.checks import Check, Finding, Mark
 from flows.settings import PROJECT_ROOT, Settings
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from deployments.commands.doctor.checks import CHECK_SECONDS, Check, Finding, Mark, find, in_short, sentence
 from deployments.commands.doctor.jobs import job_checks
 from deployments.failures import CommandFailed
-from deployments.server.settings import require_server, server_settings
+from deployments.server.environments import require_server, server_settings
 from flows.monitoring.prefect_runs import server_now
 from flows.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.server.settings import WORKER_SETTINGS, server_settings
+from deployments.server.environments import WORKER_SETTINGS, server_settings
 from flows.settings import PROJECT_ROOT
 from tests.support import settings_document
 

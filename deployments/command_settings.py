@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from deployments.commands.access import join_running_up, readable_by_others
+from deployments.commands.data_directory import join_running_up, readable_by_others
 from deployments.failures import CommandFailed
 from flows.misspelled import misspelled_variables
 from flows.settings import ENV_FILE, Settings, load_settings, variable_of

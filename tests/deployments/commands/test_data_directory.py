@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.commands.access import (
+from deployments.commands.data_directory import (
     auth_string,
     forget_environment,
     join_running_up,
