@@ -74,14 +74,17 @@ _MONITOR = f"""
 async def fill(url: str, rows: int, base: datetime) -> None:
     """A log of `rows` rows, the newest from `base`; its indexes are made afterwards, which is faster."""
     from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
 
     from flows.database.engine import create_engine
     from flows.database.migrate import migrate
 
     engine = create_engine(url)
     await migrate(engine)
+    await engine.dispose()
+    # Not one of ours, whose connections give each statement half a minute.
+    engine = create_async_engine(url)
     async with engine.begin() as connection:
-        await connection.execute(text("SET LOCAL statement_timeout = 0"))
         found = await connection.execute(
             text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'scheduler_execution_log' "
                  "AND indexname LIKE 'ix%'")
@@ -94,7 +97,6 @@ async def fill(url: str, rows: int, base: datetime) -> None:
             await connection.execute(text(definition))
     async with engine.connect() as connection:
         autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await autocommit.execute(text("SET statement_timeout = 0"))
         await autocommit.execute(text("VACUUM ANALYZE"))
     await engine.dispose()
 
