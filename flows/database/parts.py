@@ -21,6 +21,7 @@ MONITORING_TABLES = frozenset(
         "alarm_receivers",
         "job_transitions",
         "monitored_jobs",
+        "open_incidents",
         "reconciler_watermark",
         "schedule_history",
         "scheduler_execution_log",

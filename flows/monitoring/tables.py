@@ -131,6 +131,18 @@ class AlarmReceiver(Base):
     last_delivered_at: Mapped[datetime | None]
 
 
+class OpenIncident(Base):
+    """That a receiver was told of something, and not yet that it is over. `warning` is null for an outage."""
+
+    __tablename__ = "open_incidents"
+
+    receiver: Mapped[str] = mapped_column(primary_key=True)
+    incident: Mapped[str] = mapped_column(primary_key=True)
+    job_name: Mapped[str]
+    warning: Mapped[str | None]
+    opened_at: Mapped[datetime] = mapped_column(server_default=utc_now())
+
+
 class Silence(Base):
     """That people are not told of a job: until `until`, or, where that is null, until the job is healthy again."""
 

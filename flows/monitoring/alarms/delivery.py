@@ -3,7 +3,7 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -34,7 +34,14 @@ T = TypeVar("T")
 
 
 class NotDelivered(Exception):
-    """A message did not reach its receiver; the text says why, without secrets."""
+    """A message did not reach its receiver, or not all of it; the text says why, without secrets.
+
+    `accepted` are the incidents that the receiver took all the same.
+    """
+
+    def __init__(self, text: str, accepted: Collection[str] = ()) -> None:
+        super().__init__(text)
+        self.accepted = frozenset(accepted)
 
 
 @dataclass(frozen=True)
@@ -52,26 +59,35 @@ async def deliver(receiver: Receiver, message: Message, *, source: str) -> None:
     Raises InvalidReceiver when its address cannot be used, and NotDelivered when it refuses, is away, redirects, or
     was not asked at all.
     """
+    accepted: set[str] = set()
     try:
         async with asyncio.timeout(DELIVERY_SECONDS):
             sender = await sender_of(receiver)
             if sender.services:
-                await _report(sender.services, message, source)
+                await _report(sender.services, message, source, accepted)
             if sender.block is not None:
                 await cast("Any", sender.block).anotify(subject=message.subject, body=message.fitted_body(LONGEST_BODY))
             if sender.plugins:
                 await _notify(sender.plugins, message)
-    except (InvalidReceiver, NotDelivered):
+    except InvalidReceiver:
         raise
-    except TimeoutError:
-        raise NotDelivered(f"The receiver did not answer within {DELIVERY_SECONDS:g} s.") from None
-    except AnswerTooLong:
-        raise NotDelivered("The receiver answered more than anybody reads.") from None
-    except httpx.HTTPStatusError as error:
-        raise NotDelivered(f"The receiver answered {error.response.status_code}.") from None
     except Exception as error:  # noqa: BLE001  # each receiver fails in its own way; any failure is one to try again
-        # Its text may quote the address.
-        raise NotDelivered(f"The message could not be delivered: {type(error).__name__}.") from None
+        raise NotDelivered(_failure(error), accepted) from None
+
+
+def _failure(error: Exception) -> str:
+    match error:
+        case NotDelivered():
+            return str(error)
+        case TimeoutError():
+            return f"The receiver did not answer within {DELIVERY_SECONDS:g} s."
+        case AnswerTooLong():
+            return "The receiver answered more than anybody reads."
+        case httpx.HTTPStatusError():
+            return f"The receiver answered {error.response.status_code}."
+        case _:
+            # Its text may quote the address.
+            return f"The message could not be delivered: {type(error).__name__}."
 
 
 async def sender_of(receiver: Receiver) -> Sender:
@@ -102,19 +118,20 @@ async def _load(receiver: Receiver) -> "NotificationBlock":
         raise InvalidReceiver(f"{receiver.setting}: {_in_short(str(error))}") from None
 
 
-async def _report(services: Sequence[Service], message: Message, source: str) -> None:
-    """Open, update or close an incident for each job of the message."""
-    calls = [service(incident) for service in services for incident in _incidents(message, source)]
+async def _report(services: Sequence[Service], message: Message, source: str, accepted: set[str]) -> None:
+    """Open, update or close an incident for each job of the message, and note which ones the services have accepted."""
+    calls = [(incident.key, service(incident)) for service in services for incident in _incidents(message, source)]
     limit = asyncio.Semaphore(PARALLEL_CALLS)
     # Redirects are not followed: a POST would become a GET that succeeds, and says nothing to anybody.
     async with httpx.AsyncClient(timeout=DELIVERY_SECONDS, follow_redirects=False) as client:
 
-        async def make(call: Call) -> None:
+        async def make(key: str, call: Call) -> None:
             async with limit:
                 response = await post(client, call.url, json=call.json, headers=call.headers)
             _check(call, response)
+            accepted.add(key)
 
-        outcomes = await asyncio.gather(*(make(call) for call in calls), return_exceptions=True)
+        outcomes = await asyncio.gather(*(make(key, call) for key, call in calls), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
@@ -132,9 +149,11 @@ def _incidents(message: Message, source: str) -> Iterator[Incident]:
             url=notice.link,
         )
         yield incident
-        if notice.closes is not None and notice.closes != incident.key:
-            over = f"This outage is over. What came after it:\n\n{incident.body}"
-            yield replace(incident, key=notice.closes, kind=Kind.RECOVERY, body=over)
+        body = incident.body
+        if notice.kind is not Kind.RECOVERY:
+            body = f"This is over. What came after it:\n\n{body}"
+        for key in notice.closes:
+            yield replace(incident, key=key, kind=Kind.RECOVERY, body=body)
 
 
 def _check(call: Call, response: httpx.Response) -> None:

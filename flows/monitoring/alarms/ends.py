@@ -22,7 +22,9 @@ _HAD_BEEN: dict[str | None, str] = {
 
 def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
     """That an outage of which people know is over: the job recovered, or nothing is expected of it any more."""
-    name, began, reason = end.job_name, outage_began(end), end.details.get("outage_reason")
+    name, reason = end.job_name, end.details.get("outage_reason")
+    began = datetime.fromisoformat(end.details["outage_began"])
+    warning = reason if reason in set(WarningCode) else None
     lasted = duration((end.at - began).total_seconds())
     at, since = clock(end.at, now), clock(began, now)
     had_been = f"{_HAD_BEEN.get(reason, 'it had been unhealthy')} since {since}"
@@ -62,16 +64,11 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
         kind=Kind.RECOVERY,
         headline=headline,
         text=text,
-        incident=None if reason == Reason.STALE else incident_key(name, began),
+        incident=None if reason == Reason.STALE else incident_key(name, began, warning),
         link=links.job(name),
         pool=pool,
         since=began,
     )
-
-
-def outage_began(end: TransitionRow) -> datetime:
-    """When the outage began that ended so."""
-    return datetime.fromisoformat(end.details["outage_began"])
 
 
 def _text(value: object) -> str:

@@ -37,8 +37,10 @@ class Notice:
     incident: str | None
     """What identifies the outage, from its alarm to its recovery; None if only the Prefect server could tell of it."""
     since: datetime
-    closes: str | None = None
-    """What identifies an earlier outage, which ended before anybody could be told of that."""
+    warning: str | None = None
+    """What it warns of; None if it tells of an outage."""
+    closes: Sequence[str] = ()
+    """What else the receiver was told of the job that is over: what identifies each."""
     link: str | None = None
     pool: str | None = None
     """The work pool whose missing worker is the cause."""
@@ -100,9 +102,12 @@ class Message:
         return cut(texts[0], max(limit - len(tail) - 2, 1)) + "\n\n" + tail
 
 
-def incident_key(job_name: str, began: datetime) -> str:
-    """What identifies an outage of a job, from its first alarm to its recovery."""
-    return f"vibecheck:{job_name}:{began.isoformat()}"
+def incident_key(job_name: str, began: datetime, warning: str | None = None) -> str:
+    """What identifies an outage of a job, or what was warned of, from its first message to its end.
+
+    Both may begin at the same moment.
+    """
+    return f"vibecheck:{job_name}:{began.isoformat()}" + (f":{warning}" if warning else "")
 
 
 def cut(text: str, limit: int) -> str:

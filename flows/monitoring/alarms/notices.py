@@ -5,12 +5,11 @@ do, and where to look.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from flows.monitoring.alarms.ends import end_of_outage, outage_began
+from flows.monitoring.alarms.ends import end_of_outage
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Notice, Paragraph, cut, incident_key
 from flows.monitoring.verdicts.stored import TransitionRow
@@ -71,11 +70,10 @@ def notice_of(
             return None
         kind = Kind.WARNING if (severity or "").lower() in _MILD else Kind.ALARM
         began = turns[-1].at
-        notice = _bad_news(kind, name, last.reason, began, last.details, now, links, looks_healthy=looks_healthy)
-        return replace(notice, closes=earlier and incident_key(name, outage_began(earlier)))
+        return _bad_news(kind, name, last.reason, began, last.details, now, links, looks_healthy=looks_healthy)
     end = turns[-1] if turns and turns[-1].to_status == Verdict.HEALTHY else earlier
     if end is not None:
-        return replace(end_of_outage(end, now, links), closes=earlier and incident_key(name, outage_began(earlier)))
+        return end_of_outage(end, now, links)
     if last.reason == WarningCode.FEATURE_OFF:
         return _can_do_nothing(last, now, links)
     if last.details.get("outage_reason") == WarningCode.FEATURE_OFF:
@@ -144,7 +142,8 @@ def _can_do_nothing(last: TransitionRow, now: datetime, links: Links) -> Notice:
         kind=Kind.WARNING,
         headline=f"{name} runs, but nothing comes of it since {clock(last.at, now)}",
         text=f"{name} runs, but nothing comes of it.\n{_text(last.details.get('remark'))}",
-        incident=incident_key(name, last.at),
+        incident=incident_key(name, last.at, last.reason),
+        warning=last.reason,
         link=links.job(name),
         since=last.at,
     )

@@ -1,7 +1,7 @@
 """What the status flow tells the world: events, messages to the receivers, and a table in Prefect's UI."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -13,6 +13,7 @@ from flows.database.engine import reading
 from flows.monitoring.alarms.artifact import show
 from flows.monitoring.alarms.audience import Audience, read_audience
 from flows.monitoring.alarms.events import emit, event_of, judged
+from flows.monitoring.alarms.ledger import Ended, ended, note_taken, read_entries, with_ends
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
 from flows.monitoring.alarms.notices import notice_of, paragraphs_of, reminder_of
@@ -72,6 +73,7 @@ class _Known:
     """By the receiver's name."""
     owed: Mapping[str, Sequence[Notice]]
     """What receivers refused and another took, as it stands by now."""
+    ends: Ended
 
 
 async def publish(
@@ -128,6 +130,10 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
         }
         unhealthy = [name for name, verdict in verdicts.items() if verdict.status == Verdict.UNHEALTHY]
         outages = await last_outages(connection, unhealthy)
+        entries = await read_entries(connection, receivers)
+    # With more changes than are read, the verdicts are ahead of what is told now.
+    ends: Ended = ended(entries, verdicts, outages) if len(changes) < MOST_CHANGES else {}
+    heard = {name for by_job in ends.values() for name in by_job}
     notices: dict[str, Notice] = {}
     owed: dict[str, list[Notice]] = {}
     changes_of, missed_of = _by_job(changes), _by_job(missed)
@@ -145,7 +151,7 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
                 owed.setdefault(receiver, []).append(notice)
     # People hear of the end of what they were told of, so that no incident stays open.
     for name, notice in notices.items():
-        if notice.kind is Kind.RECOVERY and _was_told(verdicts[name], notice.since):
+        if notice.kind is Kind.RECOVERY and (name in heard or _was_told(verdicts[name], notice.since)):
             silenced.discard(name)
     return _Known(
         changes=changes,
@@ -157,6 +163,7 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
         routes=routes,
         refusals=refusals,
         owed=owed,
+        ends=ends,
     )
 
 
@@ -211,6 +218,7 @@ def _was_told(verdict: VerdictRow, since: datetime) -> bool:
 
 async def _tell(settings: MonitoringSettings, report: Report, known: _Known, notices: Sequence[Notice]) -> Told:
     def compose(receiver: str, mine: Sequence[Notice], closing: str) -> Message:
+        mine = with_ends(mine, known.ends.get(receiver, {}), known.notices, report, known.links)
         page = f"Status page: {settings.status_page_url}" if settings.status_page_url else "More: vibecheck status"
         refusal = known.refusals.get(receiver)
         refused = refusal and _after_refusal(refusal, report)
@@ -226,8 +234,9 @@ async def _tell(settings: MonitoringSettings, report: Report, known: _Known, not
     if unheard:
         logger.warning("nobody_to_notify", jobs=sorted(unheard), explanation="VIBECHECK_NOTIFICATION is not set.")
     heard = [notice for notice in notices if notice.job_name not in unheard]
-    told = await tell(receivers, known.routes, heard, compose, source=settings.installation_name(), owed=known.owed)
-    return Told(told.job_names | unheard, told.outcomes)
+    owed = {name: known.owed.get(name, ()) for name in (*known.owed, *known.ends)}
+    told = await tell(receivers, known.routes, heard, compose, source=settings.installation_name(), owed=owed)
+    return replace(told, job_names=told.job_names | unheard)
 
 
 def _after_refusal(refusal: Refusal, report: Report) -> str:
@@ -258,7 +267,9 @@ async def _note(
     async with engine.begin() as connection:
         await mark_sent(connection, [change.id for change in known.changes if change.job_name not in untold])
         await note_notified(connection, told.job_names)
-        await note_deliveries(connection, told.outcomes, list(receivers_of(settings)), report.at)
+        receivers = list(receivers_of(settings))
+        await note_deliveries(connection, told.outcomes, receivers, report.at)
+        await note_taken(connection, told.taken, receivers)
         return await read_audience(connection)
 
 

@@ -18,7 +18,7 @@ from flows.database.base import table_of
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
 from flows.monitoring.paging import pages
-from flows.monitoring.tables import ExecutionLog, JobTransition, MonitoredJob, ScheduleHistory, Silence
+from flows.monitoring.tables import ExecutionLog, JobTransition, MonitoredJob, OpenIncident, ScheduleHistory, Silence
 from flows.monitoring.vocabulary import Verdict
 
 _JOBS = table_of(MonitoredJob)
@@ -104,7 +104,7 @@ async def write_jobs(connection: AsyncConnection, jobs: Sequence[StoredJob]) -> 
 
 async def rename_job(connection: AsyncConnection, old: str, new: str) -> None:
     """Call a job by another name, with all its past. There must be none of that name."""
-    for table in map(table_of, (MonitoredJob, ScheduleHistory, ExecutionLog, JobTransition, Silence)):
+    for table in map(table_of, (MonitoredJob, ScheduleHistory, ExecutionLog, JobTransition, OpenIncident, Silence)):
         await connection.execute(update(table).where(table.c.job_name == old).values(job_name=new))
 
 

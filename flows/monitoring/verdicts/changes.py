@@ -29,7 +29,7 @@ from flows.monitoring.verdicts.stored import (
     change_verdict,
     change_verdicts,
     read_verdicts,
-    retired_while_unhealthy,
+    retired_in_trouble,
     set_bad_streaks,
 )
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
@@ -52,7 +52,8 @@ async def judge(
     2. Read the report: the rules' verdict on each job, at one moment of the database's clock. People hear of a dead
        worker minutes after its death, and not only when a job is overdue.
     3. Compare with the stored verdicts, and store each change that is confirmed.
-    4. Of jobs that were retired while they were unhealthy, note that nothing is expected any more: so ends an outage.
+    4. Of jobs that were retired while they were unhealthy, or warned of, note that nothing is expected any more: so
+       ends an outage.
     5. If the status flow itself had been silent, note that as an outage which is over: it is judging again.
 
     Safe to repeat, and to run twice at once. Raises DatabaseUnavailable.
@@ -69,9 +70,10 @@ async def judge(
         await set_bad_streaks(
             connection, {each.stored.job_name: each.streak for each in seen if each.streak != each.stored.bad_streak}
         )
-        retired = await retired_while_unhealthy(connection)
+        retired = await retired_in_trouble(connection)
         ended = [each.stored.job_name for each in seen if each.was_bad and not each.is_bad]
-        outages = await last_outages(connection, [*ended, *retired])
+        unhealthy = [name for name, row in retired.items() if row.status == Verdict.UNHEALTHY]
+        outages = await last_outages(connection, [*ended, *unhealthy])
         outcomes = await latest_outcomes(connection, ended, OUTCOMES)
         changes = [_change(each, report, outages, outcomes) for each in seen if each.is_news]
         changes += [_retirement(row, report.at, outages) for row in retired.values()]
@@ -130,7 +132,7 @@ def _change(
                 return None
             at = recovered or report.at
     elif stored.reason == WarningCode.FEATURE_OFF:
-        details = {"outage_began": stored.status_since.isoformat(), "outage_reason": stored.reason}
+        details = _ended_outage(stored, {})
     if seen.reason == WarningCode.FEATURE_OFF:
         details["remark"] = explain_warning(WarningCode.FEATURE_OFF, job)
     transition = Transition(
@@ -138,8 +140,8 @@ def _change(
         from_status=stored.status,
         to_status=job.judgement.verdict,
         reason=seen.reason,
-        # Facts may come late, and tell of the time before; an outage does not end before it began.
-        at=max(at, stored.status_since) if seen.was_bad else at,
+        # Facts may come late, and tell of the time before; what comes after a verdict does not begin before it.
+        at=max(at, stored.status_since),
         details=details,
     )
     return Change(transition, stored.reason)
@@ -159,7 +161,7 @@ def _ended_outage(stored: VerdictRow, outages: Mapping[str, Outage]) -> dict[str
 def _retirement(stored: VerdictRow, now: datetime, outages: Mapping[str, Outage]) -> Change:
     retired = Transition(
         job_name=stored.job_name,
-        from_status=Verdict.UNHEALTHY,
+        from_status=stored.status,
         to_status=Verdict.PAUSED,
         reason=None,
         at=max(now, stored.status_since),

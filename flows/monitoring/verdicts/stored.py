@@ -16,7 +16,6 @@ from flows.database.clock import database_now
 from flows.database.types import utc_now
 from flows.monitoring.paging import pages
 from flows.monitoring.tables import UNSENT, JobTransition, MonitoredJob
-from flows.monitoring.vocabulary import Verdict
 
 _JOBS = table_of(MonitoredJob)
 _TRANSITIONS = table_of(JobTransition)
@@ -68,11 +67,9 @@ async def read_verdicts(connection: AsyncConnection, retired: Collection[str] = 
     return await _read_verdicts(connection, or_(_JOBS.c.retired_at.is_(None), _JOBS.c.job_name.in_(retired)))
 
 
-async def retired_while_unhealthy(connection: AsyncConnection) -> dict[str, VerdictRow]:
-    """The jobs of which nothing is expected any more, and whose last verdict is still that they are unhealthy."""
-    return await _read_verdicts(
-        connection, and_(_JOBS.c.retired_at.is_not(None), _JOBS.c.status == literal(Verdict.UNHEALTHY))
-    )
+async def retired_in_trouble(connection: AsyncConnection) -> dict[str, VerdictRow]:
+    """The jobs of which nothing is expected any more, and whose last verdict still has a reason."""
+    return await _read_verdicts(connection, and_(_JOBS.c.retired_at.is_not(None), _JOBS.c.reason.is_not(None)))
 
 
 async def _read_verdicts(connection: AsyncConnection, condition: ColumnElement[bool]) -> dict[str, VerdictRow]:

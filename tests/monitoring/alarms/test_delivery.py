@@ -121,7 +121,7 @@ async def test_pagerduty_has_one_incident_updated_and_resolved(internet: Interne
 
 
 async def test_an_earlier_incident_is_closed_with_the_next_alarm(internet: Internet) -> None:
-    await send(PAGERDUTY, notice(Kind.ALARM, closes="vibecheck:poll_news:before"))
+    await send(PAGERDUTY, notice(Kind.ALARM, closes=["vibecheck:poll_news:before"]))
     asked = [request.json for request in internet.requests]
     assert sorted((each["event_action"], each["dedup_key"]) for each in asked) == [
         ("resolve", "vibecheck:poll_news:before"),

@@ -42,7 +42,7 @@ async def tell_of(settings: Settings, owed: dict[str, list[Notice]] | None = Non
     receivers = receivers_of(settings)
     notices = [notice(name) for name in owners]
     routes = {name: names_for(receivers, owner, None) for name, owner in owners.items()}
-    return await tell(receivers, routes, notices, compose, source="here", owed=owed)
+    return await tell(receivers, routes, notices, compose, source="here", owed=owed or {})
 
 
 def settings(everybody: Receiver | None, data: Receiver, **changes: Any) -> Settings:
