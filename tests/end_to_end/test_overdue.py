@@ -1,6 +1,8 @@
 """Who is told what, and how often, when jobs do not run: with a real server, real workers and a real receiver."""
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -94,7 +96,17 @@ def test_a_failing_job_is_one_message_while_the_receiver_is_away(pipeline: Pipel
         "UPDATE monitored_jobs SET since = strftime('%Y-%m-%d %H:%M:%f000', 'now', '-3 hours') "
         "WHERE job_name = 'poll_stories'"
     )
-    judge(pipeline, 3)
+    judge(pipeline, 1)
+    # One status flow is killed when it has stored what has changed, and the receiver has not said anything yet.
+    receiver.answers.clear()
+    pipeline.run("pipeline_status/scheduled")
+    wait_until(lambda: receiver.refused, seconds=60, what="the alarm that is not answered")
+    (killed,) = [row["execution_id"] for row in pipeline.log_rows("pipeline_status") if row["status"] == "running"]
+    process_id = wait_until(lambda: server.process_of_run(killed), seconds=10, what="the status flow's own process")
+    os.kill(process_id, signal.SIGKILL)
+    assert pipeline.wait_for_row(killed)["status"] == "failure"
+    receiver.answers.set()
+    judge(pipeline, 1)
     assert receiver.refused >= 2
     assert receiver.subjects == []
     assert any(run["state_name"] == "Unhealthy" for run in server.flow_runs()), "the state's name tells the result"

@@ -24,10 +24,14 @@ class Received:
 
 @dataclass
 class Receiver:
-    """What has arrived, in order; with `status` 500 nothing is accepted, but attempts are counted."""
+    """What has arrived, in order; with `status` 500 nothing is accepted, but attempts are counted.
+
+    While `answers` is not set, whoever asks waits.
+    """
 
     port: int
     status: int = 200
+    answers: threading.Event = field(default_factory=threading.Event)
     accepted: list[Received] = field(default_factory=list[Received])
     refused: int = 0
 
@@ -52,6 +56,7 @@ class Receiver:
 def running_receiver() -> Generator[Receiver]:
     """A receiver on a free port, until the end of the block."""
     receiver = Receiver(port=0)
+    receiver.answers.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -60,6 +65,7 @@ def running_receiver() -> Generator[Receiver]:
                 receiver.accepted.append(Received(self.path, body))
             else:
                 receiver.refused += 1
+            receiver.answers.wait()
             self.send_response(receiver.status)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -74,6 +80,7 @@ def running_receiver() -> Generator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver.answers.set()
         server.shutdown()
         server.server_close()
         thread.join()
