@@ -40,9 +40,9 @@ class Held:
     def polled_file(self) -> Path:
         return self.folder / "polled"
 
-    def start_worker(self) -> Process:
+    def start_worker(self, *options: str) -> Process:
         worker = self.prefect.spawn(
-            "worker", "-m", "deployments", "worker", "--pool", POOL, "--polled-file", str(self.polled_file),
+            "worker", "-m", "deployments", "worker", "--pool", POOL, "--polled-file", str(self.polled_file), *options,
             # The client retries for a minute by itself: shortened, so that the test need not wait for that.
             environment={"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_CLIENT_MAX_RETRIES": "2"},
         )  # fmt: skip
@@ -109,6 +109,17 @@ def test_a_worker_told_to_stop_ends_after_the_run_it_has(held: Held) -> None:
     assert worker.popen.wait(timeout=60) == 0, worker.output()
     assert held.state(running) == "COMPLETED"
     assert held.state(refused) == "SCHEDULED"
+
+
+def test_two_workers_share_runs_and_execute_each_once(held: Held) -> None:
+    first, _second = (held.start_worker("--limit", "1") for _ in range(2))
+    runs = [held.ask_for_run() for _ in range(2)]
+    wait_until(lambda: all(held.state(run) == "RUNNING" for run in runs), seconds=60, what="two runs at once")
+    first.signal(signal.SIGTERM)
+    held.release()
+    assert first.popen.wait(timeout=60) == 0, first.output()
+    wait_until(lambda: all(held.state(run) == "COMPLETED" for run in runs), seconds=60, what="the end of all runs")
+    assert {run["run_count"] for run in held.prefect.flow_runs()} == {1}
 
 
 @pytest.mark.timeout(300)
