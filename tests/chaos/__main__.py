@@ -67,13 +67,14 @@ async def run(folder: Path, server: URL, seed: int, minutes: float, note: Timeli
             await here.ask_sandbox("DELETE", "faults")
             note("calm")
             found = await _until_kept(here, since)
-        for role, (descriptors, megabytes) in here.costs().items():
-            note(f"{role}: {before[role][0]} descriptors, {before[role][1]} MB; now {descriptors} and {megabytes} MB")
-            if descriptors > before[role][0] + MORE_DESCRIPTORS or megabytes > before[role][1] + MORE_MEGABYTES:
-                found.append(f"{role} has too many descriptors, or takes too much memory")
-        # A worker ends after its runs, which need the others.
+        # A worker ends after its runs, which need the others; and these count no connection of a worker any more.
         for roles in (WORKERS, ["health", "server", "sandbox"]):
+            costs = here.costs()
             for role in roles:
+                (descriptors, megabytes), (descriptors_before, megabytes_before) = costs[role], before[role]
+                note(f"{role}: {descriptors_before} descriptors, {megabytes_before} MB; now {descriptors}, {megabytes}")
+                if descriptors > descriptors_before + MORE_DESCRIPTORS or megabytes > megabytes_before + MORE_MEGABYTES:
+                    found.append(f"{role} has too many descriptors, or takes too much memory")
                 here.running[role].signal(signal.SIGTERM)
             for role in roles:
                 if await asyncio.to_thread(here.running[role].popen.wait, 120) and role in WORKERS:
@@ -84,8 +85,8 @@ async def run(folder: Path, server: URL, seed: int, minutes: float, note: Timeli
 
 async def _until_kept(here: Installation, since: datetime) -> list[str]:
     """Wait until every promise is kept; return those that are not after a while."""
-    give_up = time.monotonic() + CALM_SECONDS
-    while (found := await unkept(here, since)) and time.monotonic() < give_up:  # noqa: ASYNC110  # no event tells
+    calm_since, give_up = datetime.now(UTC), time.monotonic() + CALM_SECONDS
+    while (found := await unkept(here, since, calm_since)) and time.monotonic() < give_up:  # noqa: ASYNC110  # no event tells
         await asyncio.sleep(3)
     return found
 

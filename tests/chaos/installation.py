@@ -99,7 +99,7 @@ class Installation:
 
     def costs(self) -> dict[str, tuple[int, int]]:
         """How many descriptors and megabytes each role's process has."""
-        pids = {role: process.popen.pid for role, process in self.running.items()}
+        pids = {role: process.popen.pid for role, process in self.running.items() if process.popen.poll() is None}
         pages = {role: int(_read(f"/proc/{pid}/statm").split()[1]) for role, pid in pids.items()}
         return {role: (len(list(Path(f"/proc/{pid}/fd").iterdir())), pages[role] // 256) for role, pid in pids.items()}
 

@@ -125,15 +125,21 @@ async def _stop_run(here: Installation, _target: str, event: Planned) -> tuple[s
 
 
 async def _bring_back(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
-    """Stop a poll of the news in the middle of a page, until another one has taken its place."""
-    await _add_fault(here, Fault(kind="slow", path=NEWS, seconds=5, times=3))
-    found: list[int] = []
-    while not found:
-        await asyncio.sleep(0.5)
+    """Stop a poll of the news while it waits for a page, for so long that another one takes its place.
+
+    That one has much to catch up with, and meets a page in the middle of it that cannot be read.
+    """
+    slow = Fault(kind="slow", path=NEWS, seconds=7)
+    while True:
         with suppress(httpx.HTTPError, AssertionError):
-            found = await asyncio.to_thread(here.going, "poll_news")
-    await asyncio.sleep(2)
-    return str(found[0]), _stopped(found[0])
+            fired = [each["fired"] for each in await here.ask_sandbox("GET", "faults") if each.get("seconds") == 7]
+            if not fired:
+                await _add_fault(here, slow)
+            elif any(fired) and (going := await asyncio.to_thread(here.going, "poll_news")):
+                undo = _stopped(going[0])
+                await _add_fault(here, Fault(kind="wrong_shape", path=NEWS, offset=20))
+                return str(going[0]), undo
+        await asyncio.sleep(0.5)
 
 
 async def _a_run(here: Installation, event: Planned) -> int | None:
@@ -188,7 +194,7 @@ async def _fault(here: Installation, _target: str, event: Planned) -> tuple[str,
         kind=kind,
         path=STORIES if kind in HIDING else event.of([NEWS, NEWS, STORIES], 3),
         times=event.of([1, 2, 4, 8], 4),
-        offset=event.of([None, None, 10, 20, 40], 5),
+        offset=event.of([None, None, 10, 20, 30], 5),
         seconds=10,
         retry_after=2,
         size_bytes=40_000_000 if kind == "gzip_bomb" else 2_000_000,
