@@ -33,8 +33,8 @@ from tests.chaos.oracle import left_behind, unkept
 from tests.chaos.storm import break_out, plan
 from tests.database.postgresql_server import postgresql_server
 
-# Longer than a lost run keeps its job's slot, and then a poll tries to get its pages.
-CALM_SECONDS = 240
+# Longer than Prefect keeps the slot of a run that was killed while it waited for its retry: 300 s.
+CALM_SECONDS = 360
 # Runs send heartbeats every 30 s, and a worker is stopped for 40 s at the most.
 IMPATIENT = Patience(pending_seconds=50, silent_seconds=110)
 # What a process may have more than at first: connections that it keeps, and what it remembers.
@@ -55,6 +55,9 @@ class Timeline:
 
 async def run(folder: Path, server: URL, seed: int, minutes: float, note: Timeline) -> list[str]:
     """Let the storm pass over a fresh installation, and return the promises that were not kept."""
+    if (this := asyncio.current_task()) is not None:
+        # So that nothing is left behind when somebody loses patience.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     async with installed(folder, server, seed) as here:
         since = datetime.now(UTC)
         note("everything is started")

@@ -46,8 +46,9 @@ class Planned:
 def plan(seed: int, seconds: float) -> list[Planned]:
     """The disturbances of so many seconds, one every few; half of them are AskNews'. A seed always gives the same."""
     draw = random.Random(seed)  # noqa: S311  # nothing here is secret
-    room = seconds - DEAD_SECONDS
-    planned = [Planned(draw.uniform(0, room), COMES_BACK, DEAD_SECONDS, 0)] if room > 0 else []
+    # Early, while there are polls: it goes on for most of a short storm.
+    begin = draw.uniform(0, 20)
+    planned = [Planned(begin, COMES_BACK, DEAD_SECONDS, 0)] if begin + DEAD_SECONDS < seconds else []
     deck, at = list[str](), draw.uniform(1, 5)
     while at < seconds:
         if not deck:
