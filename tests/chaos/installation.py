@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.database.postgresql_server import run_statements
 from tests.database.proxy import Proxy, proxied
-from tests.support.prefect_server import FROM_TEMPLATE, PrefectServer, Process, free_port
+from tests.support.prefect_server import FROM_TEMPLATE, PrefectServer, Process, free_port, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
 INTERVALS = {"poll_news": 10.0, "poll_stories": 30.0, "pipeline_status": 15.0}
@@ -67,6 +68,13 @@ class Installation:
             case _:
                 arguments = ["deployments", "worker", "--pool", pool, "--name", role]
         self.running[role] = self.prefect.spawn(role, "-m", *arguments, environment=environment)
+        if role == "sandbox":
+            wait_until(self._is_sandbox_there, seconds=60, what="the sandbox")
+
+    def _is_sandbox_there(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.sandbox_port)):
+            return True
+        return False
 
     async def rows(self, sql: str) -> list[Mapping[str, Any]]:
         """What the database answers, asked without the proxy."""
