@@ -15,6 +15,7 @@ from flows.database.base import table_of
 from flows.database.upserts import insert_into
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Notice, incident_key
+from flows.monitoring.paging import pages
 from flows.monitoring.tables import OpenIncident
 from flows.monitoring.verdicts.outages import Outage
 from flows.monitoring.verdicts.report import Report
@@ -53,18 +54,27 @@ async def note_taken(
 ) -> None:
     """Note what receivers have taken, by their names, and forget those that are no longer `configured`."""
     await connection.execute(delete(_OPEN).where(_OPEN.c.receiver.not_in(configured)))
+    entries: list[dict[str, str | None]] = []
     for receiver, notices in taken.items():
+        over: list[str] = []
         for notice in notices:
-            over = {*notice.closes, *([notice.incident] if notice.kind is Kind.RECOVERY else [])}
-            await connection.execute(delete(_OPEN).where(_OPEN.c.receiver == receiver, _OPEN.c.incident.in_(over)))
-            if notice.kind is Kind.RECOVERY or notice.incident is None:
+            over += notice.closes
+            if notice.incident is None:
                 continue
-            entry = Entry(receiver=receiver, incident=notice.incident, job_name=notice.job_name, warning=notice.warning)
-            await connection.execute(
-                insert_into(connection, OpenIncident)
-                .values(**vars(entry))
-                .on_conflict_do_nothing(index_elements=["receiver", "incident"])
-            )
+            if notice.kind is Kind.RECOVERY:
+                over.append(notice.incident)
+            else:
+                entry = Entry(
+                    receiver=receiver, incident=notice.incident, job_name=notice.job_name, warning=notice.warning
+                )
+                entries.append(vars(entry))
+        for page in pages(over):
+            await connection.execute(delete(_OPEN).where(_OPEN.c.receiver == receiver, _OPEN.c.incident.in_(page)))
+    if entries:
+        statement = insert_into(connection, OpenIncident).on_conflict_do_nothing(
+            index_elements=["receiver", "incident"]
+        )
+        await connection.execute(statement, entries)
 
 
 def ended(entries: Iterable[Entry], verdicts: Mapping[str, VerdictRow], outages: Mapping[str, Outage]) -> Ended:
