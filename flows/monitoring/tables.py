@@ -87,6 +87,7 @@ class MonitoredJob(Base):
     absence_noted_at: Mapped[datetime | None]
     expectations: Mapped[dict[str, Any] | None]
     ticks: Mapped[list[str] | None]
+    lost_schedules: Mapped[list[dict[str, Any]] | None]
 
 
 class ScheduleHistory(Base):

@@ -59,3 +59,9 @@ class WarningCode(StrEnum):
     MEASURE = "measure"
     NO_PLANNED_RUNS = "no_planned_runs"
     WRONG_TAG = "wrong_tag"
+    LOST_SCHEDULE = "lost_schedule"
+    """Its deployment has lost one of several schedules."""
+
+
+# Those of which people are told, once: the first that holds.
+TOLD_WARNINGS = (WarningCode.FEATURE_OFF, WarningCode.LOST_SCHEDULE)

@@ -52,12 +52,17 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
             f"{name} was silent for {lasted}, from {since} to {at}: nobody watched the jobs, and it is working again.\n"
             f"To do: see what happened meanwhile: vibecheck verify --since {began.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
         )
+    elif reason == WarningCode.LOST_SCHEDULE:
+        headline = f"{name} has its schedules as they are meant"
+        text = f"{name} had lost a schedule since {since}. It was changed since, or a week has passed: that is over."
     else:
         headline = f"{name} recovered at {at} after {lasted}"
         text = f"{name} recovered at {at}, after {lasted}: {had_been}."
         pool = _text(end.details.get("work_pool_without_worker")) or None
     if remark := _text(end.details.get("remark")):
-        headline += ", but nothing comes of it"
+        headline += (
+            ", but has lost a schedule" if end.reason == WarningCode.LOST_SCHEDULE else ", but nothing comes of it"
+        )
         text += f"\n{remark}"
     return Notice(
         job_name=name,

@@ -14,7 +14,7 @@ from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Notice, Paragraph, cut, incident_key
 from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.verdicts.wording import clock, duration, listed
-from flows.monitoring.vocabulary import Reason, Verdict, WarningCode
+from flows.monitoring.vocabulary import TOLD_WARNINGS, Reason, Verdict, WarningCode
 
 LONGEST_ERROR = 500
 # Prefect puts it before the text of each exception.
@@ -74,9 +74,9 @@ def notice_of(
     end = turns[-1] if turns and turns[-1].to_status == Verdict.HEALTHY else earlier
     if end is not None:
         return end_of_outage(end, now, links)
-    if last.reason == WarningCode.FEATURE_OFF:
-        return _can_do_nothing(last, now, links)
-    if last.details.get("outage_reason") == WarningCode.FEATURE_OFF:
+    if last.reason in TOLD_WARNINGS:
+        return _warning(last, now, links)
+    if last.details.get("outage_reason") in TOLD_WARNINGS:
         return end_of_outage(last, now, links)
     return None
 
@@ -135,13 +135,16 @@ def _paragraph_of_pool(kind: Kind, pool: str, notices: Sequence[Notice], now: da
     return Paragraph(kind=kind, headline=headline, text=text, job_names=names)
 
 
-def _can_do_nothing(last: TransitionRow, now: datetime, links: Links) -> Notice:
+def _warning(last: TransitionRow, now: datetime, links: Links) -> Notice:
     name = last.job_name
+    what = f"{name} has lost a schedule"
+    if last.reason == WarningCode.FEATURE_OFF:
+        what = f"{name} runs, but nothing comes of it"
     return Notice(
         job_name=name,
         kind=Kind.WARNING,
-        headline=f"{name} runs, but nothing comes of it since {clock(last.at, now)}",
-        text=f"{name} runs, but nothing comes of it.\n{_text(last.details.get('remark'))}",
+        headline=f"{what} since {clock(last.at, now)}",
+        text=f"{what}.\n{_text(last.details.get('remark'))}",
         incident=incident_key(name, last.at, last.reason),
         warning=last.reason,
         link=links.job(name),

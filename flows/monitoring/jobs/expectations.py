@@ -5,7 +5,7 @@ The copy remembers the past as well: `schedule_history` says what was expected a
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -91,7 +91,7 @@ def current_entry(
     if history and _is_same(history[-1], live.schedule, live.paused):
         return None
     changed_at = live.changed_at
-    if live.is_unscheduled and known is not None and known.updated_at is not None:
+    if known is not None and known.updated_at is not None and _has_fewer_schedules(live, known):
         # When a schedule was deleted is not known: it was there when somebody last looked.
         changed_at = max(changed_at, known.updated_at)
     valid_from = min(changed_at, now)
@@ -149,7 +149,9 @@ def _compare(
         elif entry is not None:
             rescheduled.append(job.job_name)
         since = now if stored is None or is_new else entry.valid_from if entry is not None else stored.since
-        rows.append(_row(job, stored, since, covered_until(newest.get(job.job_name), since), now))
+        row = _row(job, stored, since, covered_until(newest.get(job.job_name), since), now)
+        lost = _lost_schedules(job, stored) if entry is not None else stored and stored.lost_schedules
+        rows.append(replace(row, lost_schedules=None if is_new else lost))
     if later:
         logger.info("jobs_left_for_later", count=len(later), explanation="Their schedules take long to read.")
     names = {job.job_name for job in live}
@@ -233,6 +235,31 @@ def _has_lost_schedule(job: LiveJob, stored: StoredJob | None) -> bool:
     if not job.is_unscheduled or stored is None or stored.retired_at is not None:
         return False
     return bool(stored.schedule) or not stored.paused
+
+
+def _has_fewer_schedules(job: LiveJob, stored: StoredJob) -> bool:
+    return len(job.schedule) < len(stored.schedule)
+
+
+def _lost_schedules(job: LiveJob, stored: StoredJob | None) -> list[dict[str, Any]] | None:
+    """The schedules that are gone from a deployment that kept others as they were; None where somebody changed them.
+
+    One that was off was not lost. Where others changed as well, somebody has edited them, and knows.
+    """
+    if stored is None or not job.schedule or job.paused:
+        return None
+    rules = [_rule(spec) for spec in stored.schedule]
+    for spec in job.schedule:
+        if _rule(spec) not in rules:
+            return None
+        rules.remove(_rule(spec))
+    gone = [spec for spec in stored.schedule if spec["active"] and _rule(spec) in rules]
+    return gone or None
+
+
+def _rule(spec: Mapping[str, Any]) -> str:
+    """When it ticks, whatever it is called, be it on or off. A deploy may give an interval another anchor."""
+    return canonical_json({name: value for name, value in spec.items() if name not in ("active", "anchor", "slug")})
 
 
 def _earlier(job: LiveJob, stored: StoredJob | None) -> UUID | None:

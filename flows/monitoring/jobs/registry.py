@@ -48,6 +48,8 @@ class StoredJob:
     ticks: list[str] | None = None
     """The first ticks after its last run, as that was known then, or since it is expected. None where the rule of
     2 intervals holds."""
+    lost_schedules: list[dict[str, Any]] | None = None
+    """Those that its deployment has lost since `since` while it kept others."""
     updated_at: datetime | None = None
     """When it was last compared with the server: by the database's clock, which sets it."""
     absent_work_pool: str | None = None

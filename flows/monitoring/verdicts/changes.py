@@ -33,7 +33,7 @@ from flows.monitoring.verdicts.stored import (
     set_bad_streaks,
 )
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
-from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict, WarningCode
+from flows.monitoring.vocabulary import STATUS_FLOW, TOLD_WARNINGS, Reason, Verdict, WarningCode
 from flows.settings import MonitoringSettings
 
 # How many judgements in a row must find a job unhealthy.
@@ -131,10 +131,10 @@ def _change(
             ):
                 return None
             at = recovered or report.at
-    elif stored.reason == WarningCode.FEATURE_OFF:
+    elif stored.reason in TOLD_WARNINGS:
         details = _ended_outage(stored, {})
-    if seen.reason == WarningCode.FEATURE_OFF:
-        details["remark"] = explain_warning(WarningCode.FEATURE_OFF, job)
+    if isinstance(seen.reason, WarningCode):
+        details["remark"] = explain_warning(seen.reason, job)
     transition = Transition(
         job_name=stored.job_name,
         from_status=stored.status,
@@ -194,9 +194,10 @@ async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: 
 
 
 def _remark(seen: Judgement) -> WarningCode | None:
-    """What is stored, and so told, of a healthy job in the place of a reason: that it can do nothing."""
-    can_do_nothing = seen.verdict == Verdict.HEALTHY and WarningCode.FEATURE_OFF in seen.warnings
-    return WarningCode.FEATURE_OFF if can_do_nothing else None
+    """What is stored, and so told, of a healthy job in the place of a reason: what people are to be warned of."""
+    if seen.verdict != Verdict.HEALTHY:
+        return None
+    return next((warning for warning in TOLD_WARNINGS if warning in seen.warnings), None)
 
 
 def _recovered_at(stored: VerdictRow, job: JobReport, outcomes: Sequence[OutcomeRow]) -> datetime | None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.monitoring.jobs.expectation_tags import from_json
 from flows.monitoring.jobs.registry import StoredJob
-from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
+from flows.monitoring.jobs.schedules import ScheduleSpec, schedule_in_words, ticks_between
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget, budget_of
 from flows.monitoring.verdicts.measures import Measure, measures_of
@@ -213,6 +213,7 @@ def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: da
         next_run_at=job.next_run_at,
         planned_runs=job.planned_runs,
         ticks=None if job.ticks is None else [datetime.fromisoformat(tick) for tick in job.ticks],
+        lost_schedules=schedule_in_words(cast("list[ScheduleSpec]", lost)) if (lost := job.lost_schedules) else "",
         tags=tags,
     )
     facts = JobFacts(

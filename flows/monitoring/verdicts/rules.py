@@ -16,6 +16,9 @@ from flows.monitoring.vocabulary import Reason, Status, Verdict, WarningCode
 # A job is overdue after this many of its intervals, and the status flow has gone quiet after that many of its own.
 OVERDUE_INTERVALS = 2
 STALE_INTERVALS = 3
+# A schedule is lost when it has been gone for so long, as who changes one may delete it first; and after a week without
+# it that counts as meant.
+LOST_AFTER, LOST_FOR = timedelta(minutes=10), timedelta(days=7)
 SHORTEST_GRACE, LONGEST_GRACE = timedelta(minutes=10), timedelta(hours=1)
 
 
@@ -37,6 +40,8 @@ class ExpectedJob:
     """Its first ticks after what was once its last run, oldest first; None where the rule of 2 intervals holds."""
     has_lost_schedule: bool = False
     """Whether it had a schedule, has none since `since`, and is not paused."""
+    lost_schedules: str = ""
+    """In words, those that it has lost since `since`, while it kept others; empty if it has lost none."""
     tags: Expectations = NO_TAGS
     """What its tags say."""
 
@@ -141,7 +146,7 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
         reason=reason,
         since=since,
         age_seconds=age,
-        warnings=tuple(_warnings(job, facts, limits)),
+        warnings=tuple(_warnings(job, facts, now, limits)),
         is_calm=verdict == Verdict.NOT_STARTED and _is_before_first_tick(job, now),
     )
 
@@ -260,12 +265,14 @@ def telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
     return (each for each in outcomes if each.status in (Status.SUCCESS, Status.PARTIAL_FAILURE, Status.FAILURE))
 
 
-def _warnings(job: ExpectedJob, facts: JobFacts, limits: Limits) -> Iterable[WarningCode]:
+def _warnings(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> Iterable[WarningCode]:
     latest = facts.new_rows[: limits.stale_data_after]
     if len(latest) == limits.stale_data_after and not any(latest):
         yield WarningCode.STALE_DATA
     if job.tags.wrong:
         yield WarningCode.WRONG_TAG
+    if job.lost_schedules and LOST_AFTER <= now - job.since < LOST_FOR:
+        yield WarningCode.LOST_SCHEDULE
     if facts.is_feature_off:
         yield WarningCode.FEATURE_OFF
     if facts.is_budget_tight:

@@ -123,6 +123,11 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
             return " ".join(measure.warning for measure in job.measures if measure.warning)
         case WarningCode.WRONG_TAG:
             return f"A tag of its deployment cannot be read: {'; '.join(job.expected.tags.wrong)}."
+        case WarningCode.LOST_SCHEDULE:
+            return (
+                f"Its deployment has lost a schedule ({job.expected.lost_schedules}), and kept others. "
+                "If that is meant, there is nothing to do: a week later it counts as meant. Else deploy it again."
+            )
         case WarningCode.NO_PLANNED_RUNS:
             return "Prefect's scheduler has planned no run of it: is its scheduler service running?"
 

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
+from flows.monitoring.alarms.links import Links
+from flows.monitoring.alarms.messages import Kind
+from flows.monitoring.alarms.notices import notice_of
 from flows.monitoring.jobs.registry import retire_jobs
 from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.log.rows import update_row
@@ -16,7 +19,7 @@ from flows.monitoring.verdicts.stored import (
 )
 from flows.settings import Settings
 from tests.monitoring.verdicts.changing import NEWS, judge_times, known, once_healthy, once_overdue, told, turns
-from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, seed
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, interval_schedule, ran, seed
 
 
 async def test_a_healthy_job_is_no_news(database: AsyncEngine) -> None:
@@ -198,6 +201,31 @@ async def test_a_job_that_can_do_nothing_is_a_change_of_its_own(database: AsyncE
     await judge_times(database, 3)
     assert await turns(database) == [("healthy", "healthy", "feature_off"), ("healthy", "healthy", None)]
     assert "The plan has no stories." in (await told(database))[0].details["remark"]
+
+
+async def test_a_lost_schedule_is_told_once_and_so_is_its_end(database: AsyncEngine) -> None:
+    now = await clock(database)
+
+    async def judged(lost_for: timedelta) -> list[tuple[str, str, str | None]]:
+        lost = None if lost_for == 0 * MINUTE else interval_schedule(30)
+        job = expected(NEWS, now, since=now - lost_for, lost_schedules=lost)
+        await seed(database, [job])
+        await judge_times(database, 2)
+        return await turns(database)
+
+    await once_healthy(database, MINUTE)
+    assert await judged(9 * MINUTE) == [], "who changes a schedule may delete it first"
+    assert await judged(10 * MINUTE) == [("healthy", "healthy", "lost_schedule")]
+    assert len(await judged(timedelta(days=6))) == 1
+    assert (await judged(timedelta(days=7)))[1:] == [("healthy", "healthy", None)]
+    lost, over = await told(database)
+    assert "has lost a schedule (every 30 min), and kept others" in lost.details["remark"]
+    notices = [notice_of([each], now, Links()) for each in (lost, over)]
+    assert [notice and (notice.kind, notice.headline.partition(" since ")[0]) for notice in notices] == [
+        (Kind.WARNING, "poll_news has lost a schedule"),
+        (Kind.RECOVERY, "poll_news has its schedules as they are meant"),
+    ]
+    assert len({notice and notice.incident for notice in notices}) == 1
 
 
 async def test_a_retired_job_is_not_judged(database: AsyncEngine) -> None:
