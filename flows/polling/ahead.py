@@ -1,7 +1,7 @@
 """Pages that are fetched before the reading asks for them: while the one before is stored, and windows side by side.
 
 1. The windows that are to be read are told (`expect`), in their order. Each begins with its first page.
-2. When a page comes that another one surely follows, by the rules of the reading, the next one of its window is begun.
+2. When a page comes, a reading of its window that stores nothing decides what follows, and that is begun.
 3. So many requests go on at the same time as the plan allows; as many pages wait to be read, at the most. Nothing is
    begun that the run will not read: while the budget is nearly spent, or beyond its last page.
 4. The reading gets the page that was begun, or its error, and asks itself for every other one.
@@ -14,22 +14,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from flows.asknews import Page
 from flows.polling.feeds import Feed
+from flows.polling.reading import Reading, shorter
 from flows.polling.run import PollingRun
 from flows.polling.windows import Window
-
-
-@dataclass
-class _Chain:
-    """The pages of one window so far: their keys, the length of the last one, and the shortest that was followed."""
-
-    keys: set[object] = field(default_factory=set[object])
-    before: int = 0
-    full_page: int | None = None
 
 
 class PagesAhead:
@@ -39,16 +30,18 @@ class PagesAhead:
         self._run = run
         self._fetch = run.fetch
         self._slots = asyncio.Semaphore(run.requests_at_once)
-        self._chains: dict[Window, _Chain] = {}
+        self._readings: dict[Window, Reading] = {}
+        self._followed: int | None = None
         self._to_begin: deque[tuple[Feed[Any], Window, int | str]] = deque()
         self._begun: dict[tuple[Window, int | str], asyncio.Task[Page[Any]]] = {}
 
     def expect(self, feed: Feed[Any], windows: Sequence[Window], *, offset: int | str = 0) -> None:
         """Fetch ahead in the first of `windows`, from `offset` on, and in as many others as are asked for at once."""
         for window in windows[: self._run.requests_at_once]:
-            if window not in self._chains:
-                self._chains[window] = _Chain()
-                self._to_begin.append((feed, window, offset if window == windows[0] else 0))
+            if window not in self._readings:
+                reading = Reading(window, offset if window == windows[0] else 0)
+                self._readings[window] = reading
+                self._to_begin.append((feed, window, reading.offset))
         self._begin()
 
     async def fetch(self, feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
@@ -78,17 +71,12 @@ class PagesAhead:
     async def _fetch_and_go_on(self, feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
         async with self._slots:
             page = await self._fetch(feed, window, offset)
-        chain = self._chains[window]
-        keys = {feed.key(record) for record in page.records} | {(each.external_id, each.raw) for each in page.rejects}
-        is_new = bool(keys - chain.keys)
-        if is_new and chain.before:
-            chain.full_page = min(chain.before, chain.full_page or chain.before)
-        known = [full for full in (chain.full_page, self._run.full_page) if full is not None]
-        if is_new and page.next_offset is not None and page.fetched >= min(known, default=1):
-            self._to_begin.append((feed, window, page.next_offset))
+        reading, run = self._readings[window], self._run
+        reading.take(feed, page, full_page=shorter(run.full_page, self._followed), largest_page=run.largest_page)
+        self._followed = shorter(self._followed, reading.followed)
+        if reading.goes_on:
+            self._to_begin.append((feed, window, reading.offset))
             self._begin()
-        chain.keys |= keys
-        chain.before = page.fetched
         return page
 
 

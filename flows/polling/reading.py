@@ -27,19 +27,68 @@ logger = structlog.stdlib.get_logger()
 
 @dataclass
 class Reading:
-    """How far a window has been read: `offset` is where its next page begins, and `rows` came before that.
+    """How far a window has been read, and what follows from its pages. It asks for nothing and stores nothing.
 
-    `has_ended` once the end is proved. `gaps` are the errors of pages that were stepped over.
+    `offset` is where the next page begins, `rows` came before that, and `before` of them on the last page: 0 after one
+    that failed, None where an earlier run left the window. `has_ended` once the end is proved; with `is_proved`, no
+    page proves it by being short. `followed` is the length of a page that the last one has shown to be a full one.
+    `gaps` are the errors of pages that were stepped over.
     """
 
     window: Window
     offset: int | str
+    is_proved: bool = False
+    before: int | None = None
     rows: int = 0
     repeated: int = 0
+    followed: int | None = None
     has_ended: bool = False
     repeats: bool = False
-    gaps: list[AskNewsError] = field(default_factory=list[AskNewsError])
+    is_probing: bool = False
     skipped_rows: bool = False
+    gaps: list[AskNewsError] = field(default_factory=list[AskNewsError])
+    _brought: set[object] = field(default_factory=set[object])
+
+    def take(self, feed: Feed[Any], page: Page[Any], *, full_page: int | None, largest_page: int) -> bool:
+        """Go on to what follows `page`. Return whether the page is to be stored: it brings nothing in 1 and 2.
+
+        1. A page of which every row came before, and that may be followed by more, repeats: the reading stops there,
+           unless it is the window's one page, and another window's held more (`largest_page`).
+        2. An empty page after a full one has to be proved, by the one after it. `full_page` is the fewest rows of a
+           full page, as far as is known.
+        3. Any other page is the last one if AskNews says so; or it has fewer rows than a full page (unless the end is
+           to be proved: `is_proved`); or it is empty.
+        """
+        records = {feed.key(record) for record in page.records}
+        keys = records | {(each.external_id, each.raw) for each in page.rejects}
+        may_be_full = page.fetched > 0 and (full_page is None or page.fetched >= full_page)
+        if may_be_full and self._brought and keys <= self._brought:
+            # The offset is ignored, but the one page had room for more: it was all of the window.
+            self.has_ended = keys == self._brought and page.fetched == self.rows < largest_page
+            self.repeats = not self.has_ended
+            return False
+        # A window is left where more may follow: what an empty page there means has to be proved too.
+        before = self.before if self.before is not None else full_page or 0 if self.offset else 0
+        is_first_empty = page.fetched == 0 and not self.is_probing
+        if is_first_empty and full_page is not None and before >= full_page and isinstance(self.offset, int):
+            self.is_probing, self.offset = True, self.offset + full_page
+            return False
+        self.skipped_rows |= self.is_probing and page.fetched > 0
+        self.is_probing = False
+        self.has_ended = page.next_offset is None or page.fetched == 0 or not (may_be_full or self.is_proved)
+        self.repeated += len(records & self._brought)
+        self.rows += page.fetched
+        if page.next_offset is not None:
+            self.offset = page.next_offset
+        self.followed = before if before and keys - self._brought else None
+        self._brought |= keys
+        self.before = page.fetched
+        return True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be a page at the offset."""
+        return not (self.has_ended or self.repeats)
 
     @property
     def is_whole(self) -> bool:
@@ -80,26 +129,19 @@ async def read_window(
     1. Ask for the page at the offset.
     2. If it fails, and `steps_over`, ask for the one after it. The error is raised if no other request can succeed, if
        that one fails too, or has no record to disprove a change of the API.
-    3. A page of which every row came before, and that may be followed by more, repeats: the reading stops there, unless
-       it is the window's one page, and another window's held more. It raises UnexpectedResponse if its rows are not
-       even of the window.
-    4. Decide whether the page is the last one: AskNews says so; or it has fewer rows than any page that was followed by
-       another one (unless the end is to be proved: `is_proved`); or it is empty, and so is the one after it.
-    5. In one transaction, store the page, count it, note how late its new records were (`late_by`, by their time),
+    3. Let the reading decide what the page means (`Reading.take`). Where pages repeat, stop; raise UnexpectedResponse
+       if their rows are not even of the window.
+    4. In one transaction, store the page, count it, note how late its new records were (`late_by`, by their time),
        note that the page before it was a full one, and `commit` what else belongs there.
-    6. Go on with the next page, unless the run leaves the rest to the next one.
+    5. Go on with the next page, unless the run leaves the rest to the next one.
 
     Raises AskNewsError or BudgetExhausted; what was stored before stays.
     """
-    reading = Reading(window, offset)
-    brought: set[object] = set()
+    reading = Reading(window, offset, is_proved)
     failed: AskNewsError | None = None
-    # A window is left where more may follow: what an empty page there means has to be proved too.
-    before = run.full_page or 0 if offset else 0
-    is_probing = False
     while True:
         asked_at = reading.offset
-        step = run.full_page or before or feed.page_size
+        step = run.full_page or reading.before or feed.page_size
         try:
             page = await run.fetch(feed, window, asked_at)
         except AskNewsError as error:
@@ -108,49 +150,32 @@ async def read_window(
                 raise failed or error from None
             logger.warning("page_failed", feed=feed.name, offset=asked_at, error=str(error), kind=type(error).__name__)
             failed = error
-            reading.offset = asked_at + step
-            before = 0
+            reading.offset, reading.before = asked_at + step, 0
             continue
         if page.plan != run.plan:
             await run.recall_full_page(feed, page.plan)
         if isinstance(failed, UnexpectedResponse) and not page.records:
             # Beyond the last row there is always an empty page: it is no sign that only the page before it is odd.
             raise failed
-        records = {feed.key(record) for record in page.records}
-        keys = records | {(each.external_id, each.raw) for each in page.rejects}
-        may_be_full = page.fetched > 0 and (run.full_page is None or page.fetched >= run.full_page)
-        if may_be_full and brought and keys <= brought:
+        if not reading.take(feed, page, full_page=run.full_page, largest_page=run.largest_page):
+            if reading.goes_on:
+                if run.leaves_the_rest():
+                    return reading
+                continue
             _check_window(feed, window, page)
-            # The offset is ignored, but the one page had room for more: it was all of the window.
-            reading.has_ended = keys == brought and page.fetched == reading.rows < run.largest_page
-            reading.repeats = not reading.has_ended
             if reading.has_ended:
                 async with run.engine.begin() as connection:
                     await commit(connection, reading)
             return reading
-        is_after_full = run.full_page is not None and before >= run.full_page
-        if page.fetched == 0 and is_after_full and not is_probing and isinstance(asked_at, int):
-            if run.leaves_the_rest():
-                return reading
-            is_probing, reading.offset = True, asked_at + step
-            continue
-        reading.skipped_rows |= is_probing and page.fetched > 0
-        is_probing = False
-        reading.has_ended = page.next_offset is None or page.fetched == 0 or not (may_be_full or is_proved)
-        reading.repeated += len(records & brought)
-        reading.rows += page.fetched
-        if page.next_offset is not None:
-            reading.offset = page.next_offset
         if failed is not None:
             reading.gaps.append(failed)
         with run.statistics.only_if_stored():
             async with run.engine.begin() as connection:
                 await _store(connection, run, feed, page, late_by)
-                if before and keys - brought and (run.full_page is None or before != run.full_page):
-                    await note_full_page(connection, run.plan, feed.endpoint, feed.page_size, before, run.now)
+                if reading.followed not in (None, run.full_page):
+                    await note_full_page(connection, run.plan, feed.endpoint, feed.page_size, reading.followed, run.now)
                 await commit(connection, reading)
-        if before and keys - brought:
-            run.full_page = min(before, run.full_page or before)
+        run.full_page = shorter(run.full_page, reading.followed)
         logger.info(
             "page_stored",
             feed=feed.name,
@@ -160,11 +185,15 @@ async def read_window(
             credits=page.credits,
             is_last=reading.has_ended,
         )
-        brought |= keys
         run.largest_page = max(run.largest_page, page.fetched)
-        before, failed = page.fetched, None
+        failed = None
         if reading.has_ended or run.leaves_the_rest():
             return reading
+
+
+def shorter(one: int | None, other: int | None) -> int | None:
+    """Return the fewer rows of two full pages, as far as they are known."""
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def ends_the_run(error: AskNewsError | BudgetExhausted) -> bool:
