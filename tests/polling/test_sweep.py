@@ -1,16 +1,21 @@
 """The sweep: what it asks to prove that nothing is missing, and what it reads again where something is."""
 
+import random
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows.database.engine import create_engine
 from flows.polling import run as polling_run
-from tests.polling.simulated import Index, Poller, made_up
+from tests.polling.simulated import BEGIN, Index, Poller, made_up
 from tests.polling.test_source import seeded
 
 SIX_HOURS = timedelta(hours=6)
+# What was crawled longer ago was shown within a day, and a sweep came after that.
+SWEPT = timedelta(hours=31)
 
 
 class Asked:
@@ -92,3 +97,22 @@ async def test_a_sweep_without_time_is_due_at_the_next_run(
     assert not asked.take()
     await poller.poll()
     assert [hours for hours, _offset in asked.take() if hours > 24]
+
+
+async def test_what_comes_up_to_a_day_late_is_found_by_the_sweep_alone(sqlite_url: str) -> None:
+    rng = random.Random(1)  # noqa: S311  # repeatable, not secret
+    items = made_up(hours=34, a_day=30)
+    # The polls reach back six hours at the most.
+    very_late = {item.article_id: timedelta(hours=rng.uniform(7, 24)) for item in items[::6] if item.crawled_at > BEGIN}
+    index = Index(
+        [replace(item, visible_at=item.crawled_at + very_late.get(item.article_id, timedelta(0))) for item in items]
+    )
+    engine = create_engine(sqlite_url)
+    poller = Poller(await seeded(engine), index)
+    for _ in range(34):
+        await poller.poll()
+        index.now += timedelta(hours=1)
+    found = [item for item in items if item.article_id in very_late and item.crawled_at < index.now - SWEPT]
+    assert not await poller.missing(crawled_before=index.now - SWEPT)
+    assert sum(run.late_finds for run in poller.runs) >= len(found) > 0
+    await engine.dispose()
