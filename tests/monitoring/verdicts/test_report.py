@@ -141,11 +141,10 @@ async def test_running_rows_do_not_hide_the_failures_behind_them(database: Async
 
 async def test_a_run_that_outlasts_its_interval_is_stuck(database: AsyncEngine) -> None:
     now = await clock(database)
-    oldest = now - 16 * MINUTE
-    stuck = ran("poll_news", oldest, "running")
-    job = await job_of(database, ran("poll_news", now - MINUTE, "running"), stuck, ran("poll_news", oldest, "running"))
+    stuck, twin = (ran("poll_news", now - 16 * MINUTE, "running") for _ in range(2))
+    job = await job_of(database, ran("poll_news", now - MINUTE, "running"), stuck, twin)
     assert (job.judgement.reason, job.judgement.since) == ("stuck", now - MINUTE)
-    assert (job.facts.running_since, job.running_id) == (oldest, stuck.execution_id)
+    assert (job.facts.running_since, job.running_id) == (now - 16 * MINUTE, stuck.execution_id)
     assert circumstances_of(job, now)["open_run"] == str(stuck.execution_id)
 
 
