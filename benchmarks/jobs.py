@@ -76,14 +76,11 @@ async def fill(url: str, rows: int, base: datetime) -> None:
     from sqlalchemy import text
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    from flows.database.engine import create_engine
     from flows.database.migrate import migrate
 
-    engine = create_engine(url)
-    await migrate(engine)
-    await engine.dispose()
-    # Not one of ours, whose connections give each statement half a minute.
+    # Not an engine of ours, whose connections give each statement half a minute.
     engine = create_async_engine(url)
+    await migrate(engine)
     async with engine.begin() as connection:
         found = await connection.execute(
             text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'scheduler_execution_log' "
