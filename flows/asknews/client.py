@@ -18,8 +18,8 @@ from flows.asknews.errors import AskNewsError, ResponseTooLarge, UnexpectedRespo
 from flows.asknews.fields import whole_number
 from flows.asknews.pacing import Pacing
 from flows.asknews.pages import Page, number_if_digits, offset_after
-from flows.asknews.parameters import Parameters, news_query, stories_query
 from flows.asknews.records import Reject, Tolerant
+from flows.asknews.request_parameters import Parameters, news_query, stories_query
 from flows.asknews.responses import BoundedStream, json_of, plan_of
 from flows.asknews.stories import Story, parse_stories
 from flows.asknews.transport import error_of_transport, http_client

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from flows.asknews import Page, UnexpectedResponse
-from flows.asknews.parameters import MAX_UPDATES
+from flows.asknews.request_parameters import MAX_UPDATES
 from tests.asknews.fakes import Handler, article, as_json, ask, client_of, news, story
 
 START = datetime(2026, 9, 7, 22, 0, 0, 500_000, tzinfo=UTC)

@@ -168,7 +168,7 @@ async def test_what_a_refusing_receiver_took_is_closed(pagerduty: PagerDuty, pip
     pagerduty.refuses = {other}
     await pipeline.becomes("overdue")
     assert pagerduty.count == (0, 1)
-    # Nobody was told of it, as the message was refused: its end alone is no news.
+    # Nobody was told of it, as the message was refused: its end alone would be news of nothing.
     await pipeline.becomes("paused")
     pagerduty.refuses = set()
     await pipeline.looks()
