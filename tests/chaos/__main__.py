@@ -96,7 +96,10 @@ async def _until_kept(here: Installation, since: datetime) -> list[str]:
 
 @asynccontextmanager
 async def _second_watch(here: Installation) -> AsyncGenerator[None]:
-    """Reconcile beside the status flow, with less patience: a run that never starts would cost its job minutes."""
+    """Reconcile beside the status flow, with less patience: a run that never starts would cost its job minutes.
+
+    So a status flow that does not reconcile goes unnoticed here: tests/monitoring/reconcile/test_repair.py notices it.
+    """
     engine = create_engine(here.url)
 
     async def watch() -> None:
