@@ -129,6 +129,19 @@ async def sqlite_database(sqlite_url: str) -> AsyncGenerator[AsyncEngine, None]:
     await engine.dispose()
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def shared_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The address of a migrated database of each kind in turn, for tests that only read what their file wrote."""
+    if request.param == "sqlite":
+        file = tmp_path_factory.mktemp("shared") / "vibecheck.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
+        yield f"sqlite+aiosqlite:///{file}"
+    else:
+        template = request.getfixturevalue("postgresql_template")
+        with _created(request.getfixturevalue("postgresql_address"), template) as url:
+            yield _text(url)
+
+
 @pytest.fixture(params=KINDS)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str, None, None]:
     """The address of a database in which there is nothing yet, of each kind in turn."""

@@ -1,4 +1,4 @@
-"""What a reconciliation costs does not grow with the log's age: its questions' plans on a log of 200,000 rows."""
+"""What a reconciliation costs does not grow with the log's age: its questions' plans on a log of 50,000 rows."""
 
 import json
 from collections.abc import Generator, Iterator
@@ -18,7 +18,7 @@ from tests.support.fake_prefect import START, FakePrefect
 JOB = "poll"
 QUARTER = timedelta(minutes=15)
 LOG = "scheduler_execution_log"
-ROWS = 200_000
+ROWS = 50_000
 # Pages of 8 kB; the table and its indexes have some thousands.
 FEW_PAGES = 60
 # A row every 5 minutes, for almost two years, until a day before the start; every other one of another job.

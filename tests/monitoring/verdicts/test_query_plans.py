@@ -1,23 +1,25 @@
-"""How the databases answer the report's questions over a log of 200,000 rows: by indexes, and by few rows of them."""
+"""How the databases answer the report's questions over a log of 60,000 rows: by indexes, and by few rows of them."""
 
+import asyncio
 import json
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.engine import reading
+from flows.database.engine import create_engine, reading
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import read_report
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, seed
 
 LOG = "scheduler_execution_log"
-ROWS = 200_000
-# The jobs take turns, 75 seconds apart: each runs every 5 minutes, for 174 days. One fails, long since.
+ROWS = 60_000
+# The jobs take turns, 75 seconds apart: each runs every 5 minutes, for 52 days. One fails, long since.
 JOBS = ("poll_news", "poll_stories", "pipeline_status", "failing")
 FAILURES = 1_000
 # A plan may read other jobs' rows of the same time as well.
@@ -46,10 +48,22 @@ _SEED = {
 }
 
 
-async def test_the_report_finds_each_jobs_newest_rows_by_an_index(database: AsyncEngine) -> None:
-    await _seed_log(database)
-    async with reading(database) as connection:
-        with _noting_statements(database) as statements:
+@pytest.fixture(scope="module")
+def filled(shared_database_url: str) -> str:
+    asyncio.run(_fill(shared_database_url))
+    return shared_database_url
+
+
+@pytest.fixture
+async def old_log(filled: str) -> AsyncGenerator[AsyncEngine]:
+    engine = create_engine(filled)
+    yield engine
+    await engine.dispose()
+
+
+async def test_the_report_finds_each_jobs_newest_rows_by_an_index(old_log: AsyncEngine) -> None:
+    async with reading(old_log) as connection:
+        with _noting_statements(old_log) as statements:
             report = await read_report(connection, Settings())
         assert report.jobs["poll_news"].judgement.verdict == "healthy"
         assert report.jobs["failing"].judgement.reason == "failing"
@@ -58,11 +72,10 @@ async def test_the_report_finds_each_jobs_newest_rows_by_an_index(database: Asyn
             await _check_plan(connection, statement, parameters, rows_at_most=ROWS_OF_THE_FAILURES + 100)
 
 
-async def test_the_history_walks_no_more_of_the_log_than_its_window(database: AsyncEngine) -> None:
-    await _seed_log(database)
-    async with reading(database) as connection:
+async def test_the_history_walks_no_more_of_the_log_than_its_window(old_log: AsyncEngine) -> None:
+    async with reading(old_log) as connection:
         report = await read_report(connection, Settings())
-        with _noting_statements(database) as statements:
+        with _noting_statements(old_log) as statements:
             for job in report.jobs.values():
                 history = await read_history(connection, job.expected, report.at)
                 assert len(history.runs) == 60
@@ -70,7 +83,8 @@ async def test_the_history_walks_no_more_of_the_log_than_its_window(database: As
             await _check_plan(connection, statement, parameters, rows_at_most=ROWS_OF_30_DAYS + 100)
 
 
-async def _seed_log(engine: AsyncEngine) -> None:
+async def _fill(url: str) -> None:
+    engine = create_engine(url)
     async with engine.begin() as connection:
         # As the driver's own text, as a colon in it is no parameter.
         await connection.exec_driver_sql(_SEED[engine.dialect.name])
@@ -80,6 +94,7 @@ async def _seed_log(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.execute(text("ANALYZE"))
         await connection.commit()
+    await engine.dispose()
 
 
 @contextmanager
