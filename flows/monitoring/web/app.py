@@ -26,6 +26,7 @@ from flows.monitoring.verdicts.report import read_report
 from flows.monitoring.vocabulary import Verdict
 from flows.monitoring.web.documents import Alive, SchedulerHealth, document_of, unavailable_document
 from flows.monitoring.web.folded import split
+from flows.monitoring.web.metrics import CONTENT_TYPE, metrics_of
 from flows.monitoring.web.page import Snapshot, content_security_policy, render_page
 from flows.monitoring.web.sharing import Shared
 from flows.settings import MonitoringSettings
@@ -91,8 +92,14 @@ def create_app(settings: MonitoringSettings) -> FastAPI:
         answer = await reader.page() or _Answer(503, render_page(None))
         return HTMLResponse(answer.body, answer.status_code)
 
+    async def metrics() -> Response:
+        """The same for Prometheus. 503 if the database cannot be read, which counts as a scrape that failed."""
+        answer = await reader.metrics() or _Answer(503, "# The database cannot be read.\n")
+        return Response(answer.body, answer.status_code, media_type=CONTENT_TYPE)
+
     verdict = {"model": SchedulerHealth}
     page: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+    samples: dict[str, Any] = {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}
     _add_route(app, "/health", alive)
     _add_route(
         app,
@@ -101,6 +108,16 @@ def create_app(settings: MonitoringSettings) -> FastAPI:
         responses={
             200: {**verdict, "description": "All jobs are healthy."},
             503: {**verdict, "description": "Not all jobs are healthy, or the database cannot be read."},
+        },
+    )
+    _add_route(
+        app,
+        "/metrics",
+        metrics,
+        response_class=Response,
+        responses={
+            200: {**samples, "description": "The metrics."},
+            503: {**samples, "description": "The database cannot be read."},
         },
     )
     _add_route(
@@ -157,6 +174,9 @@ class _Reader:
         self._verdicts: Shared[_Answer | None] = Shared(
             lambda: self._read(self._read_verdicts), keep_seconds=REPORT_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
         )
+        self._metrics: Shared[_Answer | None] = Shared(
+            lambda: self._read(self._read_metrics), keep_seconds=REPORT_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
+        )
         self._page: Shared[_Answer | None] = Shared(
             lambda: self._read(self._read_page), keep_seconds=PAGE_KEPT_SECONDS, wait_seconds=ANSWER_SECONDS
         )
@@ -168,6 +188,7 @@ class _Reader:
     async def close(self) -> None:
         """Stop reading, and close the connections."""
         await self._verdicts.close()
+        await self._metrics.close()
         await self._page.close()
         if self._engine is not None:
             await self._engine.dispose()
@@ -175,6 +196,10 @@ class _Reader:
     async def verdicts(self) -> _Answer | None:
         """The verdicts, or None if the database cannot be read in time."""
         return await _in_time(self._verdicts)
+
+    async def metrics(self) -> _Answer | None:
+        """The metrics, or None if the database cannot be read in time."""
+        return await _in_time(self._metrics)
 
     async def page(self) -> _Answer | None:
         """The status page, or None if the database cannot be read in time."""
@@ -193,6 +218,10 @@ class _Reader:
     async def _read_verdicts(self, connection: AsyncConnection) -> _Answer:
         report = await read_report(connection, self._settings)
         return _verdicts(document_of(report, await read_audience(connection)))
+
+    async def _read_metrics(self, connection: AsyncConnection) -> _Answer:
+        report = await read_report(connection, self._settings)
+        return _Answer(200, metrics_of(report, await read_audience(connection)))
 
     async def _read_page(self, connection: AsyncConnection) -> _Answer:
         report = await read_report(connection, self._settings)

@@ -122,7 +122,7 @@ async def test_the_health_service_is_alive_without_a_database() -> None:
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
-@pytest.mark.parametrize("path", ["/health/scheduler", "/"])
+@pytest.mark.parametrize("path", ["/health/scheduler", "/metrics", "/"])
 async def test_503_and_no_password_when_the_database_refuses(path: str) -> None:
     async with asking(f"postgresql+asyncpg://user:{SENTINEL}@127.0.0.1:{_closed_port()}/none") as client:
         response = await client.get(path)

@@ -42,12 +42,12 @@ def check(database_url: str, folder: Path, *options: str) -> None:
             check=False,
         )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "3 selected / 3 total" in done.stdout
+    assert "4 selected / 4 total" in done.stdout
 
 
-def test_the_document_describes_200_and_503_of_verdict_and_page(sqlite_url: str) -> None:
+def test_the_document_describes_200_and_503_of_all_that_read(sqlite_url: str) -> None:
     paths = create_app(Settings.model_validate({"database_url": sqlite_url})).openapi()["paths"]
-    assert set(paths) == {"/health", "/health/scheduler", "/"}
-    for path in ("/health/scheduler", "/"):
+    assert set(paths) == {"/health", "/health/scheduler", "/metrics", "/"}
+    for path in ("/health/scheduler", "/metrics", "/"):
         assert set(paths[path]["get"]["responses"]) == {"200", "503"}
         assert set(paths[path]) == {"get"}
