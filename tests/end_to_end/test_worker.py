@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.workers.process import ProcessWorker
 
-from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
+from tests.support.prefect_server import WORKER_QUERIES, PrefectServer, Process, running_prefect, wait_until
 
 pytestmark = pytest.mark.end_to_end
 
@@ -44,7 +44,7 @@ class Held:
         worker = self.prefect.spawn(
             "worker", "-m", "deployments", "worker", "--pool", POOL, "--polled-file", str(self.polled_file), *options,
             # The client retries for a minute by itself: shortened, so that the test need not wait for that.
-            environment={"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_CLIENT_MAX_RETRIES": "2"},
+            environment={**WORKER_QUERIES, "PREFECT_CLIENT_MAX_RETRIES": "2"},
         )  # fmt: skip
         wait_until(self.polled_file.exists, seconds=60, what="the worker's first poll")
         return worker

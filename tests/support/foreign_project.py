@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.prefect_server import PrefectServer, Process, wait_until
+from tests.support.prefect_server import WORKER_QUERIES, PrefectServer, Process, wait_until
 
 # A folder `flows` without `__init__.py`, whose modules import each other from there.
 FLOWS = """
@@ -103,7 +103,7 @@ class ForeignProject:
 
     def start(self, name: str, *arguments: str, is_ours: bool) -> Process:
         """Start a process in her folder."""
-        environment = {"PREFECT_WORKER_QUERY_SECONDS": "1", **(self.our_environment if is_ours else {})}
+        environment = {**WORKER_QUERIES, **(self.our_environment if is_ours else {})}
         return self.prefect.spawn(
             name, "-m", *arguments, environment=environment, folder=self.folder, python=self.python
         )  # fmt: skip

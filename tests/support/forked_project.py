@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
+from tests.support.prefect_server import WORKER_QUERIES, PrefectServer, Process, running_prefect, wait_until
 
 POOL = "vibecheck"
 STEP = "prefect.deployments.steps.set_working_directory"
@@ -115,7 +115,7 @@ class ForkedProject:
         polled = self.folder / f"polled-{len(self.workers)}"
         worker = self.prefect.spawn(
             "worker", "-m", "deployments", "worker", "--pool", POOL, "--polled-file", str(polled),
-            environment={"PREFECT_WORKER_QUERY_SECONDS": "1"}, folder=self.folder,
+            environment=WORKER_QUERIES, folder=self.folder,
         )  # fmt: skip
         self.workers.append(worker)
         wait_until(polled.exists, seconds=60, what="the worker's first poll")

@@ -24,7 +24,7 @@ from flows.monitoring.reconcile.lost_runs import Patience
 from flows.monitoring.reconcile.reconciler import Reconciled, reconcile
 from flows.monitoring.verify.accounts import Account
 from flows.monitoring.verify.verification import Verification, verify
-from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
+from tests.support.prefect_server import WORKER_QUERIES, PrefectServer, Process, running_prefect, wait_until
 
 JOB = "held_job"
 POOL = "held"
@@ -106,8 +106,7 @@ class HeldJob:
         return self._start_worker("prefect", "worker", "start", "--pool", POOL, "--type", "process")
 
     def _start_worker(self, *arguments: str) -> Process:
-        environment = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
-        return self.prefect.spawn("worker", "-m", *arguments, environment=environment, folder=self.folder)
+        return self.prefect.spawn("worker", "-m", *arguments, environment=WORKER_QUERIES, folder=self.folder)
 
     def started_runs(self) -> set[str]:
         """The runs whose body has begun."""

@@ -20,6 +20,8 @@ from deployments.server.environments import client_environment, server_settings
 
 PROJECT_ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
+# At every second, as many tests would like it, a waiting worker and its server cost a seventh of a core.
+WORKER_QUERIES = {"PREFECT_WORKER_QUERY_SECONDS": "2"}
 # A template's database has its tables and block types: each start without them is several seconds shorter.
 FROM_TEMPLATE = {
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
@@ -35,7 +37,7 @@ def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) 
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {seconds:g} s in vain for {what}.")
-        time.sleep(0.2)
+        time.sleep(0.4)
 
 
 def free_port() -> int:
@@ -137,7 +139,7 @@ class PrefectServer:
         """Start `vibecheck worker`, which forks its runs: each costs a tenth of what Prefect's own start of it does."""
         return self.spawn(
             name, "-m", "deployments", "worker", "--pool", pool, "--name", name,
-            environment={"PREFECT_WORKER_QUERY_SECONDS": "1", **self.environment},
+            environment={**WORKER_QUERIES, **self.environment},
         )  # fmt: skip
 
     def command(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,12 @@ DUE = START + 15 * MINUTE
 
 
 @pytest.fixture
+def database(sqlite_database: AsyncEngine) -> AsyncEngine:
+    """What decides is not in SQL: the statements of a repair run on both kinds of database in its neighbours."""
+    return sqlite_database
+
+
+@pytest.fixture
 async def prefect(database: AsyncEngine) -> FakePrefect:
     """A server on which an earlier run has sent heartbeats, at the time when the next run is due."""
     prefect = FakePrefect()
