@@ -6,7 +6,7 @@ from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Notice, incident_key
 from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.verdicts.wording import clock, duration
-from flows.monitoring.vocabulary import MONITORED_TAG, Reason, Verdict, WarningCode
+from flows.monitoring.vocabulary import MONITORED_TAG, STATUS_FLOW, Reason, Verdict, WarningCode
 
 _HAD_BEEN: dict[str | None, str] = {
     Reason.OVERDUE: "it had been overdue",
@@ -73,6 +73,18 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
         link=links.job(name),
         pool=pool,
         since=began,
+    )
+
+
+def server_incident_over(since: datetime) -> Notice:
+    """Of the incident that the Prefect server opens by itself where alarms could not be delivered, `since` then."""
+    return Notice(
+        job_name=STATUS_FLOW,
+        kind=Kind.RECOVERY,
+        headline="alarms are delivered again",
+        text="Alarms are delivered again, and the jobs were watched meanwhile.",
+        incident=None,
+        since=since,
     )
 
 

@@ -5,6 +5,7 @@ do, and where to look.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -58,8 +59,8 @@ def notice_of(
     """What one job's untold changes, oldest first, come to; None if there is nothing to tell.
 
     An outage that nobody was told of and that is over: one notice tells both. One that ended as the job was paused or
-    removed: none, unless it was told of before. `looks_healthy`: the last judgement found it so, which is not confirmed
-    yet.
+    removed: none, unless it was told of before. What is warned of since such an end is told with it. `looks_healthy`:
+    the last judgement found it so, which is not confirmed yet.
     """
     name, last = rows[0].job_name, rows[-1]
     turns = [row for row in rows if (row.from_status == Verdict.UNHEALTHY) != (row.to_status == Verdict.UNHEALTHY)]
@@ -73,6 +74,8 @@ def notice_of(
         return _bad_news(kind, name, last.reason, began, last.details, now, links, looks_healthy=looks_healthy)
     end = turns[-1] if turns and turns[-1].to_status == Verdict.HEALTHY else earlier
     if end is not None:
+        if end is not last and last.reason in TOLD_WARNINGS:
+            end = replace(end, reason=last.reason, details={**end.details, "remark": last.details.get("remark")})
         return end_of_outage(end, now, links)
     if last.reason in TOLD_WARNINGS:
         return _warning(last, now, links)

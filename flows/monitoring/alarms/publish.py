@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.alarms.artifact import show
 from flows.monitoring.alarms.audience import Audience, read_audience
+from flows.monitoring.alarms.ends import server_incident_over
 from flows.monitoring.alarms.events import emit, event_of, judged
 from flows.monitoring.alarms.ledger import Ended, ended, note_taken, read_entries, with_ends
 from flows.monitoring.alarms.links import Links
@@ -25,7 +26,7 @@ from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.verdicts.changes import circumstances_of
 from flows.monitoring.verdicts.outages import Outage, last_outages
 from flows.monitoring.verdicts.report import Report
-from flows.monitoring.verdicts.rules import STALE_INTERVALS
+from flows.monitoring.verdicts.rules import is_silence
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
@@ -128,6 +129,9 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
             name: names_for(receivers, _text(jobs.get(name), "owner"), _text(jobs.get(name), "severity"))
             for name in verdicts
         }
+        if STATUS_FLOW in routes and DEFAULT in receivers and DEFAULT not in routes[STATUS_FLOW]:
+            # The Prefect server tells the default receiver of its silence, so that one hears the end.
+            routes[STATUS_FLOW].append(DEFAULT)
         unhealthy = [name for name, verdict in verdicts.items() if verdict.status == Verdict.UNHEALTHY]
         outages = await last_outages(connection, unhealthy)
         entries = await read_entries(connection, receivers)
@@ -222,11 +226,12 @@ async def _tell(settings: MonitoringSettings, report: Report, known: _Known, not
         page = f"Status page: {settings.status_page_url}" if settings.status_page_url else "More: vibecheck status"
         refusal = known.refusals.get(receiver)
         refused = refusal and _after_refusal(refusal, report)
+        over = [server_incident_over(refusal.since)] if refusal is not None and receiver == DEFAULT else []
         return Message(
             prefix=_prefix(settings),
-            paragraphs=paragraphs_of(mine, report.at, known.links),
+            paragraphs=paragraphs_of(mine or over, report.at, known.links),
             closing="\n".join(filter(None, [closing, refused, explain_all(report), page])),
-            notices=[*mine, *([_server_incident_over(refusal)] if refusal and receiver == DEFAULT else [])],
+            notices=[*mine, *over],
         )
 
     receivers = receivers_of(settings)
@@ -235,6 +240,10 @@ async def _tell(settings: MonitoringSettings, report: Report, known: _Known, not
         logger.warning("nobody_to_notify", jobs=sorted(unheard), explanation="VIBECHECK_NOTIFICATION is not set.")
     heard = [notice for notice in notices if notice.job_name not in unheard]
     owed = {name: known.owed.get(name, ()) for name in (*known.owed, *known.ends)}
+    refusal = known.refusals.get(DEFAULT)
+    if refusal is not None and _is_server_heard(refusal, report):
+        # There may be nothing else to tell by now: the job was paused, removed or silenced.
+        owed.setdefault(DEFAULT, ())
     told = await tell(receivers, known.routes, heard, compose, source=settings.installation_name(), owed=owed)
     return replace(told, job_names=told.job_names | unheard)
 
@@ -243,22 +252,15 @@ def _after_refusal(refusal: Refusal, report: Report) -> str:
     """What a receiver is told that has refused: also the default of what the Prefect server may have said meanwhile."""
     at = clock(refusal.since, report.at)
     text = f"This receiver has refused all messages since {at}; what it missed is told here."
-    interval = report.jobs[STATUS_FLOW].expected.longest_interval_seconds if STATUS_FLOW in report.jobs else None
-    if refusal.receiver != DEFAULT or report.at - refusal.since < STALE_INTERVALS * timedelta(seconds=interval or 0):
+    if refusal.receiver != DEFAULT or not _is_server_heard(refusal, report):
         return text
     return f"{text} The Prefect server may have said that nobody watches the jobs: only these messages were missing."
 
 
-def _server_incident_over(refusal: Refusal) -> Notice:
-    """Of the incident that the Prefect server opens by itself where the status flow could not tell of an alarm."""
-    return Notice(
-        job_name=STATUS_FLOW,
-        kind=Kind.RECOVERY,
-        headline="alarms are delivered again",
-        text="Alarms are delivered again, and the jobs were watched meanwhile.",
-        incident=None,
-        since=refusal.since,
-    )
+def _is_server_heard(refusal: Refusal, report: Report) -> bool:
+    """Whether the Prefect server may have said that nobody watches, as alarms could not be delivered for so long."""
+    status_flow = report.jobs.get(STATUS_FLOW)
+    return status_flow is not None and is_silence(status_flow.expected, refusal.since, report.at)
 
 
 async def _note(

@@ -21,7 +21,7 @@ from flows.monitoring.verdicts.outages import Outage, last_outages
 from flows.monitoring.verdicts.queries import OutcomeRow, latest_outcomes
 from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.report import JobReport, Report, outcome_of, read_report
-from flows.monitoring.verdicts.rules import Judgement
+from flows.monitoring.verdicts.rules import Judgement, is_silence
 from flows.monitoring.verdicts.stored import (
     Change,
     Transition,
@@ -65,7 +65,8 @@ async def judge(
     async with engine.begin() as connection:
         stored = await read_verdicts(connection)
         if STATUS_FLOW in stored and report.silent_since is not None:
-            await _note_silence(connection, stored.pop(STATUS_FLOW), report.silent_since, report.at)
+            status_flow = report.jobs[STATUS_FLOW]
+            await _note_silence(connection, stored.pop(STATUS_FLOW), status_flow, report.silent_since, report.at)
         seen = [_Seen(stored[name], job) for name, job in report.jobs.items() if name in stored]
         await set_bad_streaks(
             connection, {each.stored.job_name: each.streak for each in seen if each.streak != each.stored.bad_streak}
@@ -170,9 +171,15 @@ def _retirement(stored: VerdictRow, now: datetime, outages: Mapping[str, Outage]
     return Change(retired, stored.reason)
 
 
-async def _note_silence(connection: AsyncConnection, stored: VerdictRow, since: datetime, now: datetime) -> None:
+async def _note_silence(
+    connection: AsyncConnection, stored: VerdictRow, job: JobReport, since: datetime, now: datetime
+) -> None:
     if since < stored.status_since:
-        return  # it has been noted already, by a run that failed afterwards
+        # It has been noted already, by a run that failed afterwards. Since the last of those, it may be silent again.
+        last_end = job.last_failure.completed_at if job.last_failure is not None else stored.status_since
+        since = max(stored.status_since, last_end)
+        if not is_silence(job.expected, since, now):
+            return
     silence = Transition(
         job_name=stored.job_name,
         from_status=stored.status,

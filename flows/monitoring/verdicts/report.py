@@ -32,6 +32,7 @@ from flows.monitoring.verdicts.rules import (
     Limits,
     Outcome,
     Overall,
+    is_silence,
     judge,
     judge_all,
     judge_staleness,
@@ -76,7 +77,7 @@ class Report:
     overall: Overall
     jobs: Mapping[str, JobReport]
     silent_since: datetime | None = None
-    """When the status flow last reported, if by the log alone it has been silent since; told to itself as well."""
+    """When the status flow last reported, if by the log alone that is a silence; told to itself as well."""
 
     def by_concern(self) -> list[JobReport]:
         """The jobs: what is wrong first, then what deserves a look, and the watchdog after those that it watches."""
@@ -134,8 +135,7 @@ async def read_report(connection: AsyncConnection, settings: MonitoringSettings,
         stale_since=None if is_judging else stale_since,
         not_started_is_healthy=settings.not_started_is_healthy,
     )
-    silent_since = _last_sign_of(jobs[STATUS_FLOW]) if stale_since is not None else None
-    return Report(at=now, overall=overall, jobs=jobs, silent_since=silent_since)
+    return Report(at=now, overall=overall, jobs=jobs, silent_since=_silent_since(jobs.get(STATUS_FLOW), now))
 
 
 def _with_finding(job: JobReport, seen: StoredJob, now: datetime, limits: Limits) -> JobReport:
@@ -160,8 +160,11 @@ def _staleness(status_flow: JobReport | None, now: datetime) -> tuple[bool, date
     return judge_staleness(status_flow and status_flow.expected, status_flow and _reported_at(status_flow), now)
 
 
-def _last_sign_of(status_flow: JobReport) -> datetime:
-    return max(status_flow.expected.since, _reported_at(status_flow) or status_flow.expected.since)
+def _silent_since(status_flow: JobReport | None, now: datetime) -> datetime | None:
+    if status_flow is None:
+        return None
+    last_sign = max(status_flow.expected.since, _reported_at(status_flow) or status_flow.expected.since)
+    return last_sign if is_silence(status_flow.expected, last_sign, now) else None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from flows.monitoring.vocabulary import Reason, Status, Verdict, WarningCode
 # A job is overdue after this many of its intervals, and the status flow has gone quiet after that many of its own.
 OVERDUE_INTERVALS = 2
 STALE_INTERVALS = 3
+# The end of a silence of so many is told. The server's own timer runs for STALE_INTERVALS, from one event to the next:
+# a run's row ends after its event, and the next run looks before it sends one. Half an interval covers both.
+SILENT_INTERVALS = 2.5
 # A schedule is lost when it has been gone for so long, as who changes one may delete it first; and after a week without
 # it that counts as meant.
 LOST_AFTER, LOST_FOR = timedelta(minutes=10), timedelta(days=7)
@@ -222,6 +225,16 @@ def judge_staleness(
         seconds=status_flow.longest_interval_seconds
     )
     return (True, bound) if now > bound else (False, None)
+
+
+def is_silence(status_flow: ExpectedJob, since: datetime, now: datetime) -> bool:
+    """Whether the Prefect server may have told of a silence of the status flow since then, so that its end is told.
+
+    Rather once too often: nobody minds an end that was told in vain, and an incident that nobody closes stays open.
+    """
+    if status_flow.paused or status_flow.longest_interval_seconds is None:
+        return False
+    return now - since > SILENT_INTERVALS * timedelta(seconds=status_flow.longest_interval_seconds)
 
 
 def _judge(

@@ -13,11 +13,9 @@ from flows.monitoring.alarms.notices import notice_of
 from flows.monitoring.jobs.registry import retire_jobs
 from flows.monitoring.jobs.workers import AbsentWorker
 from flows.monitoring.log.rows import update_row
-from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.stored import (
     read_verdicts,
 )
-from flows.settings import Settings
 from tests.monitoring.verdicts.changing import NEWS, judge_times, known, once_healthy, once_overdue, told, turns
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, interval_schedule, ran, seed
 
@@ -234,44 +232,6 @@ async def test_a_retired_job_is_not_judged(database: AsyncEngine) -> None:
         await retire_jobs(connection, [NEWS], now)
     await judge_times(database, 3)
     assert await turns(database) == []
-
-
-async def test_the_status_flows_own_silence_is_noted_once_at_its_end(database: AsyncEngine) -> None:
-    now = await clock(database)
-    await seed(
-        database,
-        [expected("pipeline_status", now, every_minutes=5)],
-        [ran("pipeline_status", now - 180 * MINUTE, seconds=0), ran("pipeline_status", now, "running")],
-    )
-    await known(database, "pipeline_status", "healthy", None, at=now - timedelta(days=1))
-    report = await judge(database, Settings())
-    assert not report.overall.stale
-    await judge_times(database, 3)
-    silence, over = await told(database, "pipeline_status")
-    assert (silence.to_status, silence.reason, silence.at) == ("unhealthy", "stale", now - 180 * MINUTE)
-    assert over.to_status == "healthy"
-    assert over.at >= now
-    assert datetime.fromisoformat(over.details["outage_began"]) == now - 180 * MINUTE
-
-
-async def test_an_alarm_that_ended_during_a_silence_gets_its_end(database: AsyncEngine) -> None:
-    now = await once_overdue(database)
-    back = [ran(NEWS, now - number * 15 * MINUTE) for number in range(1, 4)]
-    await seed(
-        database,
-        [expected("pipeline_status", now, every_minutes=5)],
-        [*back, ran("pipeline_status", now - 60 * MINUTE), ran("pipeline_status", now, "running")],
-    )
-    await judge_times(database, 2)
-    (change,) = await told(database)
-    assert (change.from_status, change.to_status, change.at) == ("unhealthy", "healthy", now - 45 * MINUTE)
-
-
-async def test_the_status_flow_does_not_complain_about_itself(database: AsyncEngine) -> None:
-    now = await once_healthy(database, MINUTE)
-    await seed(database, rows=[ran("pipeline_status", now - number * MINUTE / 10, "failure") for number in range(5)])
-    await judge_times(database, 3)
-    assert await turns(database, "pipeline_status") == []
 
 
 async def test_verdicts_that_do_not_change_are_not_written_again(database: AsyncEngine) -> None:
