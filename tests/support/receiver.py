@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -31,6 +31,7 @@ class Receiver:
 
     port: int
     status: int = 200
+    answer: bytes = b""
     answers: threading.Event = field(default_factory=threading.Event)
     accepted: list[Received] = field(default_factory=list[Received])
     refused: int = 0
@@ -67,8 +68,10 @@ def running_receiver() -> Generator[Receiver]:
                 receiver.refused += 1
             receiver.answers.wait()
             self.send_response(receiver.status)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(receiver.answer)))
             self.end_headers()
+            with suppress(OSError):  # whoever asks need not read all of it
+                self.wfile.write(receiver.answer)
 
         def log_message(self, format: str, *arguments: Any) -> None:
             """Keep the tests' output clean."""

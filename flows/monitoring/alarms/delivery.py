@@ -12,6 +12,7 @@ import httpx
 
 from flows.logs import redact
 from flows.monitoring.alarms.answers import AnswerTooLong, post
+from flows.monitoring.alarms.block_answers import bounded_answers
 from flows.monitoring.alarms.incidents import Call, Incident, Service, server_incident_key, service_of
 from flows.monitoring.alarms.messages import Kind, Message
 from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver, block_address, plugins_of_address
@@ -66,7 +67,9 @@ async def deliver(receiver: Receiver, message: Message, *, source: str) -> None:
             if sender.services:
                 await _report(sender.services, message, source, accepted)
             if sender.block is not None:
-                await cast("Any", sender.block).anotify(subject=message.subject, body=message.fitted_body(LONGEST_BODY))
+                with bounded_answers():
+                    body = message.fitted_body(LONGEST_BODY)
+                    await cast("Any", sender.block).anotify(subject=message.subject, body=body)
             if sender.plugins:
                 await _notify(sender.plugins, message)
     except InvalidReceiver:

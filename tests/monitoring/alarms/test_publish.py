@@ -230,9 +230,12 @@ async def test_a_custom_webhook_is_asked_once_and_known_to_refuse(
     receiver.status = 302
     refused = await work(client, engine, settings(None, notification="custom-webhook/alarms"), times=2)
     assert (refused[1].is_told, receiver.refused) == (False, 1)
-    receiver.status = 200
+    receiver.status, receiver.answer = 200, b" " * 2_000_000
+    (unread,) = await work(client, engine, settings(None, notification="custom-webhook/alarms"))
+    assert not unread.is_told
+    receiver.answer = b""
     await work(client, engine, settings(None, notification="custom-webhook/alarms"), times=2)
-    assert told(receiver) == ["poll_news has been overdue"]
+    assert told(receiver) == ["poll_news has been overdue"] * 2
     assert "Since: " in receiver.bodies[0]
 
 
