@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import create_engine
 from flows.database.migrate import migrate
 from flows.logs import LOGGER_NAME
-from tests.database.postgresql_server import postgresql_server, run_apart, run_statements
+from tests.database.postgresql_server import drop_database, postgresql_server, run_apart, run_statements
 
-pytest_plugins = ["tests.support.shared_prefect"]
+pytest_plugins = ["tests.support.leaks", "tests.support.shared_prefect"]
 
 KINDS = ["sqlite", "postgresql"]
 
@@ -159,7 +159,7 @@ def _created(address: URL, template: str = "template0") -> Generator[URL, None, 
     try:
         yield address.set(database=name)
     finally:
-        run_statements(address, f'DROP DATABASE "{name}" WITH (FORCE)')
+        drop_database(address, name)
 
 
 def _migrate(url: str) -> None:

@@ -167,6 +167,16 @@ def run_statements(url: URL, *statements: str) -> None:
     run_apart(run)
 
 
+def drop_database(url: URL, name: str) -> None:
+    """Drop a database to which nobody should be connected any more. Raises AssertionError if somebody was."""
+    try:
+        # PostgreSQL waits up to 5 s for who is about to go.
+        run_statements(url, f'DROP DATABASE "{name}"')
+    except DBAPIError as error:
+        run_statements(url, f'DROP DATABASE "{name}" WITH (FORCE)')
+        raise AssertionError(f"The test left a connection to PostgreSQL behind: {error.orig}") from None
+
+
 def run_apart(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `function` to its end, apart from the event loop that the tests run in."""
     with ThreadPoolExecutor(1) as thread:
