@@ -123,8 +123,8 @@ def main() -> int:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1000))
     minutes = float(os.environ.get("MINUTES") or 5)
     note = Timeline()
-    note(f"SEED={seed} MINUTES={minutes:g}")
     folder = Path(tempfile.mkdtemp(prefix="vibecheck-chaos-"))
+    note(f"SEED={seed} MINUTES={minutes:g}, logs: {folder}")
     with postgresql_server() as server:
         found = asyncio.run(run(folder, server, seed, minutes, note))
     if not found:

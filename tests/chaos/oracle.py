@@ -11,6 +11,8 @@ from tests.chaos.installation import INTERVALS, Installation
 
 # What is younger may be unfinished: a run and its retries of a page, and what is indexed late.
 YOUNG_SECONDS = 60
+# Status flows are further apart.
+AT_ONCE_SECONDS = 5
 # How a paragraph begins that tells of the end of an outage.
 ENDS = re.compile(r"recovered at|was silent for|was paused|no longer|has another schedule|have recovered")
 Checks = Iterable[tuple[object, str]]
@@ -58,10 +60,13 @@ async def _alarms(here: Installation) -> Checks:
     verdicts = await here.rows("SELECT job_name, status, reason FROM monitored_jobs WHERE status <> 'healthy'")
     changes = await here.rows("SELECT * FROM job_transitions ORDER BY id")
     untold = [row["job_name"] for row in changes if row["event_emitted_at"] is None]
-    told = _told(here)
+    told, heard = _told(here), [each for each in here.receiver.accepted if each.path == "/alarms"]
+    # A status flow that was killed before it could note what it told leaves it to the next one.
+    doubled = [b.message["title"] for a, b in pairwise(heard) if a.body == b.body and b.at - a.at < AT_ONCE_SECONDS]
     checks: list[tuple[object, str]] = [
         (verdicts, f"not healthy: {verdicts}"),
         (untold, f"changes of which nobody was told: {untold}"),
+        (doubled, f"told twice at once: {doubled}"),
     ]
     for job in INTERVALS:
         own = [row for row in changes if row["job_name"] == job]

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ class Received:
 
     path: str
     body: str
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def message(self) -> dict[str, Any]:
