@@ -15,7 +15,13 @@ from flows.monitoring.alarms.answers import AnswerTooLong, post
 from flows.monitoring.alarms.block_answers import bounded_answers
 from flows.monitoring.alarms.incidents import Call, Incident, Service, server_incident_key, service_of
 from flows.monitoring.alarms.messages import Kind, Message
-from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver, block_address, plugins_of_address
+from flows.monitoring.alarms.receivers import (
+    InvalidReceiver,
+    Receiver,
+    block_address,
+    plugins_of_address,
+    plugins_of_block,
+)
 
 if TYPE_CHECKING:
     from prefect.blocks.abstract import NotificationBlock
@@ -103,7 +109,7 @@ async def sender_of(receiver: Receiver) -> Sender:
         client = getattr(block, "_apprise_client", None)
         if client is None:
             return Sender(block=block)
-        plugins = list(client)
+        plugins = plugins_of_block(client)
     services = [service_of(plugin) for plugin in plugins]
     return Sender(
         plugins=[plugin for plugin, service in zip(plugins, services, strict=True) if service is None],

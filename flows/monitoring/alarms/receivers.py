@@ -66,18 +66,35 @@ def block_address(receiver: Receiver) -> tuple[str, str] | None:
 def plugins_of_address(receiver: Receiver) -> list[Any]:
     """Apprise's plugins for the address, nearly always one. Raises InvalidReceiver for a wrong one."""
     # Here, because Apprise takes long to import.
-    from apprise import Apprise, AppriseAsset
+    from apprise import Apprise
 
-    # Redirects are not followed: a POST would become a GET that succeeds, and says nothing to anybody.
-    # With a time limit of its own, Apprise asks in a thread for which the process waits at its end.
-    asset = AppriseAsset(app_id="VibeCheck", app_desc="VibeCheck", app_url="", http_redirects=False, service_timeout=0)
-    client = Apprise(asset=asset)
+    client = Apprise(asset=_asset())
     if not client.add(receiver.address.get_secret_value()) or not len(client):  # pyright: ignore[reportUnknownMemberType]  # Apprise has no types
         raise InvalidReceiver(
             f"{receiver.setting} is an address that Apprise does not understand. For a webhook of your own, use "
             "json://host/path (or jsons:// for https)."
         )
     return list(client)
+
+
+def plugins_of_block(client: Iterable[Any]) -> list[Any]:
+    """The plugins of a block's Apprise client, which ask as those of an address do."""
+    plugins = list(client)
+    for plugin in plugins:
+        plugin.asset = _asset()
+        plugin.redirects = plugin.asset.http_redirects
+    return plugins
+
+
+def _asset() -> Any:
+    """How plugins ask.
+
+    Redirects are not followed: a POST would become a GET that succeeds, and says nothing to anybody. With a time limit
+    of its own, Apprise asks in a thread for which the process waits at its end.
+    """
+    from apprise import AppriseAsset
+
+    return AppriseAsset(app_id="VibeCheck", app_desc="VibeCheck", app_url="", http_redirects=False, service_timeout=0)
 
 
 def check_receivers(receivers: Iterable[Receiver]) -> None:

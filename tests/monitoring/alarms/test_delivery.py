@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apprise import Apprise
+from apprise.dispatch import compute_deadline
 from pydantic import SecretStr
 
 from flows.monitoring.alarms import delivery
@@ -14,7 +16,7 @@ from flows.monitoring.alarms.delivery import NotDelivered, deliver
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
 from flows.monitoring.alarms.notices import paragraphs_of
-from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver
+from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver, plugins_of_address, plugins_of_block
 from tests.support.internet import Answer, Internet, Request, running_internet
 from tests.support.mail import running_mail_server
 from tests.support.receiver import running_receiver
@@ -259,6 +261,15 @@ async def test_an_answer_that_nobody_reads_is_not_read(internet: Internet, addre
     internet.answer = lambda request: Answer(reply(request).status, reply(request).body + " " * 2_000_000)
     with pytest.raises(NotDelivered):
         await send(address, notice(Kind.ALARM))
+
+
+def test_the_plugin_of_a_block_asks_as_that_of_an_address() -> None:
+    address = "json://localhost/alarms"
+    (by_block,) = plugins_of_block(Apprise(address))
+    (by_address,) = plugins_of_address(Receiver("default", "VIBECHECK_NOTIFICATION", SecretStr(address)))
+    assert by_block.redirects is by_address.redirects is False
+    # Under a time limit, Apprise asks in a pool, and the process waits for it at its end.
+    assert compute_deadline(by_block, None) is None
 
 
 async def test_a_plugin_that_is_content_and_sends_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
