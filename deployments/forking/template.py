@@ -2,7 +2,8 @@
 
 `python -m deployments.forking.template DESCRIPTOR MODULE…` is started by the worker (`templates`), and ends with it:
 
-1. Import the modules. One that cannot be imported is left to the runs, which say what is wrong with it.
+1. Import the modules, and prepare what each run would prepare for itself. A module that cannot be imported is left to
+   the runs, which say what is wrong with it.
 2. Prove that a fork is safe: one thread, no event loop, no descriptor of anybody's, no database handle. If not, say why
    and end.
 3. For each request, which comes with a socket: fork, if no file has changed since it was imported. The child speaks for
@@ -44,6 +45,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     started_ns = time.time_ns()
     failed = import_all((*RUN_MODULES, *sys.argv[2:]))
+    prepare()
     sources = Sources.of_this_process(settings_files())
     unfit = why_unfit({control.fileno()})
     if unfit is None and (file := sources.newer_than(started_ns)) is not None:
@@ -68,6 +70,12 @@ def import_all(names: Iterable[str]) -> dict[str, str]:
         except Exception as error:  # noqa: BLE001  # whatever a module does, the others are worth importing
             failed[name] = f"{type(error).__name__}: {error}"
     return failed
+
+
+def prepare() -> None:
+    """Do once what every run would do at its first use of the log's tables, where a flow has imported them."""
+    if (base := sys.modules.get("flows.database.base")) is not None:
+        base.Base.registry.configure()
 
 
 def settings_files() -> list[str]:

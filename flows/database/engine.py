@@ -42,11 +42,12 @@ class DatabaseUnavailable(Exception):
     """The pipeline's database cannot be reached, was lost, or refuses. The text holds no password and no values."""
 
 
-def create_engine(url: str, *, keep_files_open: bool = True) -> AsyncEngine:
+def create_engine(url: str, *, keep_files_open: bool = True, keep_connections: bool = True) -> AsyncEngine:
     """An engine for `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`); nothing is opened yet.
 
     Without `keep_files_open`, a file is open only while it is used: one that is put in its place is seen by the next
-    transaction, and not for the first time after a restart.
+    transaction, and not for the first time after a restart. Without `keep_connections`, no connection is kept between
+    two transactions, so that the engine serves every event loop.
     Its connections raise DatabaseUnavailable when the database cannot be reached, goes away, or refuses for a reason of
     its own (its disk is full, it only reads, a table stays locked). Raises DatabaseUnavailable also for an address that
     is none of these.
@@ -56,22 +57,26 @@ def create_engine(url: str, *, keep_files_open: bool = True) -> AsyncEngine:
     except (ArgumentError, ValueError):
         # The parser's own message may quote the address, with its password.
         raise DatabaseUnavailable(f"The database's address is not a valid SQLAlchemy URL. {_EXAMPLES}") from None
-    options = _engine_options(parsed, keep_files_open)
+    options = _engine_options(parsed, keep_files_open, keep_connections)
     return _configured(create_async_engine(parsed, connect_args=_connect_arguments(parsed), **options))
 
 
-async def engine_from_settings(settings: MonitoringSettings, *, keep_files_open: bool = True) -> AsyncEngine:
+async def engine_from_settings(
+    settings: MonitoringSettings, *, keep_files_open: bool = True, keep_connections: bool = True
+) -> AsyncEngine:
     """The engine of the configured prefect-sqlalchemy block, else of the configured or default address.
 
-    `keep_files_open` is that of `create_engine`.
+    `keep_files_open` and `keep_connections` are those of `create_engine`.
 
     Raises DatabaseUnavailable if there is no such block, or Prefect's server cannot be asked for it.
     """
     if settings.database_block is not None:
-        return await _engine_from_block(settings.database_block, keep_files_open)
+        return await _engine_from_block(settings.database_block, keep_files_open, keep_connections)
     if settings.database_url is None:
         settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return create_engine(settings.effective_database_url(), keep_files_open=keep_files_open)
+    return create_engine(
+        settings.effective_database_url(), keep_files_open=keep_files_open, keep_connections=keep_connections
+    )
 
 
 @asynccontextmanager
@@ -100,7 +105,7 @@ async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection, None]:
             yield connection
 
 
-async def _engine_from_block(name: str, keep_files_open: bool) -> AsyncEngine:
+async def _engine_from_block(name: str, keep_files_open: bool, keep_connections: bool) -> AsyncEngine:
     # Imported here because it costs 0.8 s and 20 MB, which a process without a block need not pay.
     from prefect_sqlalchemy import AsyncSqlAlchemyConnector, ConnectionComponents
 
@@ -118,7 +123,7 @@ async def _engine_from_block(name: str, keep_files_open: bool) -> AsyncEngine:
     connector.connect_args = {**ours, **theirs}
     if "server_settings" in ours and "server_settings" in theirs:
         connector.connect_args["server_settings"] = {**ours["server_settings"], **theirs["server_settings"]}
-    return _configured(connector.get_engine(**_engine_options(url, keep_files_open)))
+    return _configured(connector.get_engine(**_engine_options(url, keep_files_open, keep_connections)))
 
 
 def _connect_arguments(url: URL) -> dict[str, Any]:
@@ -147,12 +152,13 @@ def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
 
 
-def _engine_options(url: URL, keep_files_open: bool) -> dict[str, Any]:
+def _engine_options(url: URL, keep_files_open: bool, keep_connections: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"hide_parameters": True}
-    if url.get_backend_name() == "postgresql":
-        options |= {"pool_size": 3, "max_overflow": 2, "pool_timeout": CONNECT_SECONDS, "pool_pre_ping": True}
-    elif not keep_files_open:
+    is_postgresql = url.get_backend_name() == "postgresql"
+    if not keep_connections or not (is_postgresql or keep_files_open):
         options["poolclass"] = NullPool
+    elif is_postgresql:
+        options |= {"pool_size": 3, "max_overflow": 2, "pool_timeout": CONNECT_SECONDS, "pool_pre_ping": True}
     return options
 
 

@@ -17,9 +17,9 @@ from prefect import Flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 from prefect.exceptions import PrefectException
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flows.database.engine import opened_engine, reading
+from flows.database.engine import engine_from_settings
 from flows.database.types import clean_json
 from flows.logs import bind_run, configure_logging
 from flows.monitoring.log.facts import fact_of
@@ -33,6 +33,8 @@ from flows.settings import MonitoringSettings
 
 # A statement that hangs takes 2 s more to be cut off: the driver waits for its connection to close.
 HOOK_SECONDS = 3.0
+
+_engines: dict[tuple[str | None, str], AsyncEngine] = {}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,22 +109,36 @@ async def _write(fact: Fact, flow_run: FlowRun) -> str:
                     "within 5 minutes and without what the flow returned. Set it in the environment of the worker.",
                 )
                 return await _name_in_prefect(fact.job_name, flow_run.deployment_id)
-            async with opened_engine(settings) as engine:
-                fact = replace(fact, job_name=await _job_name(engine, fact.job_name, flow_run.deployment_id))
-                bind_run(fact.execution_id, fact.job_name)
-                async with engine.begin() as connection:
+            engine = await _engine(settings)
+            async with engine.begin() as connection:
+                if (known := await _known_name(connection, fact.job_name, flow_run.deployment_id)) is not None:
+                    fact = replace(fact, job_name=known)
+                    bind_run(fact.execution_id, fact.job_name)
                     await record(connection, fact)
+                    return fact.job_name
+            # Outside of any transaction: a server that is slow must not hold a lock.
+            fact = replace(fact, job_name=await _name_in_prefect(fact.job_name, flow_run.deployment_id))
+            bind_run(fact.execution_id, fact.job_name)
+            async with engine.begin() as connection:
+                await record(connection, fact)
     except Exception as error:  # noqa: BLE001  # a hook must never disturb its flow; the reconciler writes the row
         logger.warning("execution_log_write_failed", error_type=type(error).__name__, error=str(error))
     return fact.job_name
 
 
-async def _job_name(engine: AsyncEngine, flow: str, deployment_id: UUID | None) -> str:
-    if deployment_id is not None:
-        async with reading(engine) as connection:
-            if (known := await job_of_deployment(connection, deployment_id)) is not None:
-                return known
-    return await _name_in_prefect(flow, deployment_id)
+async def _engine(settings: MonitoringSettings) -> AsyncEngine:
+    """An engine for all hooks of this process, without connections that it keeps while the flow works.
+
+    What it has asked of the server, and the statements that it has compiled, need not be asked and compiled again.
+    """
+    key = (settings.database_block, settings.effective_database_url())
+    if key not in _engines:
+        _engines[key] = await engine_from_settings(settings, keep_connections=False)
+    return _engines[key]
+
+
+async def _known_name(connection: AsyncConnection, flow: str, deployment_id: UUID | None) -> str | None:
+    return flow if deployment_id is None else await job_of_deployment(connection, deployment_id)
 
 
 async def _name_in_prefect(flow: str, deployment_id: UUID | None) -> str:

@@ -23,20 +23,23 @@ __all__ = ["Closing", "Fact", "record", "record_all"]
 async def record(connection: AsyncConnection, fact: Fact) -> bool:
     """Merge `fact` into its execution's row, within the caller's transaction. Return whether the log changed.
 
-    1. Insert the row if there is none; a row that another transaction is just inserting is waited for.
+    1. Insert the row if there is none; a row that another transaction is just inserting is waited for. Of an end, look
+       for the row first: it was opened at the start.
     2. Otherwise lock the row, merge what it says with the fact, and write it if that says more.
 
     So two writers at once come one after the other, and order, repetition and delay do not matter.
     """
     row = _row_of(fact)
-    while not await insert_row(connection, row):
-        # None: the row was there and was deleted since, for its age.
+    is_likely_there = fact.closing is not None
+    while is_likely_there or not await insert_row(connection, row):
+        # None: there is no row, or it was there and was deleted since, for its age.
         if (stored := await lock_row(connection, fact.execution_id)) is not None:
             merged = _row_of(merge(_fact_of(stored), fact))
             if merged == stored:
                 return False
             await update_row(connection, merged)
             return True
+        is_likely_there = False
     return True
 
 

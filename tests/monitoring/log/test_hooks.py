@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from flows import logs
-from flows.database.engine import reading
+from flows.database.engine import create_engine, reading
 from flows.monitoring.log.hooks import monitored, record_end, record_running
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.settings import Settings
@@ -109,6 +110,24 @@ async def test_the_server_knows_the_name_of_a_new_job(
         row = await row_of(database, flow_run)
         assert row is not None
         assert row.job_name == name
+
+
+async def test_while_a_flow_works_the_hooks_hold_no_connection(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(postgresql_url, keep_connections=False)
+
+    async def connections() -> int:
+        async with reading(engine) as connection:
+            asked = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type LIKE 'c%'"
+            )
+            return await connection.scalar(text(asked)) or 0
+
+    await call(run(), postgresql_url, monkeypatch)
+    async with asyncio.timeout(10):
+        while await connections() > 1:
+            pass  # the server takes a moment to end one
 
 
 def emitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:

@@ -252,12 +252,12 @@ async def test_a_row_deleted_while_it_is_written_is_written_anew(postgresql_url:
             await_only(delete_rows())
 
     event.listen(engine.sync_engine, "after_cursor_execute", after_insert)
-    assert await write(engine, fact(closing=closing("success", "flow"))) == [True]
+    assert await write(engine, fact(attempt=2)) == [True]
 
     row = await row_of(engine)
     assert deleted
     assert row is not None
-    assert row.status == "success"
+    assert row.attempt == 2
     await engine.dispose()
     await other.dispose()
 
