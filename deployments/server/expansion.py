@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_UI_URL
 from flows.monitoring.jobs.deployments import LiveJob
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
 from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, STALE_INTERVALS, grace
-from flows.monitoring.verdicts.wording import duration
+from flows.monitoring.verdicts.wording import duration, start_worker
 from flows.monitoring.vocabulary import MONITORED_TAG, OWNER, STATUS_FLOW, SUPERVISED_TAG
 
 FILE = Path(__file__).parent / "automations.yaml"
@@ -154,7 +154,7 @@ def _values_for_each(what: str | None, jobs: Sequence[Job], live: Sequence[LiveJ
                         "interval": duration(job.interval_seconds),
                         "silence": duration(silence),
                         "silence_seconds": silence,
-                        "to_do": f"start a worker: vibecheck worker --pool {pool}" if pool else "start what serves it",
+                        "to_do": f"start a worker: {start_worker(pool)}" if pool else "start what serves it",
                     }
         case "heartbeat":
             supervised = [job for job in live if job.is_supervised]

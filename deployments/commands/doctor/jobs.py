@@ -18,7 +18,7 @@ from flows.monitoring.alarms.receivers import DEFAULT, receivers_of
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.jobs.workers import names_in
 from flows.monitoring.prefect_runs import server_now
-from flows.monitoring.verdicts.wording import clock
+from flows.monitoring.verdicts.wording import clock, start_worker
 from flows.monitoring.vocabulary import OWNER, STATUS_FLOW
 from flows.settings import Settings
 
@@ -57,7 +57,7 @@ async def _read(client: PrefectClient) -> tuple[list[LiveJob], datetime]:
 
 async def _pool(client: PrefectClient, name: str, jobs: Sequence[LiveJob]) -> Finding:
     subject = f"pool {name}"
-    start = f"Start one: `vibecheck worker --pool {name}`."
+    start = f"Start one: `{start_worker(name)}`."
     try:
         pool = await client.read_work_pool(name)
     except ObjectNotFound:

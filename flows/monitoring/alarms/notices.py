@@ -14,7 +14,7 @@ from flows.monitoring.alarms.ends import end_of_outage
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Notice, Paragraph, cut, incident_key
 from flows.monitoring.verdicts.stored import TransitionRow
-from flows.monitoring.verdicts.wording import clock, duration, listed
+from flows.monitoring.verdicts.wording import clock, duration, listed, start_worker
 from flows.monitoring.vocabulary import TOLD_WARNINGS, Reason, Verdict, WarningCode
 
 LONGEST_ERROR = 500
@@ -228,7 +228,7 @@ def _without_beginning(explanation: str) -> str:
 
 def _what_to_do_about(pool: str, links: Links) -> list[str]:
     look = links.work_pool(pool)
-    return [f"To do: start a worker: vibecheck worker --pool {pool}", *([f"Look: {look}"] if look else [])]
+    return [f"To do: start a worker: {start_worker(pool)}", *([f"Look: {look}"] if look else [])]
 
 
 def _text(value: Any) -> str:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
+from flows.monitoring.durations import every
+
 if TYPE_CHECKING:
     from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
@@ -101,17 +103,21 @@ def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float |
 
 
 def schedule_in_words(specs: Iterable[ScheduleSpec]) -> str:
-    """The active schedules: `every 15 min`, `cron 0 * * * *`, `every 2 weeks on Mon at 09:30`, or `no schedule`."""
+    """The active schedules: `every 15 min`, `cron 0 6 * * * (Europe/Berlin)`, `every 2 weeks on Mon at 09:30`, or
+    `no schedule`. The timezone is named where it is not UTC and the clock on the wall counts.
+    """
     return ", ".join(_in_words(spec) for spec in specs if spec["active"]) or "no schedule"
 
 
 def _in_words(spec: ScheduleSpec) -> str:
     if (seconds := spec["interval"]) is not None:
-        return f"every {seconds / 60:g} min" if seconds >= 60 else f"every {seconds:g} s"
+        return every(seconds)
+    timezone = spec["timezone"] or "UTC"
+    where = "" if timezone == "UTC" else f" ({timezone})"
     if spec["cron"] is not None:
-        return f"cron {spec['cron']}"
+        return f"cron {spec['cron']}{where}"
     rule = spec["rrule"] or ""
-    return _rule_in_words(rule) or f"rrule {' '.join(rule.split())}"
+    return (_rule_in_words(rule) or f"rrule {' '.join(rule.split())}") + where
 
 
 def _rule_in_words(rule: str) -> str | None:

@@ -1,41 +1,27 @@
 """The verdicts in words, the same wherever they are read: in the JSON, on the status page, in the terminal."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
+from flows.monitoring.durations import duration, every
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.report import JobReport, Report
-from flows.monitoring.verdicts.rules import late_from
+from flows.monitoring.verdicts.rules import ExpectedJob, late_from
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Status, Verdict, WarningCode
 
 # What several names may take.
 LIST_OF_NAMES = 300
+# What the names of our work pools begin with.
+OUR_POOLS = "vibecheck"
+_DAY, _CLOCK_CHANGE = 86_400.0, 3_600.0
 _WHY_NOT = {
     "overlap": "The run before it was still going.",
     "misfire": "It would have started too late; the next run on time covers the gap.",
     "budget": "The budget of this period is spent.",
 }
 _BUDGET_IS_WHY = " The budget of this period is nearly spent, and runs beyond it are skipped."
-_WHOLE_UNITS = {60.0: "minute", 3_600.0: "hour", 86_400.0: "day", 604_800.0: "week"}
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-
-
-def duration(seconds: float) -> str:
-    """A length of time, no more exact than of use: `0.4 s`, `42 s`, `3 min 5 s`, `47 min`, `3 h 5 min`, `12 d`."""
-    if seconds < 10:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
-    whole = int(seconds) if seconds < 600 else int(seconds) // 60 * 60
-    for (unit, size), (smaller, smaller_size) in pairwise(_UNITS):
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{whole} s"
-
-
-def every(seconds: float) -> str:
-    """How often something is due: `every 15 min`, `every hour`."""
-    return f"every {_WHOLE_UNITS.get(seconds) or duration(seconds)}"
 
 
 def clock(moment: datetime, now: datetime, *, with_seconds: bool = False) -> str:
@@ -52,7 +38,7 @@ def clock(moment: datetime, now: datetime, *, with_seconds: bool = False) -> str
 def explain_job(job: JobReport, now: datetime) -> str:
     """The verdict on a job in a sentence or two, with what was expected."""
     judgement, expected = job.judgement, job.expected
-    due = "" if expected.longest_interval_seconds is None else every(expected.longest_interval_seconds)
+    due = "" if expected.longest_interval_seconds is None else how_often(expected)
     age = "" if judgement.age_seconds is None else duration(judgement.age_seconds)
     match judgement.verdict, judgement.reason:
         case Verdict.PAUSED, _:
@@ -84,12 +70,38 @@ def explain_job(job: JobReport, now: datetime) -> str:
             wanted = f"one is expected {due}" if limit is None else f"one may take {duration(limit)}"
             return f"Stuck: a run has been going for {going}, though {wanted}."
         case _, Reason.NO_WORKER:
-            return f"No worker has polled its work pool since {_when(judgement.since, now)}: nothing can start it."
+            pool = (
+                "its work pool" if job.facts.absent_work_pool is None else f"the work pool {job.facts.absent_work_pool}"
+            )
+            return f"No worker has polled {pool} since {_when(judgement.since, now)}: nothing can start it."
         case _, Reason.FAILING:
             return f"Failing since {_when(judgement.since, now)}: " + _last_success(job, now)
         case _:
             expectation = f"expected {due}" if due else "nothing schedules it"
             return f"Ran {age} ago; {expectation}." + _last_outcome(job)
+
+
+def how_often(expected: ExpectedJob) -> str:
+    """How often the job is due: `every 15 min`; `at least every 3 d` where its ticks are not evenly spaced.
+
+    A day on which the clocks change counts as a day.
+    """
+    seconds = expected.longest_interval_seconds
+    if seconds is None:
+        return "no schedule"
+    if not expected.ticks:
+        return every(seconds)
+    tolerance = _CLOCK_CHANGE if seconds >= _DAY else 0.0
+    days = round(seconds / _DAY) * _DAY
+    longest = days if tolerance and abs(seconds - days) <= tolerance else seconds
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(expected.ticks)]
+    return every(longest) if min(gaps, default=longest) >= longest - tolerance else f"at least {every(longest)}"
+
+
+def start_worker(work_pool: str) -> str:
+    """The command that starts a worker for a work pool: ours for ours, and Prefect's own for anybody else's."""
+    is_ours = work_pool == OUR_POOLS or work_pool.startswith(f"{OUR_POOLS}-")
+    return f"{'vibecheck worker' if is_ours else 'prefect worker start'} --pool {shlex.quote(work_pool)}"
 
 
 def explain_run(row: LogRow) -> str:
@@ -125,8 +137,8 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
             return f"A tag of its deployment cannot be read: {'; '.join(job.expected.tags.wrong)}."
         case WarningCode.LOST_SCHEDULE:
             return (
-                f"Its deployment has lost a schedule ({job.expected.lost_schedules}), and kept others. "
-                "If that is meant, there is nothing to do: a week later it counts as meant. Else deploy it again."
+                f"Its deployment has lost a schedule, {job.expected.lost_schedules}, and kept others. If that is not "
+                "meant, deploy it again. If it is, there is nothing to do: the warning ends by itself after a week."
             )
         case WarningCode.NO_PLANNED_RUNS:
             return "Prefect's scheduler has planned no run of it: is its scheduler service running?"
@@ -147,8 +159,8 @@ def explain_all(report: Report) -> str:
     overall = report.overall
     if not report.jobs:
         return (
-            "No job is expected to run, so nothing can be said to work. Deploy with “vibecheck apply”, and give what "
-            "is to be watched the tag “monitored”."
+            "No job is expected to run, so nothing can be said to work. Run “vibecheck apply”, with “--watch-only” if "
+            "you have jobs of your own alone, and give what is to be watched the tag “monitored”."
         )
     problems: list[str] = []
     if overall.unhealthy_jobs:

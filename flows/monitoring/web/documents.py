@@ -13,7 +13,7 @@ from flows.monitoring.verdicts.wording import explain_all, explain_job
 from flows.monitoring.vocabulary import Reason, Verdict, WarningCode
 
 UNAVAILABLE = (
-    "The pipeline's database cannot be read, or not in time, so nothing can be said about the jobs. "
+    "The database cannot be read, or not in time, so nothing can be said about the jobs. "
     "The health service's log says why."
 )
 

@@ -108,7 +108,9 @@ def test_a_message_says_nothing_twice() -> None:
 def test_an_alarm_for_want_of_a_worker_names_the_pool() -> None:
     found = notice(alarm("no_worker", work_pool_without_worker="platform"))
     assert found.headline == "no worker on pool platform since 11:50 UTC, poll_news stands still"
-    assert "vibecheck worker --pool platform" in found.text
+    assert "To do: start a worker: prefect worker start --pool platform\n" in found.text
+    ours = notice(alarm("no_worker", work_pool_without_worker="vibecheck-status"))
+    assert "To do: start a worker: vibecheck worker --pool vibecheck-status\n" in ours.text
     assert "http://prefect/work-pools/work-pool/platform" in found.text
 
 
@@ -120,7 +122,7 @@ def test_one_cause_that_stops_five_jobs_is_one_paragraph() -> None:
         "No worker polls the pool platform: 5 jobs stand still.",
         "Since: 11:50 UTC, for 10 min.",
         "Jobs: job_0, job_1, job_2, job_3, job_4.",
-        "To do: start a worker: vibecheck worker --pool platform",
+        "To do: start a worker: prefect worker start --pool platform",
         "Look: http://prefect/work-pools/work-pool/platform",
     ]
 

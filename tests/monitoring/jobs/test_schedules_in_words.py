@@ -33,6 +33,21 @@ def test_a_rule_is_put_in_words_where_these_say_all(rrule: str, words: str) -> N
     assert schedule_in_words([spec(rrule=rrule)]) == words
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"interval": 900.0, "timezone": "Europe/Berlin"}, "every 15 min"),
+        ({"interval": 5_400.0}, "every 1 h 30 min"),
+        ({"interval": 86_400.0}, "every day"),
+        ({"cron": "0 6 * * 1-5", "timezone": "America/New_York"}, "cron 0 6 * * 1-5 (America/New_York)"),
+        ({"cron": "0 6 * * 1-5", "timezone": "UTC"}, "cron 0 6 * * 1-5"),
+        ({"rrule": "FREQ=DAILY;BYHOUR=6", "timezone": "Europe/Berlin"}, "every day at 06:00 (Europe/Berlin)"),
+    ],
+)
+def test_a_schedule_by_the_clock_on_the_wall_names_whose_clock(changes: dict[str, Any], words: str) -> None:
+    assert schedule_in_words([spec(**changes)]) == words
+
+
 def test_schedules_are_listed_and_those_that_are_off_are_not() -> None:
     assert schedule_in_words([spec(interval=900.0), spec(cron="0 2 * * *"), spec(interval=5.0, active=False)]) == (
         "every 15 min, cron 0 2 * * *"

@@ -5,7 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flows.monitoring.verdicts.wording import clock, duration, every, explain_run
+from flows.monitoring.durations import duration, every
+from flows.monitoring.verdicts.rules import ExpectedJob
+from flows.monitoring.verdicts.wording import clock, explain_run, how_often, start_worker
 from tests.monitoring.verdicts.seeding import ran
 
 NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
@@ -37,6 +39,45 @@ def test_a_duration_is_told_no_more_exactly_than_is_of_use(seconds: float, words
 )
 def test_an_interval_is_told_as_people_say_it(seconds: float, words: str) -> None:
     assert every(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("longest_hours", "gaps_in_hours", "words"),
+    [
+        (24, (24, 24), "every day"),
+        (25, (24, 25, 24), "every day"),
+        (72, (24, 24, 24), "at least every 3 d"),
+        (1, (1, 0.5), "at least every hour"),
+        (0.25, None, "every 15 min"),
+        (None, None, "no schedule"),
+    ],
+)
+def test_a_job_whose_ticks_are_not_evenly_spaced_is_due_at_least_so_often(
+    longest_hours: float | None, gaps_in_hours: tuple[float, ...] | None, words: str
+) -> None:
+    gaps = None if gaps_in_hours is None else [timedelta(hours=hours) for hours in gaps_in_hours]
+    job = ExpectedJob(
+        name="job",
+        longest_interval_seconds=None if longest_hours is None else longest_hours * 3_600,
+        since=NOW,
+        paused=False,
+        next_run_at=None,
+        planned_runs=0,
+        ticks=None if gaps is None else [sum(gaps[:count], NOW) for count in range(len(gaps) + 1)],
+    )
+    assert how_often(job) == words
+
+
+@pytest.mark.parametrize(
+    ("work_pool", "command"),
+    [
+        ("vibecheck", "vibecheck worker --pool vibecheck"),
+        ("vibecheck-status", "vibecheck worker --pool vibecheck-status"),
+        ("reports at night", "prefect worker start --pool 'reports at night'"),
+    ],
+)
+def test_a_worker_of_somebody_elses_pool_is_prefects_own(work_pool: str, command: str) -> None:
+    assert start_worker(work_pool) == command
 
 
 @pytest.mark.parametrize(
