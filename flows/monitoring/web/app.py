@@ -225,10 +225,11 @@ class _Reader:
 
     async def _read_page(self, connection: AsyncConnection) -> _Answer:
         report = await read_report(connection, self._settings)
-        cards, _ = split(report)
+        audience = await read_audience(connection)
+        cards, _ = split(report, audience)
         histories = {job.expected.name: await read_history(connection, job.expected, report.at) for job in cards}
         links = Links(ui_url=(self._settings.prefect_ui_url or "").rstrip("/"))
-        return _Answer(200, render_page(Snapshot(report, histories, await read_audience(connection), links)))
+        return _Answer(200, render_page(Snapshot(report, histories, audience, links)))
 
     async def _get_engine(self) -> AsyncEngine:
         async with self._opening:

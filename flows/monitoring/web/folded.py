@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from flows.monitoring.alarms.audience import Audience
+from flows.monitoring.alarms.silences import explain_silence, names_silenced
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import clock, duration, explain_job
 from flows.monitoring.vocabulary import Verdict
@@ -21,14 +23,19 @@ _WORDS = {
 }
 
 
-def split(report: Report) -> tuple[Sequence[JobReport], Sequence[JobReport]]:
-    """The jobs that have a card, and the others; what is wrong comes first."""
-    jobs = report.by_concern()
+def split(report: Report, audience: Audience) -> tuple[Sequence[JobReport], Sequence[JobReport]]:
+    """The jobs that have a card, and the others; what is wrong comes first, and of that what nobody has silenced."""
+    silenced = names_silenced(audience.silences)
+
+    def order(job: JobReport) -> tuple[bool, bool]:
+        return not _is_unhealthy(job), _is_unhealthy(job) and job.expected.name in silenced
+
+    jobs = sorted(report.by_concern(), key=order)
     count = len(jobs) if len(jobs) <= ALL_CARDS else FIRST_CARDS
     return jobs[:count], jobs[count:]
 
 
-def folded(jobs: Sequence[JobReport], report: Report) -> list[dict[str, Any]]:
+def folded(jobs: Sequence[JobReport], report: Report, audience: Audience) -> list[dict[str, Any]]:
     """The jobs without a card, by verdict, as lines to unfold; those for which there is no room are counted."""
     order = list(_WORDS)
     groups: list[dict[str, Any]] = []
@@ -38,7 +45,7 @@ def folded(jobs: Sequence[JobReport], report: Report) -> list[dict[str, Any]]:
         same = list(group)
         lines: list[dict[str, str]] = []
         for job in same:
-            line = _line(job, report)
+            line = _line(job, report, audience)
             room -= len(line["name"]) + len(line["text"])
             if room < 0:
                 break
@@ -48,8 +55,14 @@ def folded(jobs: Sequence[JobReport], report: Report) -> list[dict[str, Any]]:
     return groups
 
 
-def _line(job: JobReport, report: Report) -> dict[str, str]:
-    text = explain_job(job, report.at) if job.judgement.verdict == Verdict.UNHEALTHY else _last_run(job, report)
+def _is_unhealthy(job: JobReport) -> bool:
+    return job.judgement.verdict == Verdict.UNHEALTHY
+
+
+def _line(job: JobReport, report: Report, audience: Audience) -> dict[str, str]:
+    text = explain_job(job, report.at) if _is_unhealthy(job) else _last_run(job, report)
+    if (silence := audience.silence_of(job.expected.name)) is not None:
+        text = f"{text} {explain_silence(silence, report.at)}".strip()
     return {"name": job.expected.name, "text": text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"}
 
 

@@ -25,10 +25,10 @@ from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import (
     clock,
     duration,
-    every,
     explain_all,
     explain_job,
     explain_warning,
+    how_often,
 )
 from flows.monitoring.vocabulary import Reason, Status, Verdict
 from flows.monitoring.web.documents import UNAVAILABLE
@@ -42,7 +42,11 @@ REMARKS_SHOWN = 20
 
 NO_LINKS = Links()
 _VERDICT_WORDS = {verdict: verdict.replace("_", " ").capitalize() for verdict in Verdict}
-_COLOURS: dict[str, str] = {Verdict.HEALTHY: "#1a7f4b", Verdict.UNHEALTHY: "#c62f2f"}
+_COLOURS: dict[str, str] = {
+    Verdict.HEALTHY: "#1a7f4b",
+    Verdict.UNHEALTHY: "#c62f2f",
+    Verdict.NOT_STARTED: "#2563b8",
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,9 @@ def _source(name: str) -> str:
 
 def _page(snapshot: Snapshot) -> dict[str, Any]:
     report = snapshot.report
-    kind = report.overall.verdict
-    cards, others = split(report)
+    is_calm = report.overall.verdict == Verdict.HEALTHY
+    kind = Verdict.NOT_STARTED if is_calm and _is_waiting(report) else report.overall.verdict
+    cards, others = split(report, snapshot.audience)
     return {
         "kind": kind,
         "title": _title(report),
@@ -114,7 +119,7 @@ def _page(snapshot: Snapshot) -> dict[str, Any]:
         "as_of_text": clock(report.at, report.at, with_seconds=True),
         "timezone": str(report.at.tzinfo),
         "jobs": [_job(job, snapshot.histories[job.expected.name], snapshot, report.at) for job in cards],
-        "folded": folded(others, report),
+        "folded": folded(others, report, snapshot.audience),
         "data_notes": report.data_notes[:REMARKS_SHOWN],
         "budgets": [_budget(budget) for budget in report.budgets[:REMARKS_SHOWN]],
         "measures": [measure for job in report.by_concern() for measure in job.measures][:REMARKS_SHOWN],
@@ -141,10 +146,16 @@ def _title(report: Report) -> str:
     if not report.jobs:
         return "Nothing is expected to run"
     if report.overall.verdict == Verdict.HEALTHY:
-        return "All is well"
+        return "Waiting for first runs" if _is_waiting(report) else "All is well"
     if any(job.judgement.verdict == Verdict.UNHEALTHY for job in report.jobs.values()):
         return "Something is wrong"
     return "Nobody is watching the jobs" if report.overall.stale else "Waiting for first runs"
+
+
+def _is_waiting(report: Report) -> bool:
+    """Whether nothing is wrong, and nothing has run yet either."""
+    verdicts = {job.judgement.verdict for job in report.jobs.values()}
+    return Verdict.NOT_STARTED in verdicts and Verdict.HEALTHY not in verdicts
 
 
 def _icon(kind: str) -> str:
@@ -156,26 +167,28 @@ def _icon(kind: str) -> str:
 
 def _job(job: JobReport, history: JobHistory, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
     silence = snapshot.audience.silence_of(job.expected.name)
-    pool = job.facts.absent_work_pool
     return {
         "name": job.expected.name,
         "kind": job.judgement.verdict,
         "status": _VERDICT_WORDS[job.judgement.verdict],
         "explanation": explain_job(job, now),
-        "work_pool": pool and {"name": pool, "link": snapshot.links.work_pool(pool)},
-        "open_run": _open_run(job, snapshot.links),
+        "look": _look(job, snapshot.links),
         "warnings": [explain_warning(warning, job) for warning in job.judgement.warnings],
         "silence": "" if silence is None else explain_silence(silence, now),
         "error": _error(job, snapshot.links, now),
-        "schedule": _schedule(job),
+        "schedule": how_often(job.expected),
         "facts": _facts(job, history, now),
         **past_of(history, now, has_started=job.judgement.verdict != Verdict.NOT_STARTED),
     }
 
 
-def _open_run(job: JobReport, links: Links) -> str | None:
-    """Where the run is shown that does not end."""
-    return links.run(str(job.running_id)) if job.judgement.reason == Reason.STUCK else None
+def _look(job: JobReport, links: Links) -> dict[str, str | None] | None:
+    """Where the cause is shown: the run that does not end, or the work pool that nobody polls."""
+    if job.judgement.reason == Reason.STUCK:
+        return {"text": "The run in Prefect", "link": links.run(str(job.running_id))}
+    if (pool := job.facts.absent_work_pool) is not None:
+        return {"text": "The work pool in Prefect", "link": links.work_pool(pool)}
+    return None
 
 
 def _error(job: JobReport, links: Links, now: datetime) -> dict[str, str | None] | None:
@@ -199,11 +212,6 @@ def _facts(job: JobReport, history: JobHistory, now: datetime) -> list[dict[str,
     return [*facts, *_durations(history.runs)]
 
 
-def _schedule(job: JobReport) -> str:
-    interval = job.expected.longest_interval_seconds
-    return "no schedule" if interval is None else every(interval)
-
-
 def _fact(name: str, value: str, detail: str = "") -> dict[str, str]:
     return {"name": name, "value": value, "detail": detail}
 
@@ -217,7 +225,7 @@ def _moment(name: str, moment: datetime | None, now: datetime, otherwise: str) -
 def _next_run(job: JobReport, now: datetime) -> dict[str, str]:
     tick = job.next_tick
     if tick is None:
-        return _fact("next run", "not known")
+        return _fact("next run", "none" if job.expected.longest_interval_seconds is None else "not known")
     ahead = (tick - now).total_seconds()
     return _fact("next run", f"in {duration(ahead)}" if ahead > 0 else f"due for {duration(-ahead)}", clock(tick, now))
 

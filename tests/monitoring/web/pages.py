@@ -20,17 +20,18 @@ async def page_of(engine: AsyncEngine, **settings: Any) -> str:
     """The page for what is in the database, with its entities resolved."""
     async with reading(engine) as connection:
         report = await read_report(connection, Settings.model_validate(settings))
-        histories = {
-            job.expected.name: await read_history(connection, job.expected, report.at) for job in split(report)[0]
-        }
         audience = await read_audience(connection)
+        histories = {
+            job.expected.name: await read_history(connection, job.expected, report.at)
+            for job in split(report, audience)[0]
+        }
     return render_page(Snapshot(report, histories, audience))
 
 
 async def page_with_hostile_text(engine: AsyncEngine) -> str:
     """The page of a job in whose every word there is markup."""
     now = await seed_healthy(engine)
-    name = f"job {HOSTILE}"
+    name = f"job {'of_a_name_without_a_space_' * 4} {HOSTILE}"
     rows = [
         ran(name, now - MINUTE, "failure", error_message=HOSTILE * 20),
         ran(name, now - 2 * MINUTE, "skipped", details={"reason": HOSTILE}),

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.logs import register_secret
 from flows.monitoring.alarms.refusals import note_deliveries
 from flows.monitoring.alarms.silences import silence
+from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from flows.monitoring.verdicts.wording import clock as in_words
 from flows.monitoring.web.page import render_page
 from tests.monitoring.verdicts.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
@@ -59,6 +60,38 @@ async def test_it_says_who_cannot_be_told_and_what_is_silenced(engine: AsyncEngi
     text = text_of(await page_of(engine))
     assert re.search(r"receiver 'owner data' since .* UTC: The receiver answered 403\.", text)
     assert f"Silenced until {in_words(now + 60 * MINUTE, now)}: moving <house>" in text
+
+
+async def test_of_what_is_wrong_the_silenced_comes_last(engine: AsyncEngine) -> None:
+    now = await seed_healthy(engine)
+    names = [f"failing_{number:02}" for number in range(15)]
+    rows = [row for name in names for row in ran_every(name, now, 15, 4, status="failure")]
+    await seed(engine, [expected(name, now) for name in names], rows)
+    async with engine.begin() as connection:
+        await silence(connection, names[:8], until=now + 60 * MINUTE, reason="moving house")
+        await note_absent_workers(connection, {"poll_news": AbsentWorker("the polls", now - 2 * MINUTE)})
+    page = await page_of(engine)
+    text = text_of(page)
+    assert re.findall(r'<h2 id="job-\d+">(\S+)', page) == names[8:14]
+    assert "failing_14 Failing since" in text
+    assert re.search(r"failing_00 Failing since .{,80} Silenced until .{,20}: moving house", text)
+    assert "poll_news No worker has polled the work pool the polls since" in text
+
+
+async def test_where_nothing_has_run_yet_it_waits(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    new = [expected(name, now, since=now) for name in ("new", "pipeline_status")]
+    await seed(engine, [*new, expected("by_hand", now, interval_seconds=0.0, paused=True)])
+    page = await page_of(engine)
+    assert "Waiting for first runs 0 of 3 jobs healthy, 2 waiting for the first run, 1 paused." in text_of(page)
+    assert '<main id="page" class="not_started">' in page
+
+
+async def test_a_job_that_lost_its_schedule_has_no_next_run(engine: AsyncEngine) -> None:
+    now = await clock(engine)
+    lost = expected("lost", now, schedule=[], interval_seconds=0.0, next_run_at=None, planned_runs=0)
+    await seed(engine, [lost], [ran("lost", now - MINUTE)])
+    assert "next run none" in text_of(await page_of(engine))
 
 
 async def test_gaps_are_listed_and_lower_the_uptime(engine: AsyncEngine) -> None:

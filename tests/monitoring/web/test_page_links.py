@@ -21,7 +21,7 @@ async def links(engine: AsyncEngine, database_url: str, **settings: str) -> list
         await note_absent_workers(connection, {"poll_stories": AbsentWorker("the polls", now - MINUTE)})
     async with asking(database_url, **settings) as client:
         page = (await client.get("/")).text
-    assert "Work pool: " in page
+    assert "No worker has polled the work pool the polls since" in page
     return re.findall(r'href="(http[^"]+)"', page)
 
 
