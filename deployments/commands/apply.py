@@ -7,7 +7,8 @@
 5. Note in the database which jobs are expected from now on, and how often.
 6. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
 
-With `--watch-only` it does so for the monitoring alone: its tables, the status flow and its pool, the automations.
+With `--watch-only` it does so for the monitoring alone: its tables, the status flow and its pool, the automations. A
+database that was made so stays so, whoever says `vibecheck apply` later, until somebody says `--no-watch-only`.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from prefect.client.orchestration import PrefectClient
 from rich.console import Console
 from rich.table import Column, Table
 
+from deployments.commands.doctor.database import only_watches
 from deployments.commands.names import Name
 from deployments.commands.tracked_entities import tracked_entities
 from deployments.failures import CommandFailed
@@ -146,8 +148,12 @@ async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
 async def run_apply(
     *,
     watch_only: Annotated[
-        bool, Parameter(help="Only the monitoring: its tables, status flow, automations and pool.")
-    ] = False,
+        bool | None,
+        Parameter(
+            help="Only the monitoring: its tables, status flow, automations and pool. Left out, it is as it was the "
+            "last time.",
+        ),
+    ] = None,
     prune: Annotated[bool, Parameter(help="Remove deployments of ours that prefect.yaml no longer has.")] = False,
     settings: GivenSettings,
 ) -> int:
@@ -157,8 +163,10 @@ async def run_apply(
     """
     require_server()
     check_receivers(receivers_of(settings).values())
-    check_described(watch_only=watch_only)
     configure_logging(settings, to_prefect=False)
+    if watch_only is None:
+        watch_only = await only_watches(settings)
+    check_described(watch_only=watch_only)
     jobs = await apply(settings, watch_only=watch_only, prune=prune)
     now = datetime.now(settings.zone())
     table = Table("deployment", "schedule", Column("next run", no_wrap=True), "planned")

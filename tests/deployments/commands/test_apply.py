@@ -4,12 +4,16 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from structlog.testing import capture_logs
 
 from deployments.commands.apply import run_apply, verify_deployments
+from deployments.commands.doctor.database import only_watches
 from deployments.failures import CommandFailed, failing_in_words
+from flows.database.engine import opened_engine
+from flows.database.migrate import migrate
 from flows.monitoring.alarms.receivers import InvalidReceiver
 from flows.settings import Settings
 from tests.support.fake_prefect import START, FakePrefect
@@ -63,3 +67,14 @@ async def test_a_server_that_is_away_is_said_in_one_sentence(tmp_path: Path) -> 
         failing_in_words(),
     ):
         await run_apply(settings=settings)
+
+
+async def test_a_database_that_only_watches_stays_so_until_told_otherwise(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, data_directory=tmp_path)  # pyright: ignore[reportCallIssue]  # pydantic's
+    async with opened_engine(settings) as engine:
+        await migrate(engine, watch_only=True)
+    for said, stays in ((None, True), (False, False)):
+        # The database comes first, and so is prepared also with the server away.
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), pytest.raises(httpx.ConnectError):
+            await run_apply(watch_only=said, settings=settings)
+        assert await only_watches(settings) is stays
