@@ -9,12 +9,12 @@ from dotenv import dotenv_values
 
 from deployments.failures import CommandFailed
 
-_SERVER_FILE = Path(__file__).with_name("prefect-server.env")
+SERVER_FILE = Path(__file__).with_name("prefect-server.env")
 
 
 def server_settings() -> dict[str, str]:
     """What a Prefect server needs; the file says why."""
-    return {name: value for name, value in dotenv_values(_SERVER_FILE).items() if value is not None}
+    return {name: value for name, value in dotenv_values(SERVER_FILE).items() if value is not None}
 
 
 WORKER_SETTINGS = {

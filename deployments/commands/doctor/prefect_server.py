@@ -17,12 +17,14 @@ from pydantic import TypeAdapter
 from deployments.commands.doctor.checks import CHECK_SECONDS, Check, Finding, Mark, find, in_short, sentence
 from deployments.commands.doctor.jobs import job_checks
 from deployments.failures import CommandFailed
-from deployments.server.environments import require_server, server_settings
+from deployments.server.environments import SERVER_FILE, require_server, server_settings
 from flows.monitoring.prefect_runs import server_now
-from flows.settings import Settings
+from flows.settings import IS_CHECKOUT, PROJECT_ROOT, Settings
 
 SUBJECT = "Prefect"
-START_WITH = "Start the server with deployments/server/prefect-server.env, which says why."
+START_WITH = (
+    f"Start the server with {SERVER_FILE.relative_to(PROJECT_ROOT) if IS_CHECKOUT else SERVER_FILE}, which says why."
+)
 # A connection that is not refused is made in less.
 CONNECT_SECONDS = 5.0
 # Prefect's client asks a server that hangs again and again.
