@@ -4,7 +4,7 @@ import json
 import sqlite3
 import subprocess
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,11 @@ import yaml
 from tests.support.prefect_server import WORKER_QUERIES, PrefectServer, Process, wait_until
 
 # A folder `flows` without `__init__.py`, whose modules import each other from there.
+# `load` goes on while there is a file `hold`.
 FLOWS = """
+import asyncio
+from pathlib import Path
+
 from prefect import flow
 
 from flows.regions import CLOSED
@@ -35,12 +39,14 @@ def report():
 async def load(region):
     if region in CLOSED:
         raise RuntimeError(f"{region} is closed")
+    while Path("hold").exists():
+        await asyncio.sleep(0.1)
 
 
 @monitored
 @flow
-def count():
-    return {"counted": 12}
+def count(megabytes=0):
+    return {"counted": 12, "all": ["x" * 1_000] * 1_000 * megabytes}
 
 
 @flow(name="sum {{ of")
@@ -50,8 +56,8 @@ def odd():
 POOL, POOL_WITHOUT_WORKER = "hers", "hers-at-night"
 
 
-def deployments(now: datetime) -> list[dict[str, Any]]:
-    """Her prefect.yaml's. No tick comes within the next half hour."""
+def deployments(now: datetime, our_environment: dict[str, str]) -> list[dict[str, Any]]:
+    """Her prefect.yaml's. No tick comes within the next half hour. One of them knows our database."""
     hourly = {"interval": 3600, "anchor_date": (now - timedelta(minutes=5)).isoformat(), "timezone": "UTC"}
     nightly = {"cron": f"0 {(now.hour + 12) % 24} * * *", "timezone": "UTC"}
     in_three_days = (now + timedelta(days=3)).strftime("%a")[:2].upper()
@@ -70,6 +76,9 @@ def deployments(now: datetime) -> list[dict[str, Any]]:
         entry("report", "nightly", nightly, "within=1h"),
         entry("report", "weekly", weekly, work_pool={"name": POOL_WITHOUT_WORKER}),
         entry("count", "scheduled", hourly),
+        entry(
+            "count", "big", hourly, parameters={"megabytes": 5}, work_pool={"job_variables": {"env": our_environment}}
+        ),
         entry("odd", "odd", nightly, work_pool={"job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "?"}}}),
     ]
 
@@ -83,12 +92,14 @@ class ForeignProject:
     python: Path
     database: Path
     our_environment: dict[str, str]
+    asked: list[str] = field(default_factory=list[str])
+    """The runs that a test asked for."""
 
     def write(self) -> None:
         (self.folder / "flows").mkdir(parents=True)
         (self.folder / "flows" / "etl.py").write_text(FLOWS)
         (self.folder / "flows" / "regions.py").write_text('CLOSED = {"us"}\n')
-        content = {"name": "hers", "deployments": deployments(datetime.now(UTC))}
+        content = {"name": "hers", "deployments": deployments(datetime.now(UTC), self.our_environment)}
         (self.folder / "prefect.yaml").write_text(yaml.safe_dump(content))
 
     def hers(self, *arguments: str) -> str:
@@ -117,7 +128,23 @@ class ForeignProject:
 
     def run(self, full_name: str, **changes: Any) -> str:
         """Ask for a run, as a person does, and return its id."""
-        return self.prefect.api(f"deployments/{self.deployment_id(full_name)}/create_flow_run", **changes)["id"]
+        self.asked.append(
+            self.prefect.api(f"deployments/{self.deployment_id(full_name)}/create_flow_run", **changes)["id"]
+        )
+        return self.asked[-1]
+
+    def wait_for_start(self, run_id: str) -> None:
+        """Wait until a run is going."""
+
+        def is_running() -> bool:
+            (run,) = self.prefect.flow_runs(id={"any_": [run_id]})
+            return run["state_type"] == "RUNNING"
+
+        wait_until(is_running, seconds=120, what="her run to start")
+
+    def delete(self, full_name: str) -> None:
+        """Delete a deployment."""
+        self.prefect.delete(f"deployments/{self.deployment_id(full_name)}")
 
     def wait_for_end(self, *run_ids: str) -> list[str]:
         """The types of the runs' final states."""
@@ -149,6 +176,11 @@ class ForeignProject:
         """Our log of her runs, by their ids."""
         rows = self.query("SELECT * FROM scheduler_execution_log WHERE job_name <> 'pipeline_status'")
         return {row["execution_id"]: row | {"metadata": json.loads(row["metadata"])} for row in rows}
+
+    def ended_row(self, run_id: str) -> dict[str, Any] | None:
+        """The row of a run, once that is closed."""
+        row = self.rows().get(run_id)
+        return row if row is not None and row["status"] != "running" else None
 
     def _run(
         self, *arguments: str, environment: dict[str, str], folder: Path, check: bool = True
