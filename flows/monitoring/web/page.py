@@ -248,5 +248,5 @@ def _budget(budget: Budget) -> dict[str, Any]:
         "text": f"{budget.used:,} of {budget.limit:,}",
         "percent": percent,
         "kind": "poor" if percent == 100 else "dented" if budget.is_tight else "good",
-        "detail": f"{percent}% used in the period that began on {budget.since:%d %B %Y}. {budget.forecast}",
+        "detail": f"{percent}% used in the period that began on {budget.since.day} {budget.since:%B %Y}. {budget.forecast}",
     }

@@ -1,6 +1,7 @@
 """The verdicts in words."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -55,7 +56,7 @@ def test_an_interval_is_told_as_people_say_it(seconds: float, words: str) -> Non
 def test_a_job_whose_ticks_are_not_evenly_spaced_is_due_at_least_so_often(
     longest_hours: float | None, gaps_in_hours: tuple[float, ...] | None, words: str
 ) -> None:
-    gaps = None if gaps_in_hours is None else [timedelta(hours=hours) for hours in gaps_in_hours]
+    ticks = gaps_in_hours and [NOW + timedelta(hours=hours) for hours in accumulate(gaps_in_hours, initial=0)]
     job = ExpectedJob(
         name="job",
         longest_interval_seconds=None if longest_hours is None else longest_hours * 3_600,
@@ -63,7 +64,7 @@ def test_a_job_whose_ticks_are_not_evenly_spaced_is_due_at_least_so_often(
         paused=False,
         next_run_at=None,
         planned_runs=0,
-        ticks=None if gaps is None else [sum(gaps[:count], NOW) for count in range(len(gaps) + 1)],
+        ticks=ticks,
     )
     assert how_often(job) == words
 

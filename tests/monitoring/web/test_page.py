@@ -129,7 +129,7 @@ async def test_a_budget_that_jobs_report_is_shown_once(engine: AsyncEngine) -> N
     ]
     await seed(engine, [expected("poll_news", now), expected("poll_stories", now)], rows)
     page = await page_of(engine)
-    assert "AskNews credits 1,250 of 20,000 6% used in the period that began on 01 September" in text_of(page)
+    assert "AskNews credits 1,250 of 20,000 6% used in the period that began on 1 September" in text_of(page)
     assert page.count('role="meter"') == 1
     assert 'aria-valuenow="6"' in page
 
