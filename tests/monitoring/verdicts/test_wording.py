@@ -56,7 +56,9 @@ def test_an_interval_is_told_as_people_say_it(seconds: float, words: str) -> Non
 def test_a_job_whose_ticks_are_not_evenly_spaced_is_due_at_least_so_often(
     longest_hours: float | None, gaps_in_hours: tuple[float, ...] | None, words: str
 ) -> None:
-    ticks = gaps_in_hours and [NOW + timedelta(hours=hours) for hours in accumulate(gaps_in_hours, initial=0)]
+    ticks = None
+    if gaps_in_hours is not None:
+        ticks = [NOW + timedelta(hours=hours) for hours in accumulate(gaps_in_hours, initial=0)]
     job = ExpectedJob(
         name="job",
         longest_interval_seconds=None if longest_hours is None else longest_hours * 3_600,
