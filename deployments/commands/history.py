@@ -19,6 +19,7 @@ from flows.monitoring.jobs.registry import ScheduleEntry, StoredJob, read_jobs, 
 from flows.monitoring.jobs.schedules import ScheduleSpec, schedule_in_words
 from flows.monitoring.verdicts.stored import Transition, transitions_of
 from flows.monitoring.verdicts.wording import clock
+from flows.monitoring.vocabulary import Verdict
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,13 @@ async def run_history(
     except CommandFailed as error:
         console.print(f"[yellow]What was done to the deployment is not known: {escape(str(error))}", soft_wrap=True)
         edits = []
-    table = Table(Column("when", no_wrap=True), "what", "who")
-    for change in sorted([*schedules, *verdicts, *edits], key=lambda each: each.at):
-        table.add_row(clock(change.at, now, with_seconds=True), escape(change.what), escape(change.who or ""))
+    changes = sorted([*schedules, *verdicts, *edits], key=lambda each: each.at)
+    # A server of one's own knows nobody.
+    who = ["who"] if any(change.who for change in changes) else []
+    table = Table(Column("when", no_wrap=True), "what", *who)
+    for change in changes:
+        row = (clock(change.at, now, with_seconds=True), escape(change.what), escape(change.who or ""))
+        table.add_row(*row[: len(table.columns)])
     console.print(table if table.row_count else f"Nothing has changed since {clock(begin, now)}.")
     return 0
 
@@ -74,8 +79,10 @@ def schedule_changes(entries: Sequence[ScheduleEntry]) -> Iterator[Change]:
 
 
 def _verdict_change(transition: Transition) -> Change:
-    reason = f" ({transition.reason})" if transition.reason else ""
-    return Change(transition.at, f"verdict: {transition.from_status} → {transition.to_status}{reason}")
+    before, after, reason = transition.from_status, transition.to_status, transition.reason
+    if before == after and before == Verdict.HEALTHY:
+        return Change(transition.at, f"warning: {reason}" if reason else "the warning is over")
+    return Change(transition.at, f"verdict: {before} → {after}" + (f" ({reason})" if reason else ""))
 
 
 async def _edits(job: StoredJob, since: datetime) -> list[Change]:

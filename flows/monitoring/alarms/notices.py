@@ -143,14 +143,21 @@ def _warning(last: TransitionRow, now: datetime, links: Links) -> Notice:
     what = f"{name} has lost a schedule"
     if last.reason == WarningCode.FEATURE_OFF:
         what = f"{name} runs, but nothing comes of it"
+    link = links.job(name)
+    lines = [
+        f"{what}.",
+        f"Since: {clock(last.at, now)}, for {duration((now - last.at).total_seconds())}.",
+        _text(last.details.get("remark")),
+        *([f"Look: {link}"] if link else []),
+    ]
     return Notice(
         job_name=name,
         kind=Kind.WARNING,
         headline=f"{what} since {clock(last.at, now)}",
-        text=f"{what}.\n{_text(last.details.get('remark'))}",
+        text="\n".join(lines),
         incident=incident_key(name, last.at, last.reason),
         warning=last.reason,
-        link=links.job(name),
+        link=link,
         since=last.at,
     )
 

@@ -32,7 +32,9 @@ class Budget(BaseModel):
     @property
     def forecast(self) -> str:
         """When it is used up at the present rate, in a sentence; '' if not in this period."""
-        return "" if self.spent_by is None else f"At the present rate, all is spent by {self.spent_by:%d %B %Y}."
+        if self.spent_by is None:
+            return ""
+        return f"At the present rate, all is spent by {self.spent_by.day} {self.spent_by:%B %Y}."
 
     @property
     def is_tight(self) -> bool:

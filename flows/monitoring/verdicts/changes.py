@@ -136,6 +136,8 @@ def _change(
         details = _ended_outage(stored, {})
     if isinstance(seen.reason, WarningCode):
         details["remark"] = explain_warning(seen.reason, job)
+    if seen.reason == WarningCode.LOST_SCHEDULE and stored.status == Verdict.HEALTHY:
+        at = job.expected.since  # when it was lost, which is told ten minutes later
     transition = Transition(
         job_name=stored.job_name,
         from_status=stored.status,

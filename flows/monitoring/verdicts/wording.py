@@ -137,8 +137,8 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
             return f"A tag of its deployment cannot be read: {'; '.join(job.expected.tags.wrong)}."
         case WarningCode.LOST_SCHEDULE:
             return (
-                f"Its deployment has lost a schedule, {job.expected.lost_schedules}, and kept others. If that is not "
-                "meant, deploy it again. If it is, there is nothing to do: the warning ends by itself after a week."
+                f"Its deployment no longer has the schedule {job.expected.lost_schedules}, and kept others. If that is "
+                "not meant, deploy it again. If it is, there is nothing to do: the warning ends by itself after a week."
             )
         case WarningCode.NO_PLANNED_RUNS:
             return "Prefect's scheduler has planned no run of it: is its scheduler service running?"

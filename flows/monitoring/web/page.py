@@ -243,10 +243,11 @@ def _durations(runs: Sequence[LogRow]) -> list[dict[str, str]]:
 
 def _budget(budget: Budget) -> dict[str, Any]:
     percent = min(100, floor(budget.ratio * 100))
+    began = f"{budget.since.day} {budget.since:%B %Y}"
     return {
         "name": budget.name,
         "text": f"{budget.used:,} of {budget.limit:,}",
         "percent": percent,
         "kind": "poor" if percent == 100 else "dented" if budget.is_tight else "good",
-        "detail": f"{percent}% used in the period that began on {budget.since.day} {budget.since:%B %Y}. {budget.forecast}",
+        "detail": f"{percent}% used in the period that began on {began}. {budget.forecast}",
     }

@@ -93,6 +93,29 @@ async def test_changes_are_told_in_their_order_with_who_made_them(
     ]
 
 
+async def test_a_warning_changes_no_verdict(
+    engine: AsyncEngine, sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = await clock(engine)
+    async with engine.begin() as connection:
+        for minutes, before, was, reason in (
+            (3, "not_started", None, None),
+            (2, "healthy", None, "lost_schedule"),
+            (1, "healthy", "lost_schedule", None),
+        ):
+            change = Transition(
+                job_name="other",
+                from_status=before,
+                to_status="healthy",
+                reason=reason,
+                at=now - timedelta(minutes=minutes),
+                details={},
+            )
+            assert await change_verdict(connection, change, from_reason=was)
+    await run_history("other", since=HOUR, settings=Settings.model_validate({"database_url": sqlite_url}))
+    assert lines(capsys) == [["verdict: not_started → healthy"], ["warning: lost_schedule"], ["the warning is over"]]
+
+
 @pytest.mark.usefixtures("engine")
 async def test_without_the_server_the_database_tells_what_it_knows(
     sqlite_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -101,6 +124,7 @@ async def test_without_the_server_the_database_tells_what_it_knows(
     settings = Settings.model_validate({"database_url": sqlite_url})
     assert await run_history("nightly", since=timedelta(hours=2), settings=settings) == 0
     said = capsys.readouterr().out
+    assert "who" not in said, "a server of one's own knows nobody"
     assert "What was done to the deployment is not known: The Prefect server" in said
     assert "unhealthy (overdue)" in said
     with pytest.raises(CommandFailed, match=r"No such job: nightlu\. The jobs are: nightly, other\."):

@@ -94,7 +94,7 @@ def test_a_job_that_can_do_nothing_is_told_of_as_a_warning() -> None:
     assert found.kind is Kind.WARNING
     assert text(off) == (
         "poll_news runs, but nothing comes of it since 12:00 UTC\n"
-        "poll_news runs, but nothing comes of it.\nIt can do nothing: no stories."
+        "poll_news runs, but nothing comes of it.\nSince: 12:00 UTC, for 0 s.\nIt can do nothing: no stories."
     )
     assert key(off) != key(alarm(at=0)), "an outage may begin as it is warned of"
     on = change("healthy", "healthy", at=0, outage_began=NOW.isoformat(), outage_reason="feature_off")

@@ -217,7 +217,8 @@ async def test_a_lost_schedule_is_told_once_and_so_is_its_end(database: AsyncEng
     assert len(await judged(timedelta(days=6))) == 1
     assert (await judged(timedelta(days=7)))[1:] == [("healthy", "healthy", None)]
     lost, over = await told(database)
-    assert "has lost a schedule (every 30 min), and kept others" in lost.details["remark"]
+    assert "no longer has the schedule every 30 min, and kept others" in lost.details["remark"]
+    assert abs(lost.at - (now - 10 * MINUTE)) < MINUTE, "when it was lost, not when that was told"
     notices = [notice_of([each], now, Links()) for each in (lost, over)]
     assert [notice and (notice.kind, notice.headline.partition(" since ")[0]) for notice in notices] == [
         (Kind.WARNING, "poll_news has lost a schedule"),
