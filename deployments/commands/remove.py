@@ -14,6 +14,9 @@ from deployments.server.environments import require_server
 from deployments.server.ours import Ours, find_ours, remove
 from flows.logs import configure_logging
 
+# Of each kind. The automations are as many as the jobs.
+MOST_NAMES = 20
+
 
 async def run_remove(
     *,
@@ -34,7 +37,10 @@ async def run_remove(
             return 0
         console.print(f"On the server at {client.api_url}:")
         for what, names in _listed(ours):
-            console.print(f"  {what}: {escape(', '.join(names)) or 'none'}")
+            console.print(f"  {what}:" if names else f"  {what}: none")
+            more = [f"and {len(names) - MOST_NAMES:,} more"] if len(names) > MOST_NAMES else []
+            for name in [*names[:MOST_NAMES], *more]:
+                console.print(f"    {escape(name)}", soft_wrap=True)
         if not is_sure and not _agreed(console):
             console.print("Nothing was removed.")
             return 1
