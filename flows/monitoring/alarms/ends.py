@@ -54,7 +54,7 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
         )
     elif reason == WarningCode.LOST_SCHEDULE:
         headline = f"{name} has its schedules as they are meant"
-        text = f"{name} had lost a schedule since {since}. It was changed since, or a week has passed: that is over."
+        text = f"{name} had lost a schedule since {since}: that is over. It was changed, or a week has passed."
     else:
         headline = f"{name} recovered at {at} after {lasted}"
         text = f"{name} recovered at {at}, after {lasted}: {had_been}."

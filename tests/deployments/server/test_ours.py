@@ -84,7 +84,7 @@ async def test_remove_takes_away_ours_and_leaves_hers(
     assert "old_poll/scheduled" in said
     assert "vibecheck-alarms" in said
     assert "  work pools that stay, as others use them too:\n    vibecheck\n" in said
-    assert "    VibeCheck: tell of a silent watchdog\n" in said
+    assert "    VibeCheck: tell of silent jobs\n" in said
 
     assert await run_remove(is_sure=True, settings=SETTINGS) == 0
     assert "has nothing of ours" in capsys.readouterr().out
