@@ -11,6 +11,13 @@ from deployments.failures import CommandFailed
 from flows.misspelled import misspelled_variables
 from flows.settings import ENV_FILE, Settings, load_settings, variable_of
 
+# What pydantic says less plainly.
+_IN_WORDS = {
+    "int_parsing": "Input should be a whole number",
+    "float_parsing": "Input should be a number",
+    "bool_parsing": "Input should be true or false",
+}
+
 
 def command_settings() -> Settings:
     """Return the settings, and say on stderr who else can read them. Raises CommandFailed if they are not usable.
@@ -23,7 +30,7 @@ def command_settings() -> Settings:
             load_settings.cache_clear()
             settings = load_settings()
     except ValidationError as error:
-        wrong = [(str(problem["loc"][0]), problem["msg"]) for problem in error.errors()]
+        wrong = [(str(problem["loc"][0]), _IN_WORDS.get(problem["type"], problem["msg"])) for problem in error.errors()]
         problems = [f"{_variable(location)}: {message}" for location, message in wrong]
         raise _unusable([*problems, *_misspelled()]) from None
     except SettingsError as error:

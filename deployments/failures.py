@@ -27,10 +27,6 @@ def failing_in_words() -> Generator[None]:
 
 
 def _in_words(error: Exception) -> str | None:
-    import httpx
-    from prefect.exceptions import PrefectException
-    from sqlalchemy.exc import OperationalError, ProgrammingError
-
     from flows.database.engine import DatabaseUnavailable
     from flows.monitoring.alarms.receivers import InvalidReceiver
 
@@ -38,6 +34,12 @@ def _in_words(error: Exception) -> str | None:
         return which_database(error)
     if isinstance(error, InvalidReceiver):
         return str(error)
+
+    # After what is known without them: Prefect takes seconds to import.
+    import httpx
+    from prefect.exceptions import PrefectException
+    from sqlalchemy.exc import OperationalError, ProgrammingError
+
     if isinstance(error, OperationalError | ProgrammingError):
         return (
             f"The pipeline's database cannot be used: {error.orig}. Was it never migrated? `vibecheck apply` does that."

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from deployments.commands.names import check_known
 from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import GivenSettings, Moment, moment
 from deployments.server.environments import require_server
@@ -50,8 +51,7 @@ async def run_history(
     begin = moment(since, now)
     async with opened_engine(settings) as engine, reading(engine) as connection:
         jobs = await read_jobs(connection)
-        if job not in jobs:
-            raise CommandFailed(f"No such job: {job}. The jobs are: {', '.join(jobs) or 'none yet'}.")
+        check_known([job], jobs)
         schedules = schedule_changes((await schedule_history(connection, begin)).get(job, ()))
         verdicts = [_verdict_change(each) for each in await transitions_of(connection, job, begin)]
     try:

@@ -33,7 +33,8 @@ async def show_jobs(started: Started, restarts: Restarts, console: Console, stop
     """
     said = set[object]() if started.before is None else set(_changes(started.before))
     shown, zone = None, started.settings.zone()
-    async with opened_engine(started.settings) as engine:
+    # A file may be restored while it is watched.
+    async with opened_engine(started.settings, keep_files_open=False) as engine:
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while not stop.is_set():
                 restarts.check()

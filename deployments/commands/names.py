@@ -1,10 +1,15 @@
-"""A job's name in a table: never cut, however narrow the terminal."""
+"""The names of jobs: never cut in a table, however narrow the terminal; and one that no job has."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
+
+from deployments.failures import CommandFailed
+from flows.monitoring.verdicts.wording import listed
 
 
 @dataclass(frozen=True)
@@ -22,3 +27,14 @@ class Name:
         """Ask for the whole width, and for that of the longer part at least."""
         least = max(len(part) for part in self.name.replace("/", "/\n").split("\n"))
         return Measurement(least, len(self.name)).with_maximum(options.max_width)
+
+
+def check_known(names: Iterable[str], known: Collection[str]) -> None:
+    """Raise CommandFailed if a name is not among those `known`, with the name that is closest."""
+    if not (unknown := sorted(set(names) - set(known))):
+        return
+    close = [match for name in unknown for match in get_close_matches(name, known, n=1)]
+    meant = f" Did you mean {', '.join(close)}?" if close else ""
+    raise CommandFailed(
+        f"No such job: {', '.join(unknown)}.{meant} The jobs are: {listed(sorted(known)) or 'none yet'}."
+    )

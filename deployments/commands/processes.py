@@ -126,7 +126,8 @@ def data_directory_lock(directory: Path) -> Generator[int]:
         make_private_directory(directory)
         opened = (directory / LOCK).open("a+")
     except OSError as error:
-        raise StartFailed(f"Cannot write into {directory} (VIBECHECK_DATA_DIRECTORY): {error.strerror}.") from None
+        why = "It is a file, not a directory" if directory.is_file() else error.strerror
+        raise StartFailed(f"Cannot write into {directory} (VIBECHECK_DATA_DIRECTORY): {why}.") from None
     with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -41,7 +41,7 @@ async def run_remove(
             more = [f"and {len(names) - MOST_NAMES:,} more"] if len(names) > MOST_NAMES else []
             for name in [*names[:MOST_NAMES], *more]:
                 console.print(f"    {escape(name)}", soft_wrap=True)
-        if not is_sure and not _agreed(console):
+        if not is_sure and not agreed(console):
             console.print("Nothing was removed.")
             return 1
         await remove(client, ours)
@@ -64,7 +64,12 @@ def _listed(ours: Ours) -> list[tuple[str, list[str]]]:
     return listed
 
 
-def _agreed(console: Console) -> bool:
+def agreed(console: Console) -> bool:
+    """Ask whoever sits at the terminal. Raises CommandFailed if nobody does."""
     if not sys.stdin.isatty():
         raise CommandFailed("Nobody is there to be asked: add --yes to remove all this.")
-    return console.input("Remove all this? [y/N] ").strip().lower() in {"y", "yes"}
+    try:
+        answer = console.input(r"Remove all this? \[y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in {"y", "yes"}

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from deployments.commands.names import Name
+from deployments.commands.names import Name, check_known
 from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import Duration, GivenSettings
 from deployments.server.environments import require_server
@@ -41,7 +41,7 @@ async def run_silence(
     named = [*(jobs or []), *(await _tagged(tag) if tag else [])]
     async with opened_engine(settings) as engine, engine.begin() as connection:
         known = [name for name, job in (await read_jobs(connection)).items() if job.retired_at is None]
-        _check(named, known)
+        check_known(named, known)
         if named and lift_it:
             lifted = await lift(connection, named)
             console.print(f"Lifted: {escape(', '.join(lifted))}." if lifted else "None of them was silenced.")
@@ -110,11 +110,6 @@ async def _tagged(tag: str) -> list[str]:
     if not found:
         raise CommandFailed(f"No monitored job has the tag {tag!r}.")
     return found
-
-
-def _check(names: Collection[str], known: Collection[str]) -> None:
-    if unknown := sorted(set(names) - set(known)):
-        raise CommandFailed(f"No such job: {', '.join(unknown)}. The jobs are: {', '.join(known) or 'none yet'}.")
 
 
 def _show(console: Console, silences: Sequence[SilenceRow], now: datetime) -> None:

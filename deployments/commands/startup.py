@@ -1,7 +1,8 @@
 """What `vibecheck up` starts. What need not wait for something else starts beside it.
 
-1. Check what can be known before anything is started, and choose the ports.
-2. Start the Prefect server, and the AskNews sandbox if no credentials are set. While they start, migrate the database.
+1. Check what can be known before anything is started, and choose the ports. A database of one's own is migrated here.
+2. Start the Prefect server, and the AskNews sandbox if no credentials are set. While they start, migrate the embedded
+   database.
 3. Once the server answers: make the work pools, cancel the runs that were due while nothing ran here, and start the
    workers. While these start, deploy.
 4. Start the jobs' first runs, and beside them the health app; then apply the rest.
@@ -69,6 +70,15 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     # Prefect reads it when it is imported, so nothing that imports Prefect is imported above.
     os.environ.update(environment)
 
+    from prefect.exceptions import PrefectException
+
+    from deployments.commands.apply import prepare_database
+    from deployments.commands.status import Seen, look
+
+    # What `apply` has to say, `up` says in sentences.
+    configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
+    if settings.database_url is not None:
+        await prepare_database(settings)
     console.print("Starting the Prefect server; the first start migrates its database …")
     server = await children.start(
         "prefect-server",
@@ -82,15 +92,8 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     sandbox = None
     if is_sandbox:
         settings, sandbox = await _start_sandbox(settings, children, console)
-
-    from prefect.exceptions import PrefectException
-
-    from deployments.commands.apply import prepare_database
-    from deployments.commands.status import Seen, look
-
-    # What `apply` has to say, `up` says in sentences.
-    configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
-    await prepare_database(settings)
+    if settings.database_url is None or is_sandbox:
+        await prepare_database(settings)
     async with opened_engine(settings) as engine:
         before = await look(engine, settings)
     try:
@@ -102,7 +105,7 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
         raise StartFailed(f"{problem}. Its log: {server.log}") from error
     _note_environment(settings)
     page = make_sign_in(directory, directory / "ui", origin=origin)
-    _print_addresses(console, settings, f"{page.as_uri()} (signs you in at {origin})", health_url)
+    _print_addresses(console, settings, f"{page.as_uri()}\n{'':<12} signs you in at {origin}", health_url)
     return Started(settings, before.report if isinstance(before, Seen) else None)
 
 
@@ -211,7 +214,7 @@ def _print_addresses(console: Console, settings: Settings, ui: str, health_url: 
         ("Database", database_shown(settings)),
         ("Logs", str(home / "logs")),
         ("Commands", ".venv/bin/vibecheck status"),
-        ("Prefect's", f"source {home / ENVIRONMENT} && .venv/bin/prefect deployment ls"),
+        ("Prefect's", f"source {home / ENVIRONMENT}\n{'':<12} .venv/bin/prefect deployment ls"),
     ):
         console.print(f"{name:<12} {address}", soft_wrap=True, highlight=False)
     if settings.notification is None:

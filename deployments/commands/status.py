@@ -66,7 +66,8 @@ async def run_status(
     configure_logging(settings, to_prefect=False)
     console = Console(highlight=False)
     try:
-        async with opened_engine(settings) as engine:
+        # A file may be restored while it is watched.
+        async with opened_engine(settings, keep_files_open=False) as engine:
             if watch:
                 return await _watch(engine, settings, console, as_json=as_json)
             seen = await look(engine, settings)
@@ -113,6 +114,11 @@ async def look(engine: AsyncEngine, settings: Settings) -> Seen | CannotTell:
     except DatabaseUnavailable as error:
         return CannotTell(which_database(error))
     except SQLAlchemyError as error:
+        if settings.database_url is None and settings.database_block is None:
+            return CannotTell(
+                f"Nothing has run here yet: the embedded database {database_shown(settings)} is empty. `make up` "
+                "starts everything; VIBECHECK_DATABASE_URL names a database of your own."
+            )
         return CannotTell(
             f"The database {database_shown(settings)} cannot be read ({type(error).__name__}). Is it the right one "
             "(VIBECHECK_DATABASE_URL)? Was it never migrated? `vibecheck apply` does that."

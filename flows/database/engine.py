@@ -80,9 +80,9 @@ async def engine_from_settings(
 
 
 @asynccontextmanager
-async def opened_engine(settings: MonitoringSettings) -> AsyncGenerator[AsyncEngine]:
+async def opened_engine(settings: MonitoringSettings, *, keep_files_open: bool = True) -> AsyncGenerator[AsyncEngine]:
     """The engine of `engine_from_settings`, disposed of at the end. Raises DatabaseUnavailable as that does."""
-    engine = await engine_from_settings(settings)
+    engine = await engine_from_settings(settings, keep_files_open=keep_files_open)
     try:
         yield engine
     finally:

@@ -74,6 +74,13 @@ def test_a_wrong_value_stops_with_words_that_name_the_variable(
     assert "hc.example.org" not in str(stopped.value), "the address is a secret"
 
 
+def test_a_number_that_is_none_is_refused_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIBECHECK_FAILING_AFTER", "three")
+    load_settings.cache_clear()
+    with pytest.raises(CommandFailed, match=r"VIBECHECK_FAILING_AFTER: Input should be a whole number$"):
+        run(["resume"])
+
+
 def test_a_log_level_may_be_written_small() -> None:
     assert Settings.model_validate({"log_level": "debug"}).log_level == "DEBUG"
 

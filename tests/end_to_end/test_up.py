@@ -48,7 +48,7 @@ def test_each_job_runs_at_once_and_no_tick_meets_its_run(up: RunningUp) -> None:
 
 def test_it_says_where_everything_is_and_that_news_is_made_up(up: RunningUp) -> None:
     assert "sandbox" in up.text()
-    assert re.search(r"Prefect UI\s+file://\S+/prefect-ui.html \(signs you in at http://127.0.0.1:\d+\)", up.text())
+    assert re.search(r"Prefect UI\s+file://\S+/prefect-ui.html\n\s+signs you in at http://127.0.0.1:\d+\n", up.text())
     assert re.search(rf"Status page\s+http://127.0.0.1:{up.ports['status page']}\n", up.text())
     told = up.command("status", "--json")
     assert json.loads(told.stdout)["data_notes"] == ["sandbox: made-up news"], told.stderr

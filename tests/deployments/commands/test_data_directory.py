@@ -120,5 +120,7 @@ def test_a_data_directory_that_takes_no_file_is_refused_in_words(tmp_path: Path)
     said = r"^Cannot write into .*file/inside \(VIBECHECK_DATA_DIRECTORY\): Not a directory"
     with pytest.raises(CommandFailed, match=said), data_directory_lock(tmp_path / "file" / "inside"):
         pass
+    with pytest.raises(CommandFailed, match="It is a file, not a directory"), data_directory_lock(tmp_path / "file"):
+        pass
     assert not join_running_up(tmp_path / "file")
     assert readable_by_others([tmp_path / "file" / "inside"]) == []

@@ -127,5 +127,7 @@ async def test_without_the_server_the_database_tells_what_it_knows(
     assert "who" not in said, "a server of one's own knows nobody"
     assert "What was done to the deployment is not known: The Prefect server" in said
     assert "unhealthy (overdue)" in said
-    with pytest.raises(CommandFailed, match=r"No such job: nightlu\. The jobs are: nightly, other\."):
+    with pytest.raises(
+        CommandFailed, match=r"No such job: nightlu\. Did you mean nightly\? The jobs are: nightly, other\."
+    ):
         await run_history("nightlu", settings=settings)

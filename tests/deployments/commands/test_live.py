@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,6 +78,28 @@ async def test_without_a_terminal_each_change_is_one_line(sqlite_url: str, monke
     await engine.dispose()
     (line,) = await shown(sqlite_url, monkeypatch, looks=4)
     assert line == f"{now:%H:%M:%S} UTC  poll  success  3 fetched, 2 new, 1 updated"
+
+
+async def test_a_file_that_is_restored_is_what_is_shown_from_then_on(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, backup, now = Path(sqlite_url.partition(":///")[2]), tmp_path / "backup.db", datetime.now(UTC)
+    shutil.copy(file, backup)
+    for path, what in ((file, "before"), (backup, "restored")):
+        engine = create_engine(f"sqlite+aiosqlite:///{path}")
+        await seed(engine, [expected(JOB, now)], [ran(JOB, now, "failure", error_message=what)])
+        await engine.dispose()
+    real = live.look
+
+    async def look_and_restore(*arguments: object) -> Seen | CannotTell:
+        seen = await real(*arguments)  # pyright: ignore[reportArgumentType]  # as they came
+        if backup.exists():
+            backup.replace(file)
+        return seen
+
+    monkeypatch.setattr(live, "look", look_and_restore)
+    before, restored = await shown(sqlite_url, monkeypatch, looks=3)
+    assert (before.split()[-1], restored.split()[-1]) == ("before", "restored")
 
 
 async def test_what_happened_before_is_not_told_as_news(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

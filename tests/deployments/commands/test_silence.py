@@ -60,7 +60,11 @@ async def test_a_silence_ends_by_itself(silence: Any, engine: AsyncEngine) -> No
 @pytest.mark.parametrize(
     ("jobs", "options", "answer"),
     [
-        (["poll_newz"], {"duration": timedelta(hours=1), "reason": "x"}, "No such job: poll_newz. The jobs are: pip"),
+        (
+            ["poll_newz"],
+            {"duration": timedelta(hours=1), "reason": "x"},
+            "No such job: poll_newz. Did you mean poll_news? The jobs are: pip",
+        ),
         (["poll_news"], {"reason": "x"}, "--for 2h"),
         (["poll_news"], {"duration": timedelta(hours=1), "until_recovery": True, "reason": "x"}, "--for 2h"),
         (["poll_news"], {"duration": timedelta(hours=1)}, "--reason"),

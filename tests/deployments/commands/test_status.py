@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deployments.commands.status import CannotTell, Seen, render
-from flows.database.engine import create_engine, reading
+from deployments.commands.status import CannotTell, Seen, look, render
+from flows.database.engine import create_engine, opened_engine, reading
 from flows.monitoring.alarms.audience import read_audience
 from flows.monitoring.alarms.refusals import note_deliveries
 from flows.monitoring.alarms.silences import silence
@@ -202,3 +203,11 @@ async def test_errors_warnings_and_lateness_are_shown_as_text(engine: AsyncEngin
 
 def test_what_cannot_be_told_is_said() -> None:
     assert text_of(CannotTell("The database [is] away.")).strip() == "Cannot tell: The database [is] away."
+
+
+async def test_where_nothing_has_run_yet_it_says_how_to_start(tmp_path: Path) -> None:
+    fresh = Settings.model_validate({"data_directory": tmp_path})
+    async with opened_engine(fresh) as engine:
+        seen = await look(engine, fresh)
+    assert "Nothing has run here yet" in text_of(seen)
+    assert "`make up` starts everything" in text_of(seen)

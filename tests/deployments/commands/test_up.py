@@ -8,7 +8,11 @@ import pytest
 from rich.console import Console
 
 from deployments.commands.processes import Children
+from deployments.commands.startup import WantedPorts, start
 from deployments.commands.up import drained_at_the_end
+from deployments.server.environments import client_environment
+from flows.database.engine import DatabaseUnavailable
+from flows.settings import Settings
 
 # A worker with a run in its hands, which takes a moment after SIGTERM.
 WORKER = """
@@ -38,3 +42,18 @@ async def test_an_error_while_everything_runs_cuts_no_run_off(tmp_path: Path, mo
 
     assert (tmp_path / "finished").exists()
     assert [child.process.returncode for child in children.all] == [0]
+
+
+async def test_a_database_that_is_away_is_said_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PREFECT_API_AUTH_STRING", *client_environment(api_url="", home=tmp_path)):
+        monkeypatch.setenv(name, "")  # what it sets is taken back
+    away = "postgresql+asyncpg://somebody:secret@127.0.0.1:1/pipeline"
+    mine = Settings.model_validate(
+        {"data_directory": tmp_path, "database_url": away, "ASKNEWS_API_KEY": "a key", "notification": None}
+    )
+    children, output = Children(tmp_path / "logs"), io.StringIO()
+    with pytest.raises(DatabaseUnavailable):
+        await start(mine, WantedPorts(), children, Console(file=output))
+    assert (children.all, "Starting" in output.getvalue()) == ([], False)
