@@ -14,7 +14,7 @@ _HAD_BEEN: dict[str | None, str] = {
     Reason.FAILING: "it had been failing",
     Reason.STUCK: "it had been stuck",
     Reason.NO_WORKER: "it had been without a worker",
-    Reason.NO_SUCCESS: "it had been without a success",
+    Reason.NO_SUCCESS: "it had been without a success in time",
     Reason.NO_SCHEDULE: "it had been without a schedule",
     WarningCode.FEATURE_OFF: "nothing had come of it",
 }

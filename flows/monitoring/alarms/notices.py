@@ -29,7 +29,7 @@ IS = {
     Reason.FAILING: "is failing",
     Reason.STUCK: "is stuck",
     Reason.NO_WORKER: "has no worker",
-    Reason.NO_SUCCESS: "has not succeeded",
+    Reason.NO_SUCCESS: "has had no success in time",
     Reason.NO_SCHEDULE: "has no schedule",
 }
 _TO_DO = {
@@ -139,11 +139,10 @@ def _paragraph_of_pool(kind: Kind, pool: str, notices: Sequence[Notice], now: da
 
 
 def _warning(last: TransitionRow, now: datetime, links: Links) -> Notice:
-    name = last.job_name
+    name, link = last.job_name, links.job(last.job_name)
     what = f"{name} has lost a schedule"
     if last.reason == WarningCode.FEATURE_OFF:
         what = f"{name} runs, but nothing comes of it"
-    link = links.job(name)
     lines = [
         f"{what}.",
         f"Since: {clock(last.at, now)}, for {duration((now - last.at).total_seconds())}.",

@@ -189,7 +189,11 @@ def _all_well(report: Report) -> str:
         if verdict in verdicts
     ]
     if not others:
-        return "The job is healthy." if len(verdicts) == 1 else f"All {len(verdicts)} jobs are healthy."
+        return (
+            "The one job that is watched is healthy."
+            if len(verdicts) == 1
+            else f"All {len(verdicts)} jobs are healthy."
+        )
     return f"{verdicts.count(Verdict.HEALTHY)} of {_jobs(len(verdicts))} healthy, {', '.join(others)}."
 
 

@@ -69,7 +69,7 @@ def test_each_reason_has_its_own_words() -> None:
         "stuck": "poll_news has been stuck since 11:50 UTC",
         "not_started": "poll_news has never run, due since 11:50 UTC",
         "no_worker": "poll_news has no worker since 11:50 UTC",
-        "no_success": "poll_news has not succeeded since 11:50 UTC",
+        "no_success": "poll_news has had no success in time since 11:50 UTC",
         "no_schedule": "poll_news has no schedule since 11:50 UTC",
     }
 
@@ -130,6 +130,11 @@ def test_one_cause_that_stops_five_jobs_is_one_paragraph() -> None:
 def test_a_worker_that_is_back_is_one_paragraph_as_well() -> None:
     jobs = [notice(recovery("no_worker", job_name=f"job_{n}", work_pool_without_worker="platform")) for n in range(5)]
     assert message(*jobs).subject == "VibeCheck staging: pool platform has a worker again, 5 jobs recovered"
+
+
+def test_a_warning_leads_to_its_deployment() -> None:
+    warned = notice(change("healthy", "healthy", "lost_schedule", remark="It has lost a schedule."))
+    assert warned.text.splitlines()[-1] == "Look: http://prefect/deployments/deployment/news-id"
 
 
 def test_a_long_error_is_cut() -> None:
