@@ -70,15 +70,9 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     # Prefect reads it when it is imported, so nothing that imports Prefect is imported above.
     os.environ.update(environment)
 
-    from prefect.exceptions import PrefectException
-
-    from deployments.commands.apply import prepare_database
-    from deployments.commands.status import Seen, look
-
-    # What `apply` has to say, `up` says in sentences.
-    configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
-    if settings.database_url is not None:
-        await prepare_database(settings)
+    has_own_database = settings.database_url is not None
+    if has_own_database:
+        await _prepare_database(settings)
     console.print("Starting the Prefect server; the first start migrates its database …")
     server = await children.start(
         "prefect-server",
@@ -92,8 +86,13 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     sandbox = None
     if is_sandbox:
         settings, sandbox = await _start_sandbox(settings, children, console)
-    if settings.database_url is None or is_sandbox:
-        await prepare_database(settings)
+    if not has_own_database:
+        await _prepare_database(settings)
+
+    from prefect.exceptions import PrefectException
+
+    from deployments.commands.status import Seen, look
+
     async with opened_engine(settings) as engine:
         before = await look(engine, settings)
     try:
@@ -107,6 +106,15 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     page = make_sign_in(directory, directory / "ui", origin=origin)
     _print_addresses(console, settings, f"{page.as_uri()}\n{'':<12} signs you in at {origin}", health_url)
     return Started(settings, before.report if isinstance(before, Seen) else None)
+
+
+async def _prepare_database(settings: Settings) -> None:
+    """Migrate and seed the database. This imports Prefect, which takes a second or two."""
+    from deployments.commands.apply import prepare_database
+
+    # What `apply` has to say, `up` says in sentences.
+    configure_logging(settings.model_copy(update={"log_level": "ERROR"}), to_prefect=False)
+    await prepare_database(settings)
 
 
 async def _start_pipeline(
