@@ -18,7 +18,7 @@ endif
 FROM_LOCK = $(INSTALL) $(COMPILE) --no-deps --require-hashes -r $<
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help up test drill chaos bench check lint types lock clean purge
+.PHONY: help up test coverage drill chaos bench check lint types lock clean purge
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -27,6 +27,13 @@ up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C; OPT
 
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# Apart from `make test`, as it takes half as long again. The tests end to end run what they test in processes of its own.
+coverage: .venv/installed-dev  ## Say how many lines and branches no test reaches; fail below the floor
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --ignore tests/end_to_end
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 drill:  ## Break docker-compose.yml in every way; ITEMS="up scale" for some of them
 	$(PYTHON) -m tests.drill $(ITEMS)
