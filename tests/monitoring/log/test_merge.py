@@ -151,6 +151,7 @@ def test_a_closing_is_kept_as_the_database_gives_it_back() -> None:
         {"claims": {"flow": "success"}, "at": NOON, "n": (1, 2.0), "x": float("nan")},
     )
     assert given_closing.error_message == "bad\ufffd"
+    assert fact(job_name="poll\x00").job_name == "poll"
     assert given_closing.details == {"at": "2026-09-07 12:00:00+00:00", "n": [1, 2], "x": None}
 
 
@@ -190,6 +191,13 @@ def test_details_are_bounded_once_and_for_all(details: dict[str, Any]) -> None:
     kept = Closing("success", NOON, "hook", details=details).details
     assert len(canonical_json(kept)) <= LONGEST_DETAILS
     assert Closing("success", NOON, "hook", details=kept).details == kept
+
+
+def test_details_that_just_fit_are_kept_and_longer_ones_leave_room_for_the_count() -> None:
+    half = "x" * (LONGEST_DETAILS // 2 - len('{"a":""}'))
+    whole = {"a": half, "b": half}
+    assert Closing("success", NOON, "hook", details=whole).details == whole
+    assert Closing("success", NOON, "hook", details={**whole, "c": half + "x"}).details == {"a": half, "left_out": 2}
 
 
 def test_of_endless_details_the_short_ones_are_kept() -> None:
