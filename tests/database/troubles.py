@@ -3,7 +3,6 @@
 Each is made for a database's address, so that whoever opens that database meets it.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
@@ -40,17 +39,30 @@ async def only_reads(url: str) -> AsyncGenerator[None]:
 @asynccontextmanager
 async def disk_is_full(url: str) -> AsyncGenerator[None]:
     """PostgreSQL answers each new row with what it says when its disk is full."""
+    says = "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"
+    async with _at_each_new_row(url, says):
+        yield
+
+
+@asynccontextmanager
+async def it_restarts(url: str) -> AsyncGenerator[None]:
+    """PostgreSQL ends each connection that writes: what its clients see of immediate restarts."""
+    async with _at_each_new_row(url, "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW"):
+        yield
+
+
+@asynccontextmanager
+async def _at_each_new_row(url: str, statements: str) -> AsyncGenerator[None]:
     async with _administrator(url) as connection:
         await connection.exec_driver_sql(
-            "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
-            "'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"
+            f"CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statements}; END $$"
         )
         for table in TABLES.split(", "):
             await connection.exec_driver_sql(
-                f"CREATE TRIGGER no_space BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION no_space()"
+                f"CREATE TRIGGER trouble BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION trouble()"
             )
         yield
-        await connection.exec_driver_sql("DROP FUNCTION no_space CASCADE")
+        await connection.exec_driver_sql("DROP FUNCTION trouble CASCADE")
 
 
 @asynccontextmanager
@@ -72,25 +84,6 @@ async def no_connection_is_left(url: str) -> AsyncGenerator[None]:
         await connection.exec_driver_sql(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
         yield
         await connection.exec_driver_sql(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
-
-
-@asynccontextmanager
-async def it_restarts(url: str) -> AsyncGenerator[None]:
-    """PostgreSQL ends every connection, again and again: what its clients see of immediate restarts."""
-    async with _administrator(url) as connection:
-
-        async def end_all() -> None:
-            while True:
-                await connection.exec_driver_sql(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-                await asyncio.sleep(0)
-
-        ending = asyncio.create_task(end_all())
-        yield
-        ending.cancel()
-        await asyncio.gather(ending, return_exceptions=True)
 
 
 @asynccontextmanager

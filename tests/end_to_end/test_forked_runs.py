@@ -188,6 +188,7 @@ def test_a_run_outlives_its_template_and_the_next_has_another(project: ForkedPro
     project.wait_for(going, "COMPLETED")
 
 
+@pytest.mark.leaves("child process")  # the worker that it starts is the module's next
 def test_a_worker_that_drains_waits_for_its_forked_runs(project: ForkedProject, facts: str) -> None:
     run = project.ask(facts, wait=True)
     template = project.said(run)["parent"]

@@ -123,6 +123,7 @@ def test_two_workers_share_runs_and_execute_each_once(held: Held) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.leaves("child process")  # the server that it starts again is the module's
 def test_a_worker_and_its_run_outlive_a_server_that_goes_away(held: Held) -> None:
     worker = held.start_worker()
     running = held.ask_for_run()
