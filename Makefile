@@ -28,7 +28,7 @@ up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C; OPT
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# Apart from `make test`, as it takes half as long again. The tests end to end run what they test in processes of its own.
+# Apart from `make test`, whose time has no room for tracing. Tests end to end run what they test in processes of its own.
 coverage: .venv/installed-dev  ## Say how many lines and branches no test reaches; fail below the floor
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --ignore tests/end_to_end
