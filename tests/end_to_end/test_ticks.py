@@ -84,7 +84,7 @@ def test_overlapping_and_late_ticks_are_skipped_with_reasons(job: HeldJob) -> No
     (unaccounted,) = [tick for tick in job.ticks(complete=False) if tick.what == "unaccounted"]
     assert unaccounted.at == by_id[first].at
     assert "no row in the log" in (unaccounted.problem or "")
-    job.reconcile()
+    job.reconcile_until(lambda: job.row(first), what="the row to be written again")
     again = {str(tick.execution_id): tick.what for tick in job.ticks()}
     # A run that was refused before it was due may have become a tick only since.
     assert {id_: again.get(id_) for id_ in by_id} == {id_: tick.what for id_, tick in by_id.items()}

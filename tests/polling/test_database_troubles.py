@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database import engine as engine_module
@@ -35,11 +36,11 @@ async def test_a_poll_in_sqlites_trouble_is_made_up_for(
 async def test_a_full_disk_under_sqlite_is_made_up_for(sqlite_url: str) -> None:
     async with seeded(sqlite_url) as engine:
         poller = Poller(engine, Index(made_up(hours=1, a_day=60)))
-        async with engine.connect() as connection:
-            # What this one connection may still write; the pool hands it to everybody.
-            await connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        await engine.dispose()
+        event.listen(engine.sync_engine, "connect", _let_no_page_be_added)
         with pytest.raises(DatabaseUnavailable, match="database or disk is full"):
             await poller.poll()
+        event.remove(engine.sync_engine, "connect", _let_no_page_be_added)
         await engine.dispose()
         await poller.poll_for(1)
         assert await poller.missing(crawled_before=poller.index.now) == []
@@ -66,6 +67,10 @@ async def poll_before_in_and_after(trouble: Trouble, url: str, monkeypatch: pyte
         await poller.poll_for(1)
         assert poller.errors == []
         assert await poller.missing(crawled_before=poller.index.now) == []
+
+
+def _let_no_page_be_added(connection: Any, _record: object) -> None:
+    connection.cursor().execute("PRAGMA max_page_count = 1")
 
 
 async def stored(engine: AsyncEngine) -> tuple[int | None, object]:

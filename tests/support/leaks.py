@@ -19,7 +19,7 @@ import pytest
 
 THREAD, CHILD, TASK = "thread", "child process", "task"
 # What was told to end may take so long for it.
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 10.0
 # Prefect's client and its engine keep these until the process ends, and have no call that ends them.
 PREFECTS = ("GlobalEventLoopThread", "RunSyncEventLoopThread", "APILogWorkerThread", "EventsWorkerThread")
 
