@@ -9,6 +9,7 @@ changed restarts its timer. So:
 4. Create what is missing, write what differs, delete duplicates and what is no longer wanted.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
 from flows.monitoring.prefect_runs import server_now
 from flows.monitoring.vocabulary import OWNER, STATUS_FLOW
 from flows.settings import Settings
+
+# The server answers before it has loaded what was written, and nothing tells when it has. Once, 27 ms were too few.
+LOADING_SECONDS = 1.0
 
 logger = structlog.stdlib.get_logger()
 
@@ -54,6 +58,7 @@ async def apply_automations(client: PrefectClient, settings: Settings) -> Change
     changes = await _write(client, wanted, await client.read_resource_related_automations(OWNER))
     if changes.created or changes.updated:
         # One that was written waits for a sign of the status flow before it tells anybody: this is the first.
+        await asyncio.sleep(LOADING_SECONDS)
         await emit(client, [expected(STATUS_FLOW, now)])
     logger.info(
         "automations_applied",
