@@ -1,5 +1,6 @@
 """Where the status page leads: to Prefect's pages, where their address is known."""
 
+import asyncio
 import re
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed, seed_healthy
-from tests.monitoring.web.serving import asking
+from tests.monitoring.web.serving import PATIENCE_SECONDS, asking
 
 STUCK_RUN = UUID("0199a3f0-0000-7000-8000-000000000001")
 
@@ -19,8 +20,11 @@ async def links(engine: AsyncEngine, database_url: str, **settings: str) -> list
     await seed(engine, [expected("stuck", now)], [ran("poll_news", now, "failure", error_message="It broke."), stuck])
     async with engine.begin() as connection:
         await note_absent_workers(connection, {"poll_stories": AbsentWorker("the polls", now - MINUTE)})
-    async with asking(database_url, **settings) as client:
-        page = (await client.get("/")).text
+    async with asking(database_url, **settings) as client, asyncio.timeout(PATIENCE_SECONDS):
+        # On a machine that stands still for more than a second, nothing can be read in time.
+        while (answer := await client.get("/")).status_code == 503:
+            pass
+        page = answer.text
     assert "No worker has polled the work pool the polls since" in page
     return re.findall(r'href="(http[^"]+)"', page)
 
