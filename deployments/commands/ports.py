@@ -8,9 +8,10 @@ from pathlib import Path
 from deployments.commands.data_directory import write_private
 from deployments.commands.processes import StartFailed
 
-# What listens there, and where it does at first.
+# What listens there, and where it does at first; the sandbox follows the server.
 PREFECT = "Prefect server"
 STATUS_PAGE = "status page"
+SANDBOX = "sandbox"
 _DEFAULTS = {PREFECT: 4200, STATUS_PAGE: 8080}
 _FILE = "ports.json"
 _TRIED = 100
@@ -44,13 +45,6 @@ class Ports:
         self._remembered[what] = port
         write_private(self._file, json.dumps(self._remembered))
         return port, first
-
-
-def any_free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _is_free(port: int) -> bool:

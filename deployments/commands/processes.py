@@ -107,9 +107,12 @@ async def wait_until(is_ready: Callable[[], Awaitable[bool]], child: Child, *, s
     """Wait until `is_ready()` is true. Raises StartFailed when `child` ends before, or the time is over."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    while not await is_ready():
-        if not child.is_running:
+    while True:
+        ready = await is_ready()
+        if not child.is_running:  # then what answers at its port is another
             raise StartFailed(f"{child.name} {child.how_it_ended}. Its log: {child.log}")
+        if ready:
+            return
         if loop.time() > deadline:
             raise StartFailed(f"{child.name} was not ready after {seconds:.0f} s. Its log: {child.log}")
         await asyncio.sleep(0.1)

@@ -15,7 +15,7 @@ import httpx
 from rich.console import Console
 
 from deployments.commands.data_directory import ENVIRONMENT, auth_string, make_sign_in, note_environment
-from deployments.commands.ports import PREFECT, STATUS_PAGE, Ports, any_free_port
+from deployments.commands.ports import PREFECT, SANDBOX, STATUS_PAGE, Ports
 from deployments.commands.processes import Child, Children, StartFailed, wait_until
 from deployments.commands.tracked_entities import tracked_entities
 from deployments.server.described import check_described, work_pool_names
@@ -58,7 +58,8 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
         _refuse_database(settings)
     directory = settings.data_directory
     ports = Ports(directory)
-    origin = f"http://127.0.0.1:{_choose(ports, PREFECT, wanted.prefect, console)}"
+    port = _choose(ports, PREFECT, wanted.prefect, console)
+    origin = f"http://127.0.0.1:{port}"
     page_port = _choose(ports, STATUS_PAGE, wanted.status_page, console)
     # The sandbox has a server of its own, as it has a database: the runs of one are no rows for the other's log.
     home = directory / ("sandbox-prefect" if is_sandbox else "prefect")
@@ -76,7 +77,7 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     console.print("Starting the Prefect server; the first start migrates its database …")
     server = await children.start(
         "prefect-server",
-        *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", origin.rpartition(":")[2]),
+        *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)),
         environment={
             **server_settings(),
             **closed_server_settings(origin=origin, auth_string=auth),
@@ -85,7 +86,9 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     )
     sandbox = None
     if is_sandbox:
-        settings, sandbox = await _start_sandbox(settings, children, console)
+        # Beside the server's, where nothing else takes it before it is bound.
+        sandbox_port, _ = ports.choose(SANDBOX, port + 1)
+        settings, sandbox = await _start_sandbox(settings, children, sandbox_port, console)
     if not has_own_database:
         await _prepare_database(settings)
 
@@ -162,9 +165,10 @@ async def _start_health_app(children: Children, port: int) -> _Served:
     return _Served(child, f"http://127.0.0.1:{port}", "/health")
 
 
-async def _start_sandbox(settings: Settings, children: Children, console: Console) -> tuple[Settings, _Served]:
+async def _start_sandbox(
+    settings: Settings, children: Children, port: int, console: Console
+) -> tuple[Settings, _Served]:
     """Start it, and return the settings of those who poll it."""
-    port = any_free_port()
     url = f"http://127.0.0.1:{port}"
     child = await children.start("sandbox", "-m", "deployments", "sandbox", "--port", str(port), environment={})
     console.print(

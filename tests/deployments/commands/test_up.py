@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deployments.commands.processes import Children
+from deployments.commands.processes import Children, StartFailed, wait_until
 from deployments.commands.startup import WantedPorts, start
 from deployments.commands.up import drained_at_the_end
 from deployments.server.environments import client_environment
@@ -42,6 +42,17 @@ async def test_an_error_while_everything_runs_cuts_no_run_off(tmp_path: Path, mo
 
     assert (tmp_path / "finished").exists()
     assert [child.process.returncode for child in children.all] == [0]
+
+
+async def test_what_answers_in_the_place_of_a_server_that_has_ended_is_not_taken_for_it(tmp_path: Path) -> None:
+    child = await Children(tmp_path / "logs").start("prefect-server", "-c", "raise SystemExit(3)", environment={})
+    await child.process.wait()
+
+    async def another_answers() -> bool:
+        return True
+
+    with pytest.raises(StartFailed, match="prefect-server ended with exit code 3"):
+        await wait_until(another_answers, child, seconds=30)
 
 
 async def test_a_database_that_is_away_is_said_before_anything_is_started(
