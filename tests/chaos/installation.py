@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.database.postgresql_server import run_statements
 from tests.database.proxy import Proxy, proxied
-from tests.support.prefect_server import FROM_TEMPLATE, PrefectServer, Process, free_port, wait_until
+from tests.support.ports import free_port
+from tests.support.prefect_server import FROM_TEMPLATE, PrefectServer, Process, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
 INTERVALS = {"poll_news": 10.0, "poll_stories": 30.0, "pipeline_status": 15.0}

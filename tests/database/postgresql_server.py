@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from typing import Any
 from sqlalchemy import URL, NullPool, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.support.ports import free_port
 
 START_SECONDS = 60.0
 # PostgreSQL refuses to run as root; "nobody" owns nothing else.
@@ -91,7 +92,7 @@ def _running(programs: Path, folder: Path, is_durable: bool) -> Generator[URL, N
         group=user,
         extra_groups=groups,
     )
-    port = _free_port()
+    port = free_port()
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
@@ -133,12 +134,6 @@ def _running(programs: Path, folder: Path, is_durable: bool) -> Generator[URL, N
 def _die_with_parent() -> None:
     """A test session that is killed takes its server with it (PR_SET_PDEATHSIG = 1)."""
     ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_it_answers(url: URL, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 import urllib.error
@@ -11,6 +10,8 @@ import urllib.request
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "vibecheck-drill"
@@ -33,7 +34,7 @@ class Stack:
     """The compose project of the drill."""
 
     def __init__(self, folder: Path, image: str) -> None:
-        self.server_port, self.health_port = _free_ports(2)
+        self.server_port, self.health_port = free_port(), free_port()
         prefect_file = (ROOT / "prefect.yaml").read_text()
         for slow, fast in INTERVALS.items():
             prefect_file = prefect_file.replace(slow, fast)
@@ -209,11 +210,3 @@ def expect(is_so: bool, otherwise: str) -> None:
 def say(text: str) -> None:
     """Print a line with the time, at once."""
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)  # noqa: T201  # what the drill is for
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

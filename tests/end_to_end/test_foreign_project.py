@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.foreign_project import POOL, POOL_WITHOUT_WORKER, ForeignProject
 from tests.support.installed_wheel import installed_wheel
-from tests.support.prefect_server import free_port, running_prefect, wait_until
+from tests.support.ports import free_port
+from tests.support.prefect_server import running_prefect, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]

@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from tests.monitoring.web.test_page_in_a_browser import BROWSER_FLAGS
+from tests.support.ports import free_port
 from tests.support.prefect_server import wait_until
 from tests.support.running_up import FOREIGN, RunningUp, running_up
 
@@ -29,16 +30,16 @@ JOBS = ("poll_news", "poll_stories", "pipeline_status")
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     directory = tmp_path_factory.mktemp("up") / "data"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with running_up(directory, "--port", str(port), "--health-port", str(port)) as up:
-            up.wait_until_ready()
-            assert f"Port {port} is taken: the Prefect server uses {up.port}." in up.text()
-            # What a job's rows tell is there from its first success on.
-            wait_until(
-                lambda: all(up.rows()[job, "success"] for job in JOBS), seconds=240, what="a success of each job"
-            )
-            yield up
+    port = free_port()
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        running_up(directory, "--port", str(port), "--health-port", str(port)) as up,
+    ):
+        up.wait_until_ready()
+        assert f"Port {port} is taken: the Prefect server uses {up.port}." in up.text()
+        # What a job's rows tell is there from its first success on.
+        wait_until(lambda: all(up.rows()[job, "success"] for job in JOBS), seconds=240, what="a success of each job")
+        yield up
 
 
 def test_each_job_runs_at_once_and_no_tick_meets_its_run(up: RunningUp) -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from deployments.server.environments import client_environment, server_settings
+from tests.support.ports import free_port
 
 PROJECT_ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
@@ -38,12 +38,6 @@ def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) 
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {seconds:g} s in vain for {what}.")
         time.sleep(0.4)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -30,7 +30,11 @@ class RunningUp:
     output: Path
 
     def wait_until_ready(self) -> None:
-        wait_until((self.directory / "environment").exists, seconds=240, what="the start of `up`")
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.text()
+            return (self.directory / "environment").exists()
+
+        wait_until(is_ready, seconds=240, what="the start of `up`")
 
     def text(self) -> str:
         return self.output.read_text(errors="replace")

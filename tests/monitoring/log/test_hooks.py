@@ -22,7 +22,7 @@ from tests.database.proxy import proxied
 from tests.database.troubles import POSTGRESQL, Trouble
 from tests.monitoring.verdicts.seeding import expected, seed
 from tests.support.fake_prefect import FakePrefect
-from tests.support.prefect_server import free_port
+from tests.support.ports import free_port
 
 # What design section 6 promises: no flow waits longer than this for a hook.
 PROMISED_SECONDS = 5.0

@@ -11,7 +11,7 @@ from flows.monitoring.reconcile.repair import Repair, RepairFailed, repair
 from flows.monitoring.verdicts.changes import judge
 from flows.settings import Settings
 from tests.support.fake_prefect import FakePrefect
-from tests.support.prefect_server import free_port
+from tests.support.ports import free_port
 
 STEPS = {"/deployments/filter": "copy the deployments", "/flow_runs/filter": "reconcile the log"}
 
