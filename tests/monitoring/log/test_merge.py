@@ -200,6 +200,11 @@ def test_details_that_just_fit_are_kept_and_longer_ones_leave_room_for_the_count
     assert Closing("success", NOON, "hook", details={**whole, "c": half + "x"}).details == {"a": half, "left_out": 2}
 
 
+def test_of_details_characters_are_counted_and_not_how_json_escapes_them() -> None:
+    details = {"title": "ä" * (LONGEST_DETAILS // 2)}
+    assert Closing("success", NOON, "hook", details=details).details == details
+
+
 def test_of_endless_details_the_short_ones_are_kept() -> None:
     details = {"fetched": 5, "reason": "budget", **{f"page {number}": "x" * 5_000 for number in range(1_000)}}
     kept = Closing("success", NOON, "hook", details=details).details
