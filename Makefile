@@ -26,7 +26,7 @@ up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C; OPT
 	@exec $(BIN)/vibecheck up $(OPTIONS)
 
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Apart from `make test`, whose time has no room for tracing. Tests end to end run what they test in processes of its own.
 coverage: .venv/installed-dev  ## Say how many lines and branches no test reaches; fail below the floor
