@@ -21,6 +21,7 @@ from tests.database.postgresql_server import run_statements
 from tests.database.proxy import Proxy, proxied
 from tests.support.ports import free_port
 from tests.support.prefect_server import FROM_TEMPLATE, PrefectServer, Process, wait_until
+from tests.support.process_tree import processes_below
 from tests.support.receiver import Receiver, running_receiver
 
 INTERVALS = {"poll_news": 10.0, "poll_stories": 30.0, "pipeline_status": 15.0}
@@ -52,6 +53,8 @@ class Installation:
     sandbox_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     running: dict[str, Process] = field(default_factory=dict[str, Process])
+    disturbed: set[str] = field(default_factory=set[str])
+    """Whom a disturbance has now: no other one begins with it."""
 
     def start(self, role: str, environment: Mapping[str, str] | None = None) -> None:
         """Start what plays `role`."""
@@ -94,6 +97,11 @@ class Installation:
         running = {"state": {"type": {"any_": ["RUNNING"]}}}
         runs = self.prefect.api("flow_runs/filter", flows={"name": {"any_": [flow_name]}}, flow_runs=running)
         return [pid for run in runs if (pid := self.prefect.process_of_run(run["id"]))]
+
+    def worker_of(self, process_id: int) -> str | None:
+        """The role of the worker that executes a run; None if that worker has ended."""
+        below = {role: processes_below(self.running[role].popen.pid) for role in POLLING_WORKERS}
+        return next((role for role, processes in below.items() if process_id in processes), None)
 
     def runs(self) -> list[int]:
         """The processes of all runs that are not stopped."""

@@ -17,12 +17,13 @@ from deployments.sandbox import Fault
 from deployments.sandbox.faults import FaultKind
 from tests.chaos.installation import POLLING_WORKERS, WORKERS, Installation
 from tests.database import troubles
+from tests.support.prefect_server import wait_until
 from tests.support.process_tree import kill_machine
 
 NEWS, STORIES = "/v1/news/search", "/v1/stories"
 FAULT, COMES_BACK = "a fault of AskNews", "a poll comes back from the dead"
-# Longer than a run may be silent, which is for 3 heartbeats of 30 s.
-DEAD_SECONDS = 130.0
+# Longer than a run may be silent, which is for 3 heartbeats of 30 s, and a poll more.
+DEAD_SECONDS = 155.0
 # What pages hide with these is found by the sweep, hours later.
 HIDING: set[FaultKind] = {"short_page", "empty_page"}
 T = TypeVar("T")
@@ -62,7 +63,7 @@ def plan(seed: int, seconds: float) -> list[Planned]:
 
 async def break_out(here: Installation, planned: Sequence[Planned], note: Callable[[str], None]) -> None:
     """Do what is planned, and return when the last disturbance is over. `note` hears of each as it happens."""
-    disturbed: set[str] = set()
+    disturbed = here.disturbed
 
     async def disturb(event: Planned) -> None:
         await asyncio.sleep(event.at)
@@ -126,21 +127,27 @@ async def _stop_run(here: Installation, _target: str, event: Planned) -> tuple[s
 
 
 async def _bring_back(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
-    """Stop a poll of the news while it waits for a page, for so long that another one takes its place.
+    """Stop a poll of the news while it waits to ask again, for so long that another one takes its place.
 
     That one has much to catch up with, and meets a page in the middle of it that cannot be read. And nothing but its
-    own care keeps the poll that comes back from doing harm: AskNews is well by then.
+    own care keeps the poll that comes back from doing harm: AskNews is well by then, no request of its own has timed
+    out, and its worker's machine is spared meanwhile.
     """
-    slow = Fault(kind="slow", path=NEWS, seconds=7)
+    wait = Fault(kind="rate_limited", path=NEWS, retry_after=9)
     while True:
         with suppress(httpx.HTTPError, AssertionError):
-            fired = [each["fired"] for each in await here.ask_sandbox("GET", "faults") if each.get("seconds") == 7]
-            if not fired:
-                await _add_fault(here, slow)
-            elif any(fired) and (going := await asyncio.to_thread(here.going, "poll_news")):
-                go_on = _stopped(going[0])
-                await _add_fault(here, Fault(kind="wrong_shape", path=NEWS, offset=20))
-                return str(going[0]), partial(_go_on_in_peace, here, go_on)
+            faults = await here.ask_sandbox("GET", "faults")
+            fired = [each["fired"] for each in faults if each.get("retry_after") == wait.retry_after]
+            if fired and fired[-1]:
+                going = await asyncio.to_thread(here.going, "poll_news")
+                worker = here.worker_of(going[0]) if going else None
+                if worker is not None and worker not in here.disturbed:
+                    here.disturbed.add(worker)
+                    _signal(going[0], signal.SIGSTOP)
+                    await _add_fault(here, Fault(kind="wrong_shape", path=NEWS, offset=20))
+                    return f"{going[0]} of {worker}", partial(_go_on_in_peace, here, worker, going[0])
+            if not fired or fired[-1]:
+                await _add_fault(here, wait)
         await asyncio.sleep(0.5)
 
 
@@ -153,10 +160,13 @@ async def _a_run(here: Installation, event: Planned) -> int | None:
     return None
 
 
-def _go_on_in_peace(here: Installation, go_on: Callable[[], object]) -> None:
+def _go_on_in_peace(here: Installation, worker: str, process_id: int) -> None:
     with suppress(httpx.HTTPError):
         asyncio.run(here.ask_sandbox("DELETE", "faults"))
-    go_on()
+    _signal(process_id, signal.SIGCONT)
+    with suppress(AssertionError):
+        wait_until(lambda: not Path(f"/proc/{process_id}").exists(), seconds=30, what="its end")
+    here.disturbed.remove(worker)
 
 
 def _stopped(process_id: int) -> Callable[[], object]:
