@@ -33,7 +33,7 @@ from flows.monitoring.vocabulary import Status
 from flows.polling.bounds import PAGING_SECONDS
 from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
-from flows.polling.retries import fetch_page, withdraw_retries
+from flows.polling.retries import fetch_once, fetch_page, withdraw_retries
 from flows.polling.secret_block import api_key_from_block
 from flows.polling.statistics import Statistics
 from flows.polling.storage.full_pages import last_plan, read_full_page
@@ -237,7 +237,7 @@ async def _opened(
     asks_once = failed_runs >= ASKS_ONCE_AFTER or (retry_at is not None and retry_at > now)
     if asks_once:
         logger.warning("run_asks_once", failed_runs=failed_runs, retry_at=str(retry_at))
-    fetch = fetch_page.with_options(retries=0) if asks_once else fetch_page
+    fetch = fetch_once if asks_once else fetch_page
     return PollingRun(
         flow_run,
         job_name,

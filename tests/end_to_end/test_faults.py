@@ -38,6 +38,14 @@ def test_a_429_is_waited_out_as_asked_and_the_run_is_a_success(pipeline: Pipelin
     assert "caused_by=RateLimited" in logged
     assert "asked_to_wait_seconds=2" in logged
 
+    def tasks() -> list[tuple[int, str]]:
+        runs = pipeline.prefect.api("task_runs/filter", flow_runs={"id": {"any_": [row["execution_id"]]}})
+        return [(run["run_count"], run["state_type"]) for run in runs if run["state_type"] == "COMPLETED"]
+
+    # Of its pages, the one that was asked for again is a task; the others cost Prefect nothing.
+    assert wait_until(tasks, seconds=30, what="the task of the page that failed") == [(2, "COMPLETED")]
+    assert row["metadata"]["pages"] > 1
+
 
 def test_a_page_that_fails_costs_only_itself(pipeline: Pipeline) -> None:
     pipeline.execute("DELETE FROM articles")

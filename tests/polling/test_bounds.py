@@ -22,7 +22,7 @@ from flows.poll_news import NewsFeed, poll_news
 from flows.poll_stories import poll_stories
 from flows.polling.bounds import PAGE_SECONDS, PAGING_SECONDS, RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
 from flows.polling.pages import poll_scopes
-from flows.polling.retries import BACKOFF_SECONDS, delay_bounds, fetch_page, retry_if_temporary
+from flows.polling.retries import BACKOFF_SECONDS, delay_bounds, fetch_again, retry_if_temporary
 from flows.settings import Settings
 from tests.asknews.fakes import client_of
 from tests.polling.runs import ASKED, NOW, REACH, FakeFeed, polling_run, row_of, waiting
@@ -43,11 +43,11 @@ def interval_seconds(name: str) -> float:
     return min(schedule["interval"] for schedule in deployment["schedules"])
 
 
-def task_run(begun_seconds_ago: float, attempt: int = 1) -> TaskRun:
+async def is_retried(begun_seconds_ago: float, attempt: int) -> bool:
+    task_run = TaskRun.model_validate({"task_key": "fetch", "dynamic_key": str(uuid4()), "run_count": attempt})
     begun_at = datetime.now(UTC) - timedelta(seconds=begun_seconds_ago)
-    return TaskRun.model_validate(
-        {"task_key": "fetch", "dynamic_key": str(uuid4()), "run_count": attempt, "start_time": begun_at}
-    )
+    task: Task[..., Any] = fetch_again
+    return await retry_if_temporary(task, task_run, Failed(data=DRIPS), begun_at=begun_at)
 
 
 @pytest.mark.parametrize("flow", [poll_news, poll_stories])
@@ -72,10 +72,8 @@ def test_two_slow_requests_fit_into_a_page_and_its_paging() -> None:
 async def test_only_an_attempt_that_can_end_in_the_pages_time_is_made(attempt: int) -> None:
     _shortest, longest = delay_bounds(BACKOFF_SECONDS[attempt - 1])
     left = PAGE_SECONDS - longest - LONGEST_REQUEST_SECONDS - 1 / SETTINGS["requests_per_second"].default
-    fetch: Task[..., Any] = fetch_page
-    failed = Failed(data=DRIPS)
-    assert await retry_if_temporary(fetch, task_run(left - 2, attempt), failed)
-    assert not await retry_if_temporary(fetch, task_run(left + 1, attempt), failed)
+    assert await is_retried(left - 2, attempt)
+    assert not await is_retried(left + 1, attempt)
 
 
 async def test_a_page_that_never_comes_ends_in_a_deferral_with_counts(database: AsyncEngine) -> None:
