@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from flows.monitoring.jobs.expectation_tags import Expectations
 from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.rules import (
+    LOST_AFTER,
+    LOST_FOR,
     ExpectedJob,
     JobFacts,
     Limits,
@@ -50,6 +53,14 @@ def facts(*statuses: str, newest: datetime = NOW - timedelta(minutes=5), **more:
 RECENT = NOW - timedelta(minutes=5)
 VERDICTS: dict[str, tuple[ExpectedJob, JobFacts, str, str | None, datetime | None]] = {
     "ran lately": (job(), facts("success"), "healthy", None, None),
+    "has lost its schedule": (
+        job(has_lost_schedule=True),
+        facts(),
+        "unhealthy",
+        "no_schedule",
+        NOW - timedelta(days=7),
+    ),
+    "has no worker": (job(), facts("success", worker_absent_since=RECENT), "unhealthy", "no_worker", RECENT),
     "ran exactly 2 intervals ago": (job(), facts("success", newest=NOW - 2 * INTERVAL), "healthy", None, None),
     "ran a microsecond longer ago": (
         job(),
@@ -216,6 +227,12 @@ def test_the_age_is_that_of_the_last_start_and_never_negative(known: JobFacts, a
         (job(planned_runs=0, next_run_at=None), facts("success"), ("no_planned_runs",)),
         (job(planned_runs=0), facts("success"), ()),
         (job(paused=True, planned_runs=0, next_run_at=None), facts("success"), ()),
+        (job(tags=Expectations(wrong=("within=soon: not a duration",))), facts("success"), ("wrong_tag",)),
+        (job(lost_schedules="every hour", since=NOW - LOST_AFTER), facts("success"), ("lost_schedule",)),
+        (job(lost_schedules="every hour", since=NOW - LOST_AFTER + MICROSECOND), facts("success"), ()),
+        (job(lost_schedules="every hour", since=NOW - LOST_FOR), facts("success"), ()),
+        (job(since=NOW - LOST_AFTER), facts("success"), ()),
+        (job(), facts("success", is_feature_off=True, warns_itself=True), ("feature_off", "measure")),
         (
             job(planned_runs=0, next_run_at=None),
             facts("success", new_rows=[0] * 8, is_budget_tight=True),
