@@ -24,7 +24,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.prefect_server import PROJECT_ROOT, free_port, wait_until
+from tests.support.ports import free_port
+from tests.support.prefect_server import PROJECT_ROOT, wait_until
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 SERVER = "prefect-server"
