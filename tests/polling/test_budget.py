@@ -44,6 +44,7 @@ async def test_a_call_that_was_answered_with_an_error_costs_nothing(database: As
         async with credit_budget.spend(10):
             raise ServiceFailed("500", status=500)
     assert await used(credit_budget) == 0
+    assert credit_budget.statistics.uncertain_credits == 0
 
 
 async def test_a_call_that_never_reached_asknews_costs_nothing(database: AsyncEngine) -> None:
@@ -57,6 +58,7 @@ async def test_a_call_that_never_reached_asknews_costs_nothing(database: AsyncEn
                 await client.search_news(names=["Claude"], start=NOW, end=NOW, page_size=10)
     assert await used(credit_budget) == 0
     assert (credit_budget.statistics.requests, credit_budget.statistics.credits) == (1, 0)
+    assert credit_budget.statistics.uncertain_credits == 0
 
 
 async def test_what_may_have_been_charged_is_booked_apart_and_bounded(database: AsyncEngine) -> None:
@@ -127,7 +129,12 @@ async def test_near_the_limit_the_budget_is_tight(database: AsyncEngine) -> None
 
 @pytest.mark.parametrize(
     ("day", "billing_day", "start"),
-    [("2026-09-07", 1, "2026-09-01"), ("2026-09-07", 8, "2026-08-08"), ("2026-01-02", 15, "2025-12-15")],
+    [
+        ("2026-09-07", 1, "2026-09-01"),
+        ("2026-09-07", 7, "2026-09-07"),
+        ("2026-09-07", 8, "2026-08-08"),
+        ("2026-01-02", 15, "2025-12-15"),
+    ],
 )
 def test_the_billing_period_began_on_the_last_billing_day(day: str, billing_day: int, start: str) -> None:
     assert str(period_start(datetime.fromisoformat(f"{day}T00:30:00+00:00"), billing_day)) == start
