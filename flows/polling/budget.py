@@ -107,6 +107,8 @@ class CreditBudget:
         now = datetime.now(UTC)
         period = period_start(now, self.billing_day)
         credits = await read_credits(connection, period)
+        rate = await spent_a_day(connection, now.date())
+        last_day = spent_by(self.limit - credits.used, rate, now, self.billing_day)
         return {
             "name": "AskNews credits",
             "used": credits.used,
@@ -114,22 +116,23 @@ class CreditBudget:
             "limit": self.limit,
             "since": period.isoformat(),
             "warn_from": self.soft_ratio,
-            "spent_by": self._spent_by(credits.used, await spent_a_day(connection, now.date()), now),
+            "spent_by": last_day and str(last_day),
         }
-
-    def _spent_by(self, used: int, rate: float, now: datetime) -> str | None:
-        """The day on which the limit is reached at this rate; None if the period ends before."""
-        if rate <= 0:
-            return None
-        days_left = max(0.0, self.limit - used) / rate
-        end = period_end(now, self.billing_day)
-        return str(now.date() + timedelta(days=int(days_left))) if days_left < (end - now.date()).days else None
 
     async def is_tight(self) -> bool:
         """Whether so much is spent that the pipeline should slow down."""
         async with reading(self.engine) as connection:
             credits = await read_credits(connection, period_start(datetime.now(UTC), self.billing_day))
         return credits.used >= self.soft_ratio * self.limit
+
+
+def spent_by(left: float, rate: float, now: datetime, billing_day: int) -> date | None:
+    """Return the day (UTC) on which `left` credits are spent, at `rate` a day; None if the period ends before."""
+    if rate <= 0:
+        return None
+    days_left = max(0.0, left) / rate
+    ends_in = period_end(now, billing_day) - now.date()
+    return now.date() + timedelta(days=int(days_left)) if days_left < ends_in.days else None
 
 
 def period_start(now: datetime, billing_day: int) -> date:

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed
 from flows.database.engine import create_engine, reading
 from flows.monitoring.verdicts.budgets import budget_of
-from flows.polling.budget import BudgetExhausted, CreditBudget, period_start
+from flows.polling.budget import BudgetExhausted, CreditBudget, period_start, spent_by
 from flows.polling.statistics import Statistics
 from flows.polling.storage.credits import note_spent, read_credits
 from tests.asknews.fakes import client_of
@@ -89,13 +89,23 @@ async def test_the_dear_job_leaves_what_the_cheap_one_will_need(database: AsyncE
         pass
 
 
+@pytest.mark.parametrize(
+    ("left", "rate", "day"),
+    [(60, 60, "24"), (90, 60, "24"), (479, 60, "30"), (480, 60, None), (0, 60, "23"), (-5, 60, "23"), (60, 0, None)],
+)
+def test_the_budget_is_spent_on_the_day_that_its_rate_says(left: int, rate: float, day: str | None) -> None:
+    assert spent_by(left, rate, NOW, billing_day=1) == (day and date.fromisoformat(f"2026-11-{day}"))
+
+
 async def test_the_budget_tells_when_it_will_be_spent(database: AsyncEngine) -> None:
     today = datetime.now(UTC).date()
     async with database.begin() as connection:
         await note_spent(connection, today - timedelta(days=2), "poll_news", 60)
         await note_spent(connection, today - timedelta(days=1), "poll_news", 60)
+    async with budget(database, 1_000).spend(100):
+        pass
     async with reading(database) as connection:
-        spent_by = [(await budget(database, limit).as_details(connection))["spent_by"] for limit in (30, 10_000)]
+        spent_by = [(await budget(database, limit).as_details(connection))["spent_by"] for limit in (130, 10_000)]
     assert spent_by == [str(today), None]
 
 
