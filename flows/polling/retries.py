@@ -75,7 +75,7 @@ async def fetch_once(feed: Feed[Any], window: Window, offset: int | str) -> Page
 async def fetch_page(feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
     """Return one page of `feed`, after all retries.
 
-    Only a page that has failed becomes a task: Prefect spends a tenth of a second on each, its server the most of it.
+    Only a page that has failed becomes a task: each costs Prefect a tenth of a second, most of it in its server.
     """
     begun_at = datetime.now(UTC)
     try:
