@@ -1,8 +1,9 @@
-"""What starting a run costs: `python -m benchmarks.run_starts [--rounds N] [--runs N] [--json FILE]`.
+"""What starting a run costs: `python -m benchmarks.run_starts [--rounds N] [--runs N] [--rivals FOLDER] [--json FILE]`.
 
 On one Prefect server with PostgreSQL, side by side: Prefect's own worker; `vibecheck worker` with every run started as
 Prefect starts it, which is what it was before there were forks (cold); `vibecheck worker` as it is (forked); and
-`flow.serve()`. In each round every one of them executes the same number of runs, one after the other.
+`flow.serve()`. In each round every one of them executes the same number of runs, one after the other. And, with
+`--rivals`, a folder whose .venv has APScheduler: an empty job of its scheduler, which starts no process.
 
 - CPU of a run: user and system time of all processes that have ended below the worker, by the kernel's own account.
 - CPU in all: the same, and the worker's, and the template's.
@@ -13,16 +14,12 @@ Prefect starts it, which is what it was before there were forks (cold); `vibeche
 import argparse
 import json
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,56 +27,11 @@ from typing import Any
 import prefect
 
 from benchmarks.processes import command_line, cpu_of_family, cpu_seconds, family, private_mb
-from benchmarks.sides import say
-from deployments.server.environments import WORKER_SETTINGS
-from tests.database.postgresql_server import postgresql_server, run_statements
-from tests.support.prefect_server import PrefectServer, running_prefect, wait_until
-from tests.support.sandbox_server import running_sandbox
+from benchmarks.sides import in_turns, say, side
+from benchmarks.ways_to_run import SERVE, Measured, installation
+from tests.support.prefect_server import PrefectServer, wait_until
 
-FLOWS = """
-from prefect import flow
-from flows.monitoring.log.hooks import monitored
-
-@monitored
-@flow(name="empty")
-async def empty() -> None:
-    pass
-
-if __name__ == "__main__":
-    empty.serve(name="serve")
-"""
-COLD = """
-from deployments.commands import worker
-from deployments.forking import starter
-starter.why_unsupported = lambda: "the benchmark says so"
-worker.without_tls = dict
-from deployments.__main__ import run
-run()
-"""
-STEP = {"prefect.deployments.steps.set_working_directory": {"directory": "."}}
-ENTRYPOINTS = {"empty": "empty.empty", "poll_news": "flows.poll_news.poll_news"}
-WORKERS = {
-    "Prefect's worker": ["-m", "prefect", "worker", "start", "--type", "process", "--limit", "30", "--pool"],
-    "vibecheck worker, cold": ["-c", COLD, "worker", "--limit", "30", "--pool"],
-    "vibecheck worker, forked": ["-m", "deployments", "worker", "--limit", "30", "--pool"],
-}
-SERVE = "flow.serve()"
-DATABASE = "vibecheck_run_starts"
 TODAY = "vibecheck worker, cold"
-
-
-@dataclass
-class Measured:
-    """One way to start runs, on a pool of its own, and what was measured of it."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    deployments: dict[str, str]
-    cpu_of_run: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-    cpu_in_all: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-    private_mb: dict[str, float] = field(default_factory=dict[str, float])
-    idle_private_mb: float = 0.0
-    pace: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def main() -> None:
@@ -89,6 +41,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4, help="runs of each flow in a round")
     parser.add_argument("--pace", type=int, default=100, help="empty runs a minute that are to be forked")
     parser.add_argument("--pace-today", type=int, default=20, help="empty runs a minute for the other workers")
+    parser.add_argument("--rivals", type=Path, help="a folder whose .venv has APScheduler")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -106,83 +59,11 @@ def main() -> None:
             if pace and one.name != SERVE:
                 one.pace = measure_pace(prefect_server, one, pace)
     show(measured)
+    if arguments.rivals:
+        milliseconds = in_apscheduler(arguments.rivals, arguments.rounds)
+        say(f"APScheduler: {statistics.median(milliseconds):.2f} CPU-ms an empty job, in the process that is there")
     if arguments.json:
         arguments.json.write_text(json.dumps(document(measured, arguments), indent=2) + "\n")
-
-
-@contextmanager
-def installation(folder: Path) -> Generator[tuple[PrefectServer, list[Measured]]]:
-    """A server, a sandbox, a migrated database and everything that is measured, ready for runs."""
-    (folder / "home").mkdir()
-    project = folder / "project"
-    project.mkdir()
-    (project / "empty.py").write_text(FLOWS)
-    with running_sandbox() as sandbox, postgresql_server() as address, ExitStack() as stack:
-        run_statements(address, f'DROP DATABASE IF EXISTS "{DATABASE}"', f'CREATE DATABASE "{DATABASE}"')
-        url = address.set(database=DATABASE).render_as_string(hide_password=False)
-        environment = {
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": url,
-            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "true",
-            "ASKNEWS_API_URL": sandbox.base_url,
-            "ASKNEWS_API_KEY": "ank_benchmark",
-            "VIBECHECK_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'vibecheck.db'}",
-            "VIBECHECK_REQUESTS_PER_SECOND": "100",
-        }
-        (folder / "server").mkdir()
-        server = stack.enter_context(running_prefect(folder / "server", folder / "home", environment))
-        server.command("deployments", "apply")
-        pools = {name: f"pool-{number}" for number, name in enumerate(WORKERS)}
-        yaml = {
-            "deployments": [
-                {"entrypoint": entrypoint, "work_pool": {"name": pool}}
-                for entrypoint in ENTRYPOINTS.values()
-                for pool in pools.values()
-            ]
-        }
-        (project / "prefect.yaml").write_text(json.dumps(yaml))
-        measured: list[Measured] = []
-        for name, arguments in WORKERS.items():
-            pool = pools[name]
-            server.api("work_pools/", name=pool, type="process")
-            process = stack.enter_context(started(server, project, [*arguments, pool]))
-            polling = f"work_pools/{pool}/workers/filter"
-            wait_until(lambda polling=polling: server.api(polling), seconds=90, what=f"a worker of {name}")
-            deployments = {flow: deploy(server, flow, pool) for flow in ENTRYPOINTS}
-            measured.append(Measured(name, process, deployments))
-        process = stack.enter_context(started(server, project, ["empty.py"]))
-        by_name = {"name": {"any_": ["serve"]}}
-        (found,) = wait_until(
-            lambda: server.api("deployments/filter", deployments=by_name), seconds=60, what="flow.serve()"
-        )
-        measured.append(Measured(SERVE, process, {"empty": found["id"]}))
-        yield server, measured
-
-
-@contextmanager
-def started(server: PrefectServer, project: Path, arguments: Sequence[str]) -> Generator[subprocess.Popen[bytes]]:
-    """A process in the project's folder, that is asked to end afterwards."""
-    process = subprocess.Popen(  # noqa: S603  # our own commands
-        [sys.executable, *arguments],
-        env={**server.all_environment(), **WORKER_SETTINGS, "PREFECT_RUNNER_POLL_FREQUENCY": "5"},
-        cwd=project, stdout=(project / f"{time.time_ns()}.log").open("wb"), stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-        process.kill()
-
-
-def deploy(server: PrefectServer, flow: str, pool: str) -> str:
-    """A deployment like those in prefect.yaml, without a schedule."""
-    flow_id = server.api("flows/", name=flow)["id"]
-    return server.api(
-        "deployments/", name=pool, flow_id=flow_id, work_pool_name=pool, entrypoint=ENTRYPOINTS[flow],
-        pull_steps=[STEP], job_variables={"working_dir": ".", "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}},
-    )["id"]  # fmt: skip
 
 
 def execute(server: PrefectServer, one: Measured, flow: str, number: int) -> None:
@@ -261,6 +142,13 @@ def measure_pace(server: PrefectServer, one: Measured, number: int) -> dict[str,
         "worker CPU-s a run": (cpu_of_family(its_pid) - before) / number,
         "server CPU-s a run": (cpu_of_family(servers_pid) - server_before) / number,
     }
+
+
+def in_apscheduler(rivals: Path, rounds: int) -> list[float]:
+    """The CPU milliseconds of an empty job, the mean of many, for each round."""
+    with side("APScheduler", str(Path(__file__).with_name("empty_job.py")), rivals) as one:
+        in_turns([one], ["an empty job"], rounds)
+        return one.figures["an empty job"]
 
 
 def show(measured: Sequence[Measured]) -> None:
