@@ -30,7 +30,8 @@ from flows.monitoring.reconcile.lost_runs import Patience
 from flows.monitoring.reconcile.reconciler import reconcile
 from tests.chaos.installation import WORKERS, Installation, installed
 from tests.chaos.oracle import left_behind, unkept
-from tests.chaos.storm import break_out, plan
+from tests.chaos.plan import break_out
+from tests.chaos.storm import DISTURBANCES, plan
 from tests.database.postgresql_server import postgresql_server
 
 # Longer than Prefect keeps the slot of a run that was killed while it waited for its retry: 300 s.
@@ -66,7 +67,7 @@ async def run(folder: Path, server: URL, seed: int, minutes: float, note: Timeli
         before = here.costs()
         note("every job has run; the storm begins")
         async with _second_watch(here):
-            await break_out(here, plan(seed, 60 * minutes), note)
+            await break_out(here, DISTURBANCES, plan(seed, 60 * minutes), note)
             await here.ask_sandbox("DELETE", "faults")
             note("calm")
             found = await _until_kept(here, since)

@@ -4,18 +4,18 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
 import httpx
 
 from deployments.sandbox import Fault
 from deployments.sandbox.faults import FaultKind
 from tests.chaos.installation import POLLING_WORKERS, WORKERS, Installation
+from tests.chaos.plan import Disturbance, Planned, Undo, drawn
 from tests.database import troubles
 from tests.support.prefect_server import wait_until
 from tests.support.process_tree import kill_machine
@@ -26,22 +26,6 @@ FAULT, COMES_BACK = "a fault of AskNews", "a poll comes back from the dead"
 DEAD_SECONDS = 155.0
 # What pages hide with these is found by the sweep, hours later.
 HIDING: set[FaultKind] = {"short_page", "empty_page"}
-T = TypeVar("T")
-Undo = Callable[[], object] | None
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One disturbance: when it begins, in seconds, and for how long. `fraction` draws whom it hits, and how."""
-
-    at: float
-    what: str
-    seconds: float
-    fraction: float
-
-    def of(self, candidates: Sequence[T], digits: int = 0) -> T:
-        """The candidate that is drawn, by the fraction without its first `digits`."""
-        return candidates[int(self.fraction * 10**digits % 1 * len(candidates))]
 
 
 def plan(seed: int, seconds: float) -> list[Planned]:
@@ -50,40 +34,7 @@ def plan(seed: int, seconds: float) -> list[Planned]:
     # Early, while there are polls: it goes on for most of a short storm.
     begin = draw.uniform(0, 20)
     planned = [Planned(begin, COMES_BACK, DEAD_SECONDS, 0)] if begin + DEAD_SECONDS < seconds else []
-    deck, at = list[str](), draw.uniform(1, 5)
-    while at < seconds:
-        if not deck:
-            deck = sorted([*(DISTURBANCES.keys() - {COMES_BACK}), *[FAULT] * len(DISTURBANCES)])
-            draw.shuffle(deck)
-        what, lasting = deck.pop(), draw.choice([2.0, 5.0, 10.0, 20.0, 40.0])
-        planned.append(Planned(at, what, 0 if what == FAULT else min(lasting, seconds - at), draw.random()))
-        at += draw.uniform(1, 6)
-    return planned
-
-
-async def break_out(here: Installation, planned: Sequence[Planned], note: Callable[[str], None]) -> None:
-    """Do what is planned, and return when the last disturbance is over. `note` hears of each as it happens."""
-    disturbed = here.disturbed
-
-    async def disturb(event: Planned) -> None:
-        await asyncio.sleep(event.at)
-        targets, do = DISTURBANCES[event.what]
-        if not (free := [target for target in targets if target not in disturbed]):
-            note(f"{event.what}: left out, as it is disturbed already")
-            return
-        target = event.of(free)
-        disturbed.add(target)
-        what, undo = await do(here, target, event)
-        note(f"{event.what}: {what}" + (f", for {event.seconds:.0f} s" if undo else ""))
-        if undo:
-            await asyncio.sleep(event.seconds)
-            await asyncio.to_thread(undo)
-            note(f"  over: {event.what}: {what}")
-        disturbed.remove(target)
-
-    async with asyncio.TaskGroup() as group:
-        for event in planned:
-            group.create_task(disturb(event))
+    return planned + drawn(draw, seconds, [*(DISTURBANCES.keys() - {COMES_BACK}), *[FAULT] * len(DISTURBANCES)])
 
 
 async def _kill(here: Installation, role: str, _event: Planned) -> tuple[str, Undo]:
@@ -226,21 +177,22 @@ async def _add_fault(here: Installation, fault: Fault) -> None:
         await here.ask_sandbox("POST", "faults", json=[fault.model_dump(mode="json", exclude_unset=True)])
 
 
-Do = Callable[[Installation, str, Planned], Awaitable[tuple[str, Undo]]]
-# Whom each may hit, one disturbance at a time, and what is done.
-DISTURBANCES: dict[str, tuple[Sequence[str], Do]] = {
-    COMES_BACK: (["a poll"], _bring_back),
-    "a run is killed": (["a run"], _kill_run),
-    "a run is stopped": (["a run"], _stop_run),
-    "a worker is killed": (WORKERS, _kill),
-    "a worker's machine is killed": (WORKERS, _kill_machine),
-    "a worker is stopped": (WORKERS, _stop_worker),
-    "a worker's clock is wrong": (POLLING_WORKERS, _skew),
-    "Prefect is killed": (["server"], _kill),
-    "AskNews is killed": (["sandbox"], _kill),
-    FAULT: (["AskNews"], _fault),
-    "the database is cut off": (["proxy"], _cut),
-    "the database is stalled": (["proxy"], _stall),
-    "the database is in trouble": (["database"], _trouble),
-    "the receiver refuses": (["receiver"], _refuse),
+DISTURBANCES: dict[str, Disturbance[Installation]] = {
+    name: Disturbance(targets, do)
+    for name, targets, do in (
+        (COMES_BACK, ["a poll"], _bring_back),
+        ("a run is killed", ["a run"], _kill_run),
+        ("a run is stopped", ["a run"], _stop_run),
+        ("a worker is killed", WORKERS, _kill),
+        ("a worker's machine is killed", WORKERS, _kill_machine),
+        ("a worker is stopped", WORKERS, _stop_worker),
+        ("a worker's clock is wrong", POLLING_WORKERS, _skew),
+        ("Prefect is killed", ["server"], _kill),
+        ("AskNews is killed", ["sandbox"], _kill),
+        (FAULT, ["AskNews"], _fault),
+        ("the database is cut off", ["proxy"], _cut),
+        ("the database is stalled", ["proxy"], _stall),
+        ("the database is in trouble", ["database"], _trouble),
+        ("the receiver refuses", ["receiver"], _refuse),
+    )
 }

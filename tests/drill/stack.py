@@ -61,6 +61,7 @@ class Stack:
             "COMPOSE_PROJECT_NAME": PROJECT,
         }
         self.started_at = ""
+        self.disturbed = set[str]()
         self.problems = ""
 
     def docker(self, *arguments: str, seconds: float = 1200) -> str:
@@ -131,15 +132,22 @@ class Stack:
 
     def slow(self, seconds: float) -> None:
         """Let the sandbox take `seconds` for each page of news; 0 makes it quick again."""
-        faults = [{"kind": "slow", "path": "/v1/news/search", "times": "forever", "seconds": seconds}]
+        self.ask_sandbox("DELETE", "faults")
+        if seconds:
+            fault = {"kind": "slow", "path": "/v1/news/search", "times": "forever", "seconds": seconds}
+            self.ask_sandbox("POST", "faults", [fault])
+
+    def ask_sandbox(self, method: str, path: str, body: object = None) -> str:
+        """The answer of one of the sandbox's own routes."""
         script = (
-            "import json,sys,urllib.request as u;"
-            "a='http://127.0.0.1:8000/_sandbox/faults';"
-            "u.urlopen(u.Request(a,method='DELETE'));"
-            "d=json.loads(sys.argv[1]);"
-            "d and u.urlopen(u.Request(a,json.dumps(d).encode(),{'content-type':'application/json'}))"
+            "import sys,urllib.request as u;"
+            "method,path,body=sys.argv[1:];"
+            "url='http://127.0.0.1:8000/_sandbox/'+path;"
+            "asked=u.Request(url,body.encode(),{'content-type':'application/json'},method=method);"
+            "print(u.urlopen(asked).read().decode())"
         )
-        self.compose("exec", "-T", "sandbox", "python", "-c", script, json.dumps(faults if seconds else []))
+        sent = "" if body is None else json.dumps(body)
+        return self.compose("exec", "-T", "sandbox", "python", "-c", script, method, path, sent)
 
     def container(self, service: str) -> str:
         """The id of the service's (first) container."""
