@@ -63,25 +63,45 @@ class _FlowRunOfEvent(logging.Filter):
         return True
 
 
-def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) -> None:
-    """Send structlog's events to stdout and, for events of a run, to Prefect. Calling it again changes nothing.
+_PROCESSORS: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+    _redact_event,
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+)
 
-    `log_format` chooses JSON or coloured lines; `auto` looks whether stdout is a terminal. `to_prefect=False` is for
-    processes that run no flow: it saves them the import of prefect.
+
+def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) -> None:
+    """Make structlog ours, for a command or a flow of this project, and `attach_handlers`.
+
+    Calling it again changes nothing.
+    """
+    attach_handlers(settings, to_prefect=to_prefect)
+    logging.getLogger("prefect.task_runs").addFilter(_is_worth_a_line)
+    # httpx logs each request's address at INFO: noise here, and a leak wherever an address holds a key.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=_PROCESSORS,
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=_our_logger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def attach_handlers(settings: MonitoringSettings, *, to_prefect: bool = True) -> None:
+    """Send this project's own events to stdout and, for events of a run, to Prefect. Calling it again changes nothing.
+
+    The rest of the process's logging stays as it is: hooks run in other people's flows. `log_format` chooses JSON or
+    coloured lines; `auto` looks whether stdout is a terminal. `to_prefect=False` is for processes that run no flow: it
+    saves them the import of prefect.
     """
     _register_settings_secrets(settings)
-    logging.getLogger("prefect.task_runs").addFilter(_is_worth_a_line)
-    logger = logging.getLogger(LOGGER_NAME)
+    logger = _our_logger()
     if logger.handlers:
         return
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        _redact_event,
-    ]
     coloured = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
     on_stdout = logging.StreamHandler(sys.stdout)
     on_stdout.setFormatter(
@@ -90,17 +110,20 @@ def configure_logging(settings: MonitoringSettings, *, to_prefect: bool = True) 
     logger.setLevel(settings.log_level)
     logger.propagate = False
     logger.handlers = [on_stdout, _prefect_handler()] if to_prefect else [on_stdout]
-    # httpx logs each request's address at INFO: noise here, and a leak wherever an address holds a key.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        logger_factory=lambda *_arguments: logger,
-        cache_logger_on_first_use=False,
-    )
     # A command has stopped at such a name before; a run goes on, in whosever environment.
     for wrong in misspelled_variables():
-        structlog.stdlib.get_logger().warning("setting_unknown", variable=wrong.name, did_you_mean=wrong.meant)
+        own_logger().warning("setting_unknown", variable=wrong.name, did_you_mean=wrong.meant)
+
+
+def own_logger() -> structlog.stdlib.BoundLogger:
+    """A logger for code that runs in other people's flows, however structlog is configured there."""
+    return structlog.wrap_logger(
+        _our_logger(), processors=_PROCESSORS, wrapper_class=structlog.stdlib.BoundLogger, context_class=dict
+    )
+
+
+def _our_logger(*_arguments: object) -> logging.Logger:
+    return logging.getLogger(LOGGER_NAME)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

@@ -12,7 +12,6 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import httpx
-import structlog
 from prefect import Flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
@@ -21,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import engine_from_settings
 from flows.database.types import clean_json
-from flows.logs import bind_run, configure_logging
+from flows.logs import attach_handlers, bind_run, own_logger
 from flows.monitoring.log.facts import fact_of
 from flows.monitoring.log.merge import LONGEST_ERROR, bounded
 from flows.monitoring.log.naming import job_name_of
@@ -39,7 +38,7 @@ _engines: dict[tuple[str | None, str], AsyncEngine] = {}
 P = ParamSpec("P")
 R = TypeVar("R")
 
-logger = structlog.stdlib.get_logger()
+logger = own_logger()
 
 
 def monitored(flow: Flow[P, R]) -> Flow[P, R]:
@@ -98,7 +97,7 @@ async def _write(fact: Fact, flow_run: FlowRun) -> str:
     Return the job's name, or the flow's where it could not be found out: the reconciler puts it right in the row.
     """
     settings = MonitoringSettings()
-    configure_logging(settings)
+    attach_handlers(settings)
     bind_run(fact.execution_id, fact.job_name)
     try:
         async with asyncio.timeout(HOOK_SECONDS):

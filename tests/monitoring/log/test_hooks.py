@@ -1,17 +1,18 @@
 """The hooks never fail their flow and never hold it up for long, whatever the database does."""
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+import structlog
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.testing import capture_logs
 
 from flows import logs
 from flows.database.engine import create_engine, reading
@@ -39,7 +40,7 @@ FLOW = Flow(job, name="any_job")
 @pytest.fixture(autouse=True)
 def quiet() -> None:
     """Events on stdout alone: nothing is sent to a Prefect server."""
-    logs.configure_logging(Settings(), to_prefect=False)
+    logs.attach_handlers(Settings(log_format="json"), to_prefect=False)
 
 
 def run(run_count: int = 0, **changes: Any) -> FlowRun:
@@ -58,6 +59,11 @@ async def call(
     entered = State.model_validate({"type": StateType.RUNNING, "timestamp": STARTED, **state})
     async with asyncio.timeout(PROMISED_SECONDS + 1):  # its own work, and a loaded machine's second
         await hook(FLOW, flow_run, entered)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What was logged."""
+    return [cast("dict[str, Any]", record.msg) for record in caplog.records if record.name == logs.LOGGER_NAME]
 
 
 async def row_of(engine: AsyncEngine, flow_run: FlowRun) -> LogRow | None:
@@ -186,10 +192,12 @@ async def test_a_long_error_is_as_short_in_the_event_as_in_the_row(
 
 
 async def test_a_database_that_refuses_is_logged_and_no_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await call(run(), f"postgresql+asyncpg://user:secret-word@127.0.0.1:{free_port()}/x", monkeypatch)
-    assert "secret-word" not in capsys.readouterr().out
+    (event,) = said(caplog)
+    assert event["event"] == "execution_log_write_failed"
+    assert "secret-word" not in str(event)
 
 
 async def test_a_database_that_hangs_is_given_up_in_time(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,14 +217,13 @@ async def test_a_database_that_resets_the_connection_is_no_error(
 
 @pytest.mark.parametrize("trouble", POSTGRESQL)
 async def test_a_database_in_trouble_costs_a_run_nothing(
-    trouble: Trouble, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+    trouble: Trouble, postgresql_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A table that stays locked is given up by the hook itself, before the database's own limit.
     monkeypatch.setattr("flows.monitoring.log.hooks.HOOK_SECONDS", 0.3)
-    with capture_logs() as events:
-        async with trouble(postgresql_url):
-            await call(run(), postgresql_url, monkeypatch)
-    assert [event["event"] for event in events if event["log_level"] == "warning"] == ["execution_log_write_failed"]
+    async with trouble(postgresql_url):
+        await call(run(), postgresql_url, monkeypatch)
+    assert [event["event"] for event in said(caplog) if event["level"] == "warning"] == ["execution_log_write_failed"]
 
 
 async def test_a_database_without_the_table_is_no_error(
@@ -238,12 +245,27 @@ def test_monitored_hooks_every_start_and_end_of_a_run() -> None:
 
 
 async def test_without_a_database_the_hook_says_so_and_makes_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("VIBECHECK_DATA_DIRECTORY", str(tmp_path / "data"))
-    with capture_logs() as events:
-        await call(run(), "", monkeypatch)
-    (warning,) = events
-    assert (warning["event"], warning["log_level"]) == ("execution_log_not_configured", "warning")
+    await call(run(), "", monkeypatch)
+    (warning,) = said(caplog)
+    assert (warning["event"], warning["level"]) == ("execution_log_not_configured", "warning")
     assert "VIBECHECK_DATABASE_URL" in warning["explanation"]
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_hook_leaves_the_flows_own_logging_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[structlog.typing.EventDict] = []
+
+    def kept(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        events.append(event)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[kept])
+    httpx_level, task_filters = logging.getLogger("httpx").level, logging.getLogger("prefect.task_runs").filters[:]
+    await call(run(), "", monkeypatch)
+    structlog.get_logger().info("of the flow")
+    assert [event["event"] for event in events] == ["of the flow"]
+    assert logging.getLogger("httpx").level == httpx_level
+    assert logging.getLogger("prefect.task_runs").filters == task_filters
