@@ -54,7 +54,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 types: .venv/installed-dev
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
