@@ -255,6 +255,17 @@ async def test_without_a_database_the_hook_says_so_and_makes_none(
     assert not (tmp_path / "data").exists()
 
 
+async def test_a_flow_that_another_one_calls_is_no_run_of_the_job(
+    database: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = emitted(monkeypatch)
+    called = run(parent_task_run_id=uuid4())
+    await call(called, database_url, monkeypatch)
+    await call(called, database_url, monkeypatch, hook=record_end, type=StateType.COMPLETED)
+    assert await row_of(database, called) is None
+    assert not sent
+
+
 async def test_a_hook_leaves_the_flows_own_logging_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[structlog.typing.EventDict] = []
 
