@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console, Group, RenderableType
@@ -16,7 +15,7 @@ from deployments.commands.startup import Started
 from deployments.commands.status import CannotTell, Seen, look, render
 from flows.database.engine import opened_engine
 from flows.monitoring.verdicts.report import Report
-from flows.monitoring.verdicts.wording import clock
+from flows.monitoring.verdicts.wording import clock, explain_run
 
 # How often to look while a run goes or is due, and while nothing is to be seen.
 BUSY_SECONDS = 2.0
@@ -97,16 +96,8 @@ def _changes(report: Report) -> Mapping[object, str]:
     lines: dict[object, str] = {}
     for name, job in report.jobs.items():
         if (row := job.last_run) is not None:
-            what = row.error_message or _counts(row.details)
+            at = clock(row.started_at, report.at, with_seconds=True)
             # Whoever wrote the message, it is not markup.
-            line = (
-                f"{clock(row.started_at, report.at, with_seconds=True)}  {escape(name)}  {row.status}  {escape(what)}"
-            )
+            line = f"{at}  {escape(name)}  {row.status}  {escape(explain_run(row))}"
             lines[row.execution_id, row.status] = line.rstrip()
     return lines
-
-
-def _counts(details: Mapping[str, Any]) -> str:
-    if "fetched" not in details:
-        return ""
-    return f"{details['fetched']} fetched, {details['inserted']} new, {details['updated']} updated"

@@ -80,6 +80,16 @@ async def test_without_a_terminal_each_change_is_one_line(sqlite_url: str, monke
     assert line == f"{now:%H:%M:%S} UTC  poll  success  3 fetched, 2 new, 1 updated"
 
 
+async def test_a_job_of_ones_own_may_count_only_what_it_fetched(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, now = create_engine(sqlite_url), datetime.now(UTC)
+    await seed(engine, [expected(JOB, now)], [ran(JOB, now, details={"fetched": 5})])
+    await engine.dispose()
+    (line,) = await shown(sqlite_url, monkeypatch)
+    assert line.endswith("poll  success  5 fetched, 0 new, 0 updated")
+
+
 async def test_a_file_that_is_restored_is_what_is_shown_from_then_on(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
