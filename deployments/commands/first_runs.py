@@ -31,18 +31,16 @@ async def sweep_due_runs(client: PrefectClient) -> None:
 async def start_first_runs(client: PrefectClient) -> None:
     """Let each supervised job run at once, through its worker; its schedule goes on. Raises httpx.HTTPError.
 
-    1. Let the server plan the next ticks now: its scheduler may come by only in some seconds.
-    2. A job that has a run in a worker's hands needs no other: it would be refused, as an overlap.
-    3. A job whose next tick comes soon gets the run of that tick, brought forward: the tick itself would be refused.
-    4. Any other job gets a run of its own.
+    1. Leave alone what is paused or has no active schedule: somebody wants that it does not run.
+    2. Let the server plan the next ticks now: its scheduler may come by only in some seconds.
+    3. A job that has a run in a worker's hands needs no other: it would be refused, as an overlap.
+    4. A job whose next tick comes soon gets the run of that tick, brought forward: the tick itself would be refused.
+    5. Any other job gets a run of its own.
     """
     now = await server_now(client)
-    jobs = [job for job in await read_live_jobs(client, now) if job.is_supervised]
+    jobs = [job for job in await read_live_jobs(client, now) if job.is_supervised and not job.paused]
     for job in jobs:
-        if not job.paused:
-            await client.request(
-                "POST", "/deployments/{id}/schedule", path_params={"id": str(job.deployment_id)}, json={}
-            )
+        await client.request("POST", "/deployments/{id}/schedule", path_params={"id": str(job.deployment_id)}, json={})
     names = {job.deployment_id: job.job_name for job in jobs}
     runs = await JobRuns(client, names).in_states([StateType.SCHEDULED, *IN_HAND])
     for job in jobs:

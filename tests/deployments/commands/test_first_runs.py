@@ -79,3 +79,10 @@ async def test_what_is_not_supervised_is_left_alone() -> None:
     prefect.deploy(JOB, tags=["monitored"])
     planned(prefect, timedelta(minutes=1))
     assert await first_runs(prefect) == []
+
+
+async def test_a_job_that_is_switched_off_is_not_started() -> None:
+    prefect = FakePrefect()
+    prefect.deploy("paused", paused=True)
+    prefect.deploy("off", schedules=[prefect.schedule(QUARTER) | {"active": False}])
+    assert await first_runs(prefect) == []
