@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
+import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import PrefectException
 from prefect.states import Scheduled
 
 from flows.monitoring.jobs.deployments import LiveJob, read_live_jobs
@@ -28,7 +31,7 @@ async def sweep_due_runs(client: PrefectClient) -> None:
     await sweep_late_runs(JobRuns(client, jobs), now, late_after=timedelta(0))
 
 
-async def start_first_runs(client: PrefectClient) -> None:
+async def start_first_runs(client: PrefectClient) -> list[str]:
     """Let each supervised job run at once, through its worker; its schedule goes on. Raises httpx.HTTPError.
 
     1. Leave alone what is paused or has no active schedule: somebody wants that it does not run.
@@ -36,6 +39,8 @@ async def start_first_runs(client: PrefectClient) -> None:
     3. A job that has a run in a worker's hands needs no other: it would be refused, as an overlap.
     4. A job whose next tick comes soon gets the run of that tick, brought forward: the tick itself would be refused.
     5. Any other job gets a run of its own.
+
+    Returns a sentence for each job that the server refuses to start; the others start.
     """
     now = await server_now(client)
     jobs = [job for job in await read_live_jobs(client, now) if job.is_supervised and not job.paused]
@@ -43,8 +48,13 @@ async def start_first_runs(client: PrefectClient) -> None:
         await client.request("POST", "/deployments/{id}/schedule", path_params={"id": str(job.deployment_id)}, json={})
     names = {job.deployment_id: job.job_name for job in jobs}
     runs = await JobRuns(client, names).in_states([StateType.SCHEDULED, *IN_HAND])
+    refusals: list[str] = []
     for job in jobs:
-        await _start_first_run(client, job, [run for run in runs if run.deployment_id == job.deployment_id], now)
+        try:
+            await _start_first_run(client, job, [run for run in runs if run.deployment_id == job.deployment_id], now)
+        except (httpx.HTTPStatusError, PrefectException) as error:
+            refusals.append(f"{job.job_name} waits for its next tick: it was refused a first run ({_reason(error)}).")
+    return refusals
 
 
 async def _start_first_run(client: PrefectClient, job: LiveJob, runs: Sequence[FlowRun], now: datetime) -> None:
@@ -65,3 +75,14 @@ def _soon(planned: Sequence[datetime]) -> timedelta:
     next tick.
     """
     return min([LONGEST_FIRST_RUN, *((later - due) / 2 for due, later in pairwise(planned))])
+
+
+def _reason(error: Exception) -> str:
+    """What the server says for people, where it says something: Prefect's own text has addresses around it."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        return str(error) or type(error).__name__
+    try:
+        answer: Any = error.response.json()
+        return str(answer["detail"]).strip().rstrip(".")
+    except (ValueError, LookupError, TypeError):
+        return f"HTTP {error.response.status_code}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import httpx
 from rich.console import Console
+from rich.text import Text
 
 from deployments.commands.data_directory import ENVIRONMENT, auth_string, make_sign_in, note_environment
 from deployments.commands.ports import PREFECT, SANDBOX, STATUS_PAGE, Ports
@@ -101,7 +102,7 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     try:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
             await wait_until(lambda: _answers(http, f"{origin}/api/health"), server, seconds=SERVER_START_SECONDS)
-            health_url = await _start_pipeline(settings, children, http, sandbox, page_port)
+            health_url = await _start_pipeline(settings, children, http, sandbox, page_port, console)
     except (httpx.HTTPError, PrefectException) as error:
         problem = f"The Prefect server does not answer as it should: {type(error).__name__}: {error}"
         raise StartFailed(f"{problem}. Its log: {server.log}") from error
@@ -121,7 +122,12 @@ async def _prepare_database(settings: Settings) -> None:
 
 
 async def _start_pipeline(
-    settings: Settings, children: Children, http: httpx.AsyncClient, sandbox: "_Served | None", page_port: int
+    settings: Settings,
+    children: Children,
+    http: httpx.AsyncClient,
+    sandbox: "_Served | None",
+    page_port: int,
+    console: Console,
 ) -> str:
     """Start on the server, which answers, what runs there. Return the health app's address."""
     from prefect import get_client
@@ -139,7 +145,8 @@ async def _start_pipeline(
         await deploy()
         if sandbox is not None:
             await sandbox.wait(http, seconds=SANDBOX_START_SECONDS)
-        await start_first_runs(client)
+        for refusal in await start_first_runs(client):
+            console.print(Text(refusal, style="yellow"), soft_wrap=True)
         health = await _start_health_app(children, page_port)
         await set_up_monitoring(client, settings)
         await health.wait(http, seconds=HEALTH_START_SECONDS)

@@ -34,6 +34,8 @@ class FakePrefect:
     settings: Json = field(default_factory=dict[str, Any])
     requests: list[str] = field(default_factory=list[str])
     is_broken_for: Callable[[str], bool] = lambda _path: False
+    refusals: dict[str, str] = field(default_factory=dict[str, str])
+    """What it says to those who ask for these paths."""
     is_gone: set[str] = field(default_factory=set[str])
     """Runs that are deleted between being found and being asked for."""
 
@@ -114,6 +116,8 @@ class FakePrefect:
         self.requests.append(path)
         if self.is_broken_for(path):
             return httpx.Response(500)
+        if path in self.refusals:
+            return httpx.Response(409, json={"detail": self.refusals[path]})
         body: Json = json.loads(request.content or b"{}")
         answer = self._respond(path, body)
         headers = {"date": self.now.strftime("%a, %d %b %Y %H:%M:%S GMT")}

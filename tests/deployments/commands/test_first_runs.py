@@ -86,3 +86,14 @@ async def test_a_job_that_is_switched_off_is_not_started() -> None:
     prefect.deploy("paused", paused=True)
     prefect.deploy("off", schedules=[prefect.schedule(QUARTER) | {"active": False}])
     assert await first_runs(prefect) == []
+
+
+async def test_a_job_that_cannot_be_started_is_told_and_others_start() -> None:
+    prefect = FakePrefect()
+    refused, started = prefect.deploy("needs_a_city"), prefect.deploy(JOB)
+    said = "Error creating flow run: Validation failed. Failure reason: 'city' is a required property"
+    prefect.refusals[f"/deployments/{refused['id']}/create_flow_run"] = said
+    async with prefect.client() as client:
+        told = await start_first_runs(client)
+    assert told == [f"needs_a_city waits for its next tick: it was refused a first run ({said})."]
+    assert [run["deployment_id"] for run in prefect.runs.values()] == [started["id"]]
