@@ -6,42 +6,22 @@ from socket import gethostname
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-import httpx
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flows.addresses import check_database_address, check_web_address
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 # A wheel has the code in site-packages, inside `vibecheck`: nobody keeps files of his own there.
 IS_CHECKOUT = __name__ == "flows.settings"
 ENV_FILE = PROJECT_ROOT / ".env" if IS_CHECKOUT else Path(".env")
 
-HIGHEST_PORT = 65_535
 SANDBOX_KEY = "ank_sandbox"
 
 _PREFIX = "VIBECHECK_"
 
-_DATABASE_SCHEMES = ("postgresql+asyncpg://", "sqlite+aiosqlite://")
-
 Seconds = Annotated[float, Field(gt=0)]
-
-
-def _check_web_address(value: str | SecretStr | None) -> str | SecretStr | None:
-    if value is None:
-        return None
-    try:
-        url = httpx.URL(value.get_secret_value() if isinstance(value, SecretStr) else value)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > HIGHEST_PORT:
-        raise PydanticCustomError("web_address", "Input should be a web address, such as https://example.org/path")
-    return value
-
-
-def _check_database_address(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(_DATABASE_SCHEMES):
-        raise PydanticCustomError("database_address", f"Input should begin with {' or '.join(_DATABASE_SCHEMES)}")
-    return value
 
 
 def _check_timezone(value: str) -> str:
@@ -52,9 +32,9 @@ def _check_timezone(value: str) -> str:
     return value
 
 
-IS_WEB_ADDRESS = AfterValidator(_check_web_address)
+IS_WEB_ADDRESS = AfterValidator(check_web_address)
 IS_TIMEZONE = AfterValidator(_check_timezone)
-IS_DATABASE_ADDRESS = AfterValidator(_check_database_address)
+IS_DATABASE_ADDRESS = AfterValidator(check_database_address)
 
 
 def _upper(value: object) -> object:
@@ -82,8 +62,8 @@ class MonitoringSettings(BaseSettings):
     # The database
     database_url: Annotated[SecretStr | None, IS_DATABASE_ADDRESS] = Field(
         default=None,
-        description="SQLAlchemy address of the pipeline's database (asyncpg or aiosqlite). Default: a SQLite file in "
-        "the data directory.",
+        description="SQLAlchemy address of the pipeline's database (asyncpg or aiosqlite), at a hosted PostgreSQL with "
+        "`?ssl=require` at its end. Default: a SQLite file in the data directory.",
     )
     database_block: str | None = Field(
         default=None, description="Name of a prefect-sqlalchemy AsyncSqlAlchemyConnector block; wins over the address."
