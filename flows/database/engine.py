@@ -183,6 +183,10 @@ def _connect(
             _prepare_sqlite(connection)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, dialect.loaded_dbapi.Error) as error:
         raise DatabaseUnavailable(_explain("The database cannot be reached", error)) from None
+    except TypeError as error:
+        # Of a block, or of an old database: the settings' own address was checked.
+        what = "The database's address has an argument that its driver does not take"
+        raise DatabaseUnavailable(_explain(what, error)) from None
     return connection
 
 

@@ -177,6 +177,14 @@ async def test_a_database_without_the_table_is_named_as_the_reason(empty_databas
         await run_import(settings=settings, source_url=empty_database_url)
 
 
+async def test_an_old_address_that_its_driver_does_not_take_is_told(sqlite_url: str) -> None:
+    settings = Settings(_env_file=None, database_url=sqlite_url)  # pyright: ignore[reportCallIssue, reportArgumentType]  # pydantic's
+    old = "postgresql+asyncpg://u:sentinel@127.0.0.1:9/old?sslmode=require"
+    with pytest.raises(CommandFailed, match=r"cannot be read \(--from.*an argument that.* 'sslmode'") as failed:
+        await run_import(settings=settings, source_url=old)
+    assert "sentinel" not in str(failed.value)
+
+
 async def test_a_row_of_unreadable_time_is_reported_and_others_arrive(
     database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
