@@ -70,7 +70,10 @@ def _upgrade(connection: Connection, watch_only: bool) -> str:
     tables = set(inspect(connection).get_table_names())
     if MONITORING_VERSION not in tables:
         is_new = not tables & MONITORING_TABLES
-        return _upgrade_part(connection, MONITORING if watch_only and is_new else WHOLE)
+        if watch_only and is_new:
+            return _upgrade_part(connection, MONITORING)
+        _refuse_foreign_migrations(connection)
+        return _upgrade_part(connection, WHOLE)
     revision = _upgrade_part(connection, MONITORING)
     # Where newer code has migrated the monitoring's tables, it alone can join them with the rest.
     if watch_only or revision != newest_revision():
@@ -103,8 +106,25 @@ def _upgrade_part(connection: Connection, part: Part) -> str:
 
 
 def _current_revision(connection: Connection) -> str | None:
-    is_part = inspect(connection).has_table(MONITORING_VERSION)
-    return _revision_of_part(connection, MONITORING if is_part else WHOLE)
+    if inspect(connection).has_table(MONITORING_VERSION):
+        return _revision_of_part(connection, MONITORING)
+    _refuse_foreign_migrations(connection)
+    return _revision_of_part(connection, WHOLE)
+
+
+def _refuse_foreign_migrations(connection: Connection) -> None:
+    """Raise DatabaseUnavailable where another project fills `alembic_version`: it has a revision, and we have no table.
+
+    Its numbers tell nothing: they may be like ours.
+    """
+    # As many as there are: another project may have branches.
+    heads = MigrationContext.configure(connection).get_current_heads()
+    if heads and not MONITORING_TABLES & set(inspect(connection).get_table_names()):
+        raise DatabaseUnavailable(
+            f"This database belongs to another project's migrations (alembic_version: {', '.join(heads)}), and the "
+            "whole pipeline needs one of its own (VIBECHECK_DATABASE_URL). The monitoring alone can stand there: "
+            "`vibecheck apply --watch-only`."
+        )
 
 
 def _revision_of_part(connection: Connection, part: Part) -> str | None:

@@ -104,6 +104,21 @@ async def test_a_projects_own_alembic_is_left_alone(empty: AsyncEngine) -> None:
         assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one() == "hers"
 
 
+@pytest.mark.parametrize("revisions", [("9f3c1a77be01",), ("0005",), ("9f3c1a77be01", "b2")])
+async def test_a_database_of_other_migrations_is_told_as_such(empty: AsyncEngine, revisions: tuple[str, ...]) -> None:
+    async with empty.begin() as connection:
+        await connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"))
+        for revision in revisions:
+            await connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
+
+    with pytest.raises(DatabaseUnavailable, match=rf"another project's .*{revisions[0]}.*apply --watch-only"):
+        await migrate(empty)
+    with pytest.raises(DatabaseUnavailable, match="another project's migrations"):
+        await revision_of(empty)
+
+    assert await table_names(empty) == {WHOLE_VERSION}
+
+
 async def test_a_part_that_newer_code_has_migrated_is_left_alone(empty: AsyncEngine) -> None:
     await migrate(empty, watch_only=True)
     async with empty.begin() as connection:
