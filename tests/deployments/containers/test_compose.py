@@ -93,7 +93,8 @@ def test_every_setting_of_the_pipeline_reaches_the_worker() -> None:
     for service in ("apply", "worker-status"):
         assert own - environment(service).keys() == set(), service
     # The health service reads only these of all settings.
-    read = {f"VIBECHECK_{name}" for name in ("FAILING_AFTER", "STALE_DATA_AFTER", "NOT_STARTED_IS_HEALTHY")}
+    judging = ("FAILING_AFTER", "STALE_DATA_AFTER", "NOT_STARTED_IS_HEALTHY", "TIMEZONE")
+    read = {f"VIBECHECK_{name}" for name in judging}
     assert environment("health").keys() == read | {
         "VIBECHECK_DATABASE_URL", "VIBECHECK_LOG_FORMAT", "VIBECHECK_LOG_LEVEL", "PREFECT_UI_URL",
     }  # fmt: skip
