@@ -109,7 +109,9 @@ class MonitoringSettings(BaseSettings):
         "`VIBECHECK_NOTIFICATION_BY_SEVERITY__LOW` for `low`, or all as a JSON object. Where both match, both get it.",
     )
     installation: str | None = Field(
-        default=None, description="What messages call this installation. Default: the host's name."
+        default=None,
+        description="What messages call this installation, and receivers its incidents: the same in all processes. "
+        "Default: the host's name; in `docker-compose.yml`, `vibecheck`.",
     )
     status_page_url: Annotated[str | None, IS_WEB_ADDRESS] = Field(
         default=None, description="Address of the status page as people reach it; messages link to it."

@@ -74,7 +74,8 @@ def test_the_workflow_deploys_from_the_lock_and_then_applies() -> None:
 def test_the_automations_it_applies_are_the_installations() -> None:
     job = load("deploy.yml")["jobs"]["deploy"]
     # What `apply` writes into them. Without these it would take the alarms away, or rewrite them.
-    assert {"VIBECHECK_NOTIFICATION", "VIBECHECK_REMINDER_SECONDS", "PREFECT_UI_URL"} <= job["env"].keys()
+    written = {"VIBECHECK_NOTIFICATION", "VIBECHECK_REMINDER_SECONDS", "VIBECHECK_INSTALLATION", "PREFECT_UI_URL"}
+    assert written <= job["env"].keys()
     # Prefect finds the UI's address from the API's only where the variable is not there at all.
     (apply,) = (step["run"] for step in job["steps"] if "vibecheck apply" in step.get("run", ""))
     done = subprocess.run(

@@ -78,6 +78,8 @@ def test_every_password_is_required_and_the_sentence_names_it() -> None:
 
 def test_every_variable_it_reads_is_documented_with_its_default() -> None:
     documented = {variable.name: variable.default for variable in settings_document.COMPOSE_VARIABLES}
+    # A setting that has another default here, as its description says.
+    documented["VIBECHECK_INSTALLATION"] = "vibecheck"
     read = TEXT + PUBLISHED.read_text()
     assert set(re.findall(r"\$\{(\w+)", read)) == documented.keys()
     assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", read)) == {
@@ -98,6 +100,11 @@ def test_every_setting_of_the_pipeline_reaches_the_worker() -> None:
     assert environment("health").keys() == read | {
         "VIBECHECK_DATABASE_URL", "VIBECHECK_LOG_FORMAT", "VIBECHECK_LOG_LEVEL", "PREFECT_UI_URL",
     }  # fmt: skip
+
+
+def test_all_containers_call_the_installation_by_one_name() -> None:
+    for service in ("apply", "worker", "worker-status"):
+        assert environment(service)["VIBECHECK_INSTALLATION"] == "${VIBECHECK_INSTALLATION:-vibecheck}", service
 
 
 def test_the_public_service_only_reads_and_holds_one_password() -> None:
