@@ -1,9 +1,11 @@
 """Who is told: whether each receiver's address can be used, whether it refuses, and, on demand, a test alarm to it."""
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,6 +19,8 @@ from flows.monitoring.alarms.refusals import Refusal, explain_refusals, read_ref
 from flows.settings import Settings
 
 SUBJECT = "receivers"
+# Docker and podman leave these in each container.
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 _TEXTS = {
     Kind.ALARM: ("a test alarm, nothing is wrong", "This is a test of `vibecheck doctor --send`. Nothing is wrong."),
     Kind.RECOVERY: ("the test alarm is over", "The test of `vibecheck doctor --send` is over."),
@@ -29,7 +33,8 @@ def receiver_checks(settings: Settings, *, send: bool) -> list[Check]:
     if not receivers:
         return [Check(SUBJECT, _nobody)]
     seconds = CHECK_SECONDS + 2 * DELIVERY_SECONDS if send else CHECK_SECONDS
-    return [Check(SUBJECT, partial(_look, settings, receivers, send=send), seconds)]
+    look = Check(SUBJECT, partial(_look, settings, receivers, send=send), seconds)
+    return [look, Check("installation", _nameless)] if settings.installation is None and _is_container() else [look]
 
 
 async def send_test(receiver: Receiver, *, installation: str) -> None:
@@ -57,6 +62,16 @@ async def send_test(receiver: Receiver, *, installation: str) -> None:
 async def _nobody() -> Sequence[Finding]:
     to_do = "Set VIBECHECK_NOTIFICATION (docs/monitoring.md), and `vibecheck apply`."
     return [Finding(SUBJECT, Mark.WARNING, "None is set: nobody is told of problems.", to_do)]
+
+
+async def _nameless() -> Sequence[Finding]:
+    text = "It is called as this container is, so that what another one opens at a receiver is never closed."
+    to_do = "Set VIBECHECK_INSTALLATION to one name in all processes, and `vibecheck apply`."
+    return [Finding("installation", Mark.WARNING, text, to_do)]
+
+
+def _is_container() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(mark.exists() for mark in CONTAINER_MARKS)
 
 
 async def _look(settings: Settings, receivers: Mapping[str, Receiver], *, send: bool) -> Sequence[Finding]:

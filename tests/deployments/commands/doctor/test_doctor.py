@@ -7,6 +7,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.__main__ import run
+from deployments.commands.doctor import receivers
 from deployments.commands.doctor.command import run_doctor
 from deployments.sandbox import Fault
 from flows.settings import load_settings
@@ -67,6 +68,20 @@ async def test_a_warning_is_exit_code_1_and_a_failure_2(installation: Installati
 async def test_an_installation_that_tells_nobody_is_told(installation: Installation, capsys: Printed) -> None:
     _, document = await examine(installation, capsys, notification=None)
     assert texts(document, "receivers") == ["warning: None is set: nobody is told of problems."]
+
+
+@pytest.mark.parametrize("is_container", [True, False])
+async def test_a_container_without_a_name_for_all_is_told(
+    is_container: bool, installation: Installation, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    mark = installation.directory / "mark"
+    if is_container:
+        mark.touch()
+    monkeypatch.setattr(receivers, "CONTAINER_MARKS", (mark,))
+    _, document = await examine(installation, capsys, installation=None)
+    told = [text.split(",")[0] for text in texts(document, "installation")]
+    assert told == ["warning: It is called as this container is"] * is_container
 
 
 def test_settings_that_cannot_be_used_are_the_only_finding(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
