@@ -64,6 +64,12 @@ def check_database_address(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def password_in(address: str) -> str | None:
+    """The password in any address, as it stands there: up to the first `@`, whatever stands in it."""
+    login = _LOGIN.match(address.partition("://")[2])
+    return (login.group().partition(":")[2].removesuffix("@") or None) if login else None
+
+
 def _wanted_instead(address: str) -> str | None:
     """What is wrong with an address of PostgreSQL, less its scheme, as what it should do; None if nothing is."""
     login = match.group() if (match := _LOGIN.match(address)) else ""

@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from uuid import UUID
 
 import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from flows.addresses import password_in
 from flows.misspelled import misspelled_variables
 from flows.settings import MonitoringSettings
 
@@ -176,6 +177,6 @@ def _register_settings_secrets(settings: MonitoringSettings) -> None:
         for secret in _secrets_in(value):
             register_secret(secret)
             # An address is logged piecemeal by some libraries: its password is a secret by itself, in both spellings.
-            password = urlsplit(secret).password if "://" in secret else None
+            password = password_in(secret)
             for spelling in {password, unquote(password)} if password else set[str]():
                 register_secret(spelling)
