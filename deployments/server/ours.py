@@ -17,6 +17,7 @@ from prefect.exceptions import ObjectNotFound
 
 from deployments.server.described import described_deployments, work_pool_names
 from deployments.server.notifications import BLOCK_NAME
+from flows.monitoring.jobs.deployments import deployment_pages
 from flows.monitoring.paging import PAGE
 from flows.monitoring.vocabulary import OWNER
 
@@ -92,10 +93,8 @@ async def _in_our_pools(client: PrefectClient) -> tuple[list[OwnDeployment], set
     """Our deployments, and the names of those of our pools that have others as well."""
     described = {(entry["entrypoint"].removeprefix(_WHEEL), entry["name"]) for entry in described_deployments()}
     ours, shared = list[OwnDeployment](), set[str]()
-    offset = 0
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=work_pool_names()))
-    while page := await client.read_deployments(work_pool_filter=pools, limit=PAGE, offset=offset):
-        offset += len(page)
+    async for page in deployment_pages(client, work_pool_filter=pools):
         wanted = FlowFilter(id=FlowFilterId(any_=[deployment.flow_id for deployment in page]))
         flows = {flow.id: flow.name for flow in await client.read_flows(flow_filter=wanted, limit=PAGE)}
         for deployment in page:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -135,7 +136,7 @@ class FakePrefect:
                 return self.settings
             case ["deployments", "filter"]:
                 tags = set(_find(body, "deployments", "tags", "all_") or ())
-                return _page([each for each in self.deployments if tags <= set(each["tags"])], body)
+                return _page(self._sorted([each for each in self.deployments if tags <= set(each["tags"])], body), body)
             case ["deployments", id_]:
                 return next((each for each in self.deployments if each["id"] == id_), None)
             case ["deployments", _, "schedule"]:
@@ -173,6 +174,13 @@ class FakePrefect:
                 return {"events": self._events(body["filter"]), "total": 1, "next_page": None}
             case _:
                 return None
+
+    def _sorted(self, deployments: list[Json], body: Json) -> list[Json]:
+        """As asked for. PostgreSQL puts those of one name in any order, and in another one in each answer."""
+        if body.get("sort") == "CREATED_DESC":
+            return deployments[::-1]
+        order = Random(len(self.requests))  # noqa: S311  # nothing secret
+        return sorted(deployments, key=lambda each: (each["name"], order.random()))
 
     def _is_wanted(self, flow_id: str, body: Json) -> bool:
         names, ids = _find(body, "flows", "name", "any_"), _find(body, "flows", "id", "any_")

@@ -3,7 +3,7 @@
 A job is a deployment that is tagged `monitored`. In its runs nobody interferes unless it is tagged `supervised` too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -24,6 +24,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import DeploymentSchedule, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, NoSchedule, RRuleSchedule
+from prefect.client.schemas.sorting import DeploymentSort
 
 from flows.database.types import canonical_json
 from flows.monitoring.jobs.expectation_tags import Expectations, parse_tags
@@ -38,6 +39,8 @@ DEFAULT_HEARTBEAT_SECONDS = 180.0
 # Prefect takes no less. With more than a day nobody means to notice anything, and a time would not fit the server.
 LEAST_HEARTBEAT_SECONDS, MOST_HEARTBEAT_SECONDS = 30.0, 86_400.0
 _HEARTBEAT_SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+# How many of a page are read again with the next one.
+_READ_TWICE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +92,7 @@ async def read_live_jobs(client: PrefectClient, now: datetime) -> list[LiveJob]:
     """The monitored jobs on the server, by name: three requests for each 200. Raises httpx.HTTPError."""
     monitored = DeploymentFilter(tags=DeploymentFilterTags(all_=[MONITORED_TAG]))
     jobs: list[LiveJob] = []
-    offset = 0
-    while page := await client.read_deployments(deployment_filter=monitored, limit=PAGE, offset=offset):
-        offset += len(page)
+    async for page in deployment_pages(client, deployment_filter=monitored):
         flows = await _flow_names(client, {deployment.flow_id for deployment in page})
         planned = await _planned(client, [deployment.id for deployment in page], now)
         jobs += [
@@ -100,9 +101,25 @@ async def read_live_jobs(client: PrefectClient, now: datetime) -> list[LiveJob]:
             # A flow that was deleted since took its deployments with it.
             if deployment.flow_id in flows
         ]
+    return sorted(jobs, key=lambda job: job.job_name)
+
+
+async def deployment_pages(client: PrefectClient, **filters: Any) -> AsyncGenerator[list[DeploymentResponse]]:
+    """The deployments that the filters find, each once, at most 200 at a time. Raises httpx.HTTPError.
+
+    Newest first: by name, which is Prefect's own order, many are alike, and PostgreSQL puts those in another order in
+    each answer. One that appears meanwhile moves others to where they are read twice; of those that are deleted
+    meanwhile, as many as are read twice may go before another moves out of sight.
+    """
+    seen: set[UUID] = set()
+    offset = 0
+    while page := await client.read_deployments(**filters, sort=DeploymentSort.CREATED_DESC, limit=PAGE, offset=offset):
+        if new := [deployment for deployment in page if deployment.id not in seen]:
+            yield new
         if len(page) < PAGE:
             break
-    return sorted(jobs, key=lambda job: job.job_name)
+        seen.update(deployment.id for deployment in page)
+        offset += len(page) - _READ_TWICE
 
 
 def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datetime], now: datetime) -> LiveJob:

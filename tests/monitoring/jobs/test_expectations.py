@@ -250,13 +250,6 @@ async def test_cron_and_rrule_schedules_are_understood(database: AsyncEngine) ->
     ]
 
 
-async def test_more_jobs_than_fit_on_a_page_are_all_seen(database: AsyncEngine) -> None:
-    prefect = FakePrefect()
-    for number in range(403):
-        prefect.deploy(f"job_{number:03}")
-    assert len((await sync(prefect, database)).jobs) == 403
-
-
 async def test_nothing_is_expected_before_the_scheduler_had_time(database: AsyncEngine) -> None:
     prefect = FakePrefect(now=START + QUARTER - timedelta(seconds=5))
     prefect.deploy("poll")
