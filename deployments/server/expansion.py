@@ -16,7 +16,8 @@ from prefect.settings import PREFECT_UI_URL
 
 from flows.monitoring.jobs.deployments import LiveJob
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, longest_gap_seconds
-from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, STALE_INTERVALS, grace
+from flows.monitoring.verdicts.overall import STALE_INTERVALS
+from flows.monitoring.verdicts.rules import OVERDUE_INTERVALS, grace
 from flows.monitoring.verdicts.wording import duration, start_worker
 from flows.monitoring.vocabulary import MONITORED_TAG, OWNER, STATUS_FLOW, SUPERVISED_TAG
 

@@ -25,8 +25,8 @@ from flows.monitoring.alarms.tell import Told, tell
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.verdicts.changes import circumstances_of
 from flows.monitoring.verdicts.outages import Outage, last_outages
+from flows.monitoring.verdicts.overall import is_silence
 from flows.monitoring.verdicts.report import Report
-from flows.monitoring.verdicts.rules import is_silence
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,

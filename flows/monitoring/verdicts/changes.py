@@ -18,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from flows.monitoring.verdicts.outages import Outage, last_outages
+from flows.monitoring.verdicts.overall import is_silence
 from flows.monitoring.verdicts.queries import OutcomeRow, latest_outcomes
 from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.report import JobReport, Report, outcome_of, read_report
-from flows.monitoring.verdicts.rules import Judgement, is_silence
+from flows.monitoring.verdicts.rules import Judgement
 from flows.monitoring.verdicts.stored import (
     Change,
     Transition,

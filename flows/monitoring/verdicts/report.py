@@ -16,6 +16,7 @@ from flows.monitoring.jobs.schedules import ScheduleSpec, schedule_in_words, tic
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget, budget_of
 from flows.monitoring.verdicts.measures import Measure, measures_of
+from flows.monitoring.verdicts.overall import Overall, is_silence, judge_all, judge_staleness
 from flows.monitoring.verdicts.queries import (
     Newest,
     OutcomeRow,
@@ -31,11 +32,7 @@ from flows.monitoring.verdicts.rules import (
     Judgement,
     Limits,
     Outcome,
-    Overall,
-    is_silence,
     judge,
-    judge_all,
-    judge_staleness,
 )
 from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
 from flows.settings import MonitoringSettings

@@ -4,21 +4,16 @@ Everything is measured against one `now`, the database's clock. Runs carry the c
 an age that would be negative is 0.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Literal
 
 from flows.monitoring.jobs.expectation_tags import NO_TAGS, Expectations
 from flows.monitoring.vocabulary import Reason, Status, Verdict, WarningCode
 
-# A job is overdue after this many of its intervals, and the status flow has gone quiet after that many of its own.
+# A job is overdue after this many of its intervals.
 OVERDUE_INTERVALS = 2
-STALE_INTERVALS = 3
-# The end of a silence of so many is told. The server's own timer runs for STALE_INTERVALS, from one event to the next:
-# a run's row ends after its event, and the next run looks before it sends one. Half an interval covers both.
-SILENT_INTERVALS = 2.5
 # A schedule is lost when it has been gone for so long, as who changes one may delete it first; and after a week without
 # it that counts as meant.
 LOST_AFTER, LOST_FOR = timedelta(minutes=10), timedelta(days=7)
@@ -116,18 +111,6 @@ class Judgement:
     """Whether it has not started because its first tick is yet to come."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Overall:
-    """What there is to say about all jobs together."""
-
-    verdict: Literal[Verdict.HEALTHY, Verdict.UNHEALTHY]
-    stale: bool
-    """Whether the status flow has gone quiet, so that nobody repairs the log and sends alarms."""
-    stale_since: datetime | None
-    unhealthy_jobs: tuple[str, ...]
-    """The names of the jobs whose verdict makes the whole unhealthy, sorted."""
-
-
 def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> Judgement:
     """The verdict on `job` at `now`. The first that holds, in this order:
 
@@ -181,60 +164,6 @@ def grace(tags: Expectations, longest_interval_seconds: float | None) -> timedel
         return timedelta(seconds=tags.within)
     tenth = timedelta(seconds=longest_interval_seconds or 0) / 10
     return min(max(tenth, SHORTEST_GRACE), LONGEST_GRACE)
-
-
-def judge_all(
-    judgements: Mapping[str, Judgement],
-    *,
-    stale: bool,
-    stale_since: datetime | None = None,
-    not_started_is_healthy: bool = False,
-) -> Overall:
-    """The verdict on all jobs together, from the `judgements` on each, by name.
-
-    Unhealthy if a job is, if a job whose first tick has come has not started (unless `not_started_is_healthy`), if no
-    job is expected at all, and if it is stale, as `judge_staleness` tells.
-    """
-    alarming = {Verdict.UNHEALTHY} if not_started_is_healthy else {Verdict.UNHEALTHY, Verdict.NOT_STARTED}
-    unhealthy_jobs = tuple(
-        sorted(name for name, each in judgements.items() if each.verdict in alarming and not each.is_calm)
-    )
-    return Overall(
-        verdict=Verdict.UNHEALTHY if unhealthy_jobs or stale or not judgements else Verdict.HEALTHY,
-        stale=stale,
-        stale_since=stale_since,
-        unhealthy_jobs=unhealthy_jobs,
-    )
-
-
-def judge_staleness(
-    status_flow: ExpectedJob | None, reported_at: datetime | None, now: datetime
-) -> tuple[bool, datetime | None]:
-    """Whether the status flow has gone quiet, and since when if that is known.
-
-    It has if it reported (`reported_at`) more than 3 of its intervals ago, or never did though it is expected for as
-    long, or is not expected. One that somebody paused has not.
-    """
-    if status_flow is None:
-        return True, None
-    if status_flow.paused:
-        return False, None
-    if status_flow.longest_interval_seconds is None:
-        return True, None
-    bound = max(status_flow.since, reported_at or status_flow.since) + STALE_INTERVALS * timedelta(
-        seconds=status_flow.longest_interval_seconds
-    )
-    return (True, bound) if now > bound else (False, None)
-
-
-def is_silence(status_flow: ExpectedJob, since: datetime, now: datetime) -> bool:
-    """Whether the Prefect server may have told of a silence of the status flow since then, so that its end is told.
-
-    Rather once too often: nobody minds an end that was told in vain, and an incident that nobody closes stays open.
-    """
-    if status_flow.paused or status_flow.longest_interval_seconds is None:
-        return False
-    return now - since > SILENT_INTERVALS * timedelta(seconds=status_flow.longest_interval_seconds)
 
 
 def _judge(

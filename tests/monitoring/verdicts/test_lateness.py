@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from flows.monitoring.jobs.expectation_tags import NO_TAGS, Expectations
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
 from flows.monitoring.jobs.ticks import first_ticks
-from flows.monitoring.verdicts.rules import ExpectedJob, JobFacts, Limits, grace, judge, judge_all, late_from
+from flows.monitoring.verdicts.overall import judge_all
+from flows.monitoring.verdicts.rules import ExpectedJob, JobFacts, Limits, grace, judge, late_from
 from flows.monitoring.vocabulary import Reason, Verdict
 
 SINCE = datetime(2026, 3, 27, 12, 0, 30, tzinfo=UTC)  # shortly before clocks go forward in Europe

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.monitoring.verdicts.overall import judge_all, judge_staleness
 from flows.monitoring.verdicts.recovery import recovered_at
 from flows.monitoring.verdicts.rules import (
     ExpectedJob,
@@ -14,8 +15,6 @@ from flows.monitoring.verdicts.rules import (
     Limits,
     Outcome,
     judge,
-    judge_all,
-    judge_staleness,
 )
 from flows.monitoring.vocabulary import Reason, Verdict
 
