@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 _MICROSECOND = timedelta(microseconds=1)
 # Where clocks change, a tick may come out some places too late.
 _SPARE = 8
-# How far back and ahead `longest_gap_seconds` looks, until it sees a tick on both sides. The first step holds every
-# weekday and weekend; the last one a leap day.
 _FREQUENCIES = {
     "MINUTELY": "minute",
     "HOURLY": "hour",
@@ -32,7 +30,11 @@ _FREQUENCIES = {
 _DAYS = {day[:2].upper(): day for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")}
 # Parts of a recurrence rule that change nothing that the words say.
 _PARTS_WITHOUT_WORDS = {"WKST", "BYSECOND"}
+# How far back and ahead `longest_gap_seconds` looks, until it sees a tick on both sides. The first step holds every
+# weekday and weekend; the last one a leap day.
 _HORIZONS = tuple(timedelta(days=days) for days in (8, 32, 128, 512, 1_600))
+# Prefect takes any interval; with a longer one nobody means anything, and a time would leave the calendar.
+LONGEST_INTERVAL_SECONDS = 10 * 366 * 86_400.0
 
 
 class ScheduleSpec(TypedDict):
@@ -90,7 +92,7 @@ def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float |
     """
     active = [spec for spec in specs if spec["active"]]
     if len(active) == 1 and active[0]["interval"] is not None:
-        return float(active[0]["interval"])
+        return _plausible(float(active[0]["interval"]))
     now = _plain(now)
     ticks: list[datetime] = []
     for horizon in _HORIZONS:
@@ -100,6 +102,12 @@ def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float |
     if not ticks or ticks[-1] <= now or len(ticks) == 1:
         return None
     return max((later - earlier).total_seconds() for earlier, later in pairwise(ticks))
+
+
+def _plausible(seconds: float) -> float:
+    if seconds > LONGEST_INTERVAL_SECONDS:
+        raise InvalidSchedule(f"an interval of {seconds:g} s is longer than ten years")
+    return seconds
 
 
 def schedule_in_words(specs: Iterable[ScheduleSpec]) -> str:
@@ -169,7 +177,7 @@ def _interval_ticks(
     seconds: float, anchor: str | None, timezone: str, start: datetime, end: datetime
 ) -> Iterator[datetime]:
     """Anchor + k * interval, for any whole k. In whole microseconds, since sums of floats would drift off the grid."""
-    interval = timedelta(seconds=seconds)
+    interval = timedelta(seconds=_plausible(seconds))
     if interval <= timedelta(0):
         raise ValueError("the interval must be positive")
     if anchor is None:

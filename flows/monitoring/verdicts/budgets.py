@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+# More is a mistake, and no ratio could be told of it.
+_MOST = 10**15
+
 
 class Budget(BaseModel):
     """What is used of something that is limited per period."""
@@ -16,8 +19,8 @@ class Budget(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: Annotated[str, Field(description="What is spent, in the plural.", max_length=100)]
-    used: Annotated[int, Field(ge=0)]
-    limit: Annotated[int, Field(ge=0)]
+    used: Annotated[int, Field(ge=0, le=_MOST)]
+    limit: Annotated[int, Field(ge=0, le=_MOST)]
     since: Annotated[date, Field(description="When the current period began.")]
     warn_from: Annotated[float, Field(description="Share of the limit from which to warn.", gt=0, le=1)] = 0.9
     spent_by: Annotated[

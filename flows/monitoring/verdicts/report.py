@@ -12,7 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.monitoring.jobs.expectation_tags import from_json
 from flows.monitoring.jobs.registry import StoredJob
-from flows.monitoring.jobs.schedules import ScheduleSpec, schedule_in_words, ticks_between
+from flows.monitoring.jobs.schedules import (
+    LONGEST_INTERVAL_SECONDS,
+    InvalidSchedule,
+    ScheduleSpec,
+    schedule_in_words,
+    ticks_between,
+)
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget, budget_of
 from flows.monitoring.verdicts.measures import Measure, measures_of
@@ -206,7 +212,8 @@ def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: da
     is_feature_off = told.get("feature") == "off"
     expected = ExpectedJob(
         name=job.job_name,
-        longest_interval_seconds=job.interval_seconds or None,
+        # One that is longer was stored before such schedules were refused.
+        longest_interval_seconds=job.interval_seconds if 0 < job.interval_seconds <= LONGEST_INTERVAL_SECONDS else None,
         since=job.since,
         paused=job.paused,
         has_lost_schedule=not job.paused and not job.schedule,
@@ -287,5 +294,8 @@ def _next_tick(job: StoredJob, last_run: datetime | None, now: datetime) -> date
     # Other kinds take Prefect to compute, which is too heavy for the readers of this report.
     if not all(spec["interval"] for spec in schedule if spec["active"]):
         return None
-    upcoming = ticks_between(schedule, now, now + timedelta(seconds=job.interval_seconds) + timedelta(microseconds=1))
-    return upcoming[0] if upcoming else None
+    until = now + timedelta(seconds=job.interval_seconds) + timedelta(microseconds=1)
+    try:
+        return next(iter(ticks_between(schedule, now, until)), None)
+    except InvalidSchedule:
+        return None

@@ -252,6 +252,7 @@ def test_a_weekly_patterns_gap_is_the_same_all_week(minutes: int) -> None:
         (every(timedelta(0)), "must be positive"),
         (every(-HOUR), "must be positive"),
         (spec(interval=1e300, anchor=SUMMER.isoformat()), "not a valid schedule"),
+        (every(timedelta(seconds=2e11)), "longer than ten years"),
         (spec(interval=60), "needs an anchor"),
         (spec(interval=60, anchor="2026-01-01T00:00:00"), "has no timezone"),
         (spec(interval=60, anchor="yesterday"), "not a valid schedule"),
@@ -264,6 +265,12 @@ def test_a_weekly_patterns_gap_is_the_same_all_week(minutes: int) -> None:
 def test_a_schedule_that_makes_no_sense_is_named(wrong: ScheduleSpec, problem: str) -> None:
     with pytest.raises(InvalidSchedule, match=problem):
         ticks_between([wrong], SUMMER, SUMMER + DAY)
+
+
+def test_an_interval_of_more_than_ten_years_has_no_gap() -> None:
+    assert longest_gap_seconds([every(9 * 365 * DAY)], SUMMER) == 9 * 365 * DAY.total_seconds()
+    with pytest.raises(InvalidSchedule, match="longer than ten years"):
+        longest_gap_seconds([every(11 * 366 * DAY)], SUMMER)
 
 
 def test_times_without_a_timezone_are_refused() -> None:

@@ -8,9 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.log.rows import LogRow
-from flows.monitoring.verdicts.budgets import budget_of
 from flows.monitoring.verdicts.changes import circumstances_of
-from flows.monitoring.verdicts.measures import measures_of
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
 from flows.monitoring.vocabulary import WarningCode
@@ -253,16 +251,6 @@ async def test_a_job_warns_of_what_it_measures_in_its_own_words(database: AsyncE
     job = (await report_of(database)).jobs["poll_news"]
     assert job.judgement.warnings == (WarningCode.MEASURE,)
     assert explain_warning(WarningCode.MEASURE, job) == "Too late."
-
-
-@pytest.mark.parametrize("details", [{}, {"measures": None}, {"measures": ["odd"]}, {"measures": [{"name": 5}]}])
-def test_details_without_readable_measures_report_none(details: dict[str, Any]) -> None:
-    assert measures_of(details) == []
-
-
-@pytest.mark.parametrize("details", [{}, {"budget": None}, {"budget": {"used": "much"}}, {"budget": 5}])
-def test_details_without_a_readable_budget_report_none(details: dict[str, Any]) -> None:
-    assert budget_of(details) is None
 
 
 async def test_the_next_tick_is_the_planned_one_while_it_is_ahead(database: AsyncEngine) -> None:
