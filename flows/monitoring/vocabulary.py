@@ -46,6 +46,8 @@ class Reason(StrEnum):
     NO_SUCCESS = "no_success"
     NO_SCHEDULE = "no_schedule"
     """Its deployment had a schedule, has none any more, and nobody paused it."""
+    BAD_SCHEDULE = "bad_schedule"
+    """Its schedule cannot be computed, so that Prefect plans nothing."""
     STALE = "stale"
     """The status flow's own: it was silent, so that nobody judged."""
 

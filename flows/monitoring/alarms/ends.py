@@ -16,6 +16,7 @@ _HAD_BEEN: dict[str | None, str] = {
     Reason.NO_WORKER: "it had been without a worker",
     Reason.NO_SUCCESS: "it had been without a success in time",
     Reason.NO_SCHEDULE: "it had been without a schedule",
+    Reason.BAD_SCHEDULE: "its schedule could not be computed",
     WarningCode.FEATURE_OFF: "nothing had come of it",
 }
 

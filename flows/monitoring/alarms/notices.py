@@ -31,6 +31,7 @@ IS = {
     Reason.NO_WORKER: "has no worker",
     Reason.NO_SUCCESS: "has had no success in time",
     Reason.NO_SCHEDULE: "has no schedule",
+    Reason.BAD_SCHEDULE: "has a schedule that cannot be computed",
 }
 _TO_DO = {
     Reason.OVERDUE: "see in its deployment why no run starts: late, skipped, cancelled or not planned; the worker's "
@@ -42,6 +43,8 @@ _TO_DO = {
     Reason.NO_SUCCESS: "look at its last runs: they fail, fail in part, or do not come; run it now: "
     "prefect deployment run '{deployment}'",
     Reason.NO_SCHEDULE: "deploy it with its schedule again; if it is meant to have none, pause the deployment.",
+    Reason.BAD_SCHEDULE: "deploy it with a schedule that Prefect's scheduler can compute: its log says what is wrong. "
+    "The UNTIL of a recurrence rule, for one, goes without Z.",
     Reason.STUCK: "open the run that does not end; cancel it there, and the next tick starts another.",
 }
 # Which of the runs that the circumstances name shows what is wrong.

@@ -217,7 +217,7 @@ def _recovered_at(stored: VerdictRow, job: JobReport, outcomes: Sequence[Outcome
     match stored.reason:
         case Reason.OVERDUE | Reason.NOT_STARTED | Reason.FAILING | Reason.STUCK | Reason.NO_SUCCESS:
             return recovered_at(stored.reason, stored.status_since, facts)
-        case Reason.NO_SCHEDULE:
+        case Reason.NO_SCHEDULE | Reason.BAD_SCHEDULE:
             return job.expected.since  # when it was given one
         case _:
             return recovered_at(Reason.OVERDUE, stored.status_since, facts)

@@ -4,23 +4,17 @@ alone, so that it can be given with Prefect away.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.monitoring.jobs.expectation_tags import from_json
 from flows.monitoring.jobs.registry import StoredJob
-from flows.monitoring.jobs.schedules import (
-    LONGEST_INTERVAL_SECONDS,
-    InvalidSchedule,
-    ScheduleSpec,
-    schedule_in_words,
-    ticks_between,
-)
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.budgets import Budget, budget_of
+from flows.monitoring.verdicts.expected import expected_of, next_tick_of
 from flows.monitoring.verdicts.measures import Measure, measures_of
 from flows.monitoring.verdicts.overall import Overall, is_silence, judge_all, judge_staleness
 from flows.monitoring.verdicts.queries import (
@@ -204,25 +198,12 @@ async def _read_past(connection: AsyncConnection, newest: Mapping[str, Newest], 
 
 def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: datetime | None) -> JobReport:
     job = past.newest.job
-    tags = from_json(job.expectations)
     last_run, last_outcome, successes = past.newest.run, past.newest.outcome, past.successes
     outcomes = past.failures or ([] if last_outcome is None else [last_outcome])
     told = successes[0].details if successes else {}
     budget, measures = budget_of(told), measures_of(told)
     is_feature_off = told.get("feature") == "off"
-    expected = ExpectedJob(
-        name=job.job_name,
-        # One that is longer was stored before such schedules were refused.
-        longest_interval_seconds=job.interval_seconds if 0 < job.interval_seconds <= LONGEST_INTERVAL_SECONDS else None,
-        since=job.since,
-        paused=job.paused,
-        has_lost_schedule=not job.paused and not job.schedule,
-        next_run_at=job.next_run_at,
-        planned_runs=job.planned_runs,
-        ticks=None if job.ticks is None else [datetime.fromisoformat(tick) for tick in job.ticks],
-        lost_schedules=schedule_in_words(cast("list[ScheduleSpec]", lost)) if (lost := job.lost_schedules) else "",
-        tags=tags,
-    )
+    expected = expected_of(job)
     facts = JobFacts(
         last_run=last_run and last_run.started_at,
         last_run_due=last_run and last_run.scheduled_for,
@@ -246,7 +227,7 @@ def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: da
         data_note=_data_note(successes),
         measures=measures,
         last_failure=last_outcome if last_outcome and last_outcome.status != Status.SUCCESS else None,
-        next_tick=_next_tick(job, facts.last_run, now),
+        next_tick=next_tick_of(job, facts.last_run, now),
     )
 
 
@@ -282,20 +263,3 @@ def _reported_at(status_flow: JobReport) -> datetime | None:
     """When the status flow last did its work, be it with trouble on the side."""
     done = (outcome.completed_at for outcome in status_flow.facts.outcomes if outcome.status != Status.FAILURE)
     return max((*done, *filter(None, [status_flow.facts.last_success])), default=None)
-
-
-def _next_tick(job: StoredJob, last_run: datetime | None, now: datetime) -> datetime | None:
-    """What the scheduler had planned when the status flow last looked, or, if the job has run since, the tick after."""
-    if job.paused or job.next_run_at is None:
-        return None
-    if job.next_run_at > now or last_run is None or last_run < job.next_run_at:
-        return job.next_run_at
-    schedule = cast("list[ScheduleSpec]", job.schedule)
-    # Other kinds take Prefect to compute, which is too heavy for the readers of this report.
-    if not all(spec["interval"] for spec in schedule if spec["active"]):
-        return None
-    until = now + timedelta(seconds=job.interval_seconds) + timedelta(microseconds=1)
-    try:
-        return next(iter(ticks_between(schedule, now, until)), None)
-    except InvalidSchedule:
-        return None

@@ -38,6 +38,8 @@ class ExpectedJob:
     """Its first ticks after what was once its last run, oldest first; None where the rule of 2 intervals holds."""
     has_lost_schedule: bool = False
     """Whether it had a schedule, has none since `since`, and is not paused."""
+    bad_schedules: str = ""
+    """In words, its schedules, where they cannot be computed and Prefect has planned nothing; empty if they can."""
     lost_schedules: str = ""
     """In words, those that it has lost since `since`, while it kept others; empty if it has lost none."""
     tags: Expectations = NO_TAGS
@@ -115,7 +117,7 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
     """The verdict on `job` at `now`. The first that holds, in this order:
 
     1. paused: the deployment is paused. Neither healthy nor alarming, whatever else is wrong.
-    2. unhealthy, no_schedule: it has lost its schedule.
+    2. unhealthy, no_schedule or bad_schedule: it has lost its schedule, or has one that cannot be computed.
     3. unhealthy, stuck: a run has been going for longer than its `duration`, or the interval.
     4. unhealthy, overdue: late, as `late_from` tells. Exactly at that moment it is healthy.
     5. unhealthy, not_started: late, and it never ran.
@@ -173,6 +175,8 @@ def _judge(
         return Verdict.PAUSED, None, None
     if job.has_lost_schedule:
         return Verdict.UNHEALTHY, Reason.NO_SCHEDULE, job.since
+    if job.bad_schedules:
+        return Verdict.UNHEALTHY, Reason.BAD_SCHEDULE, job.since
     seen_until = min(now, facts.known_until or now)
     longest_run = job.tags.duration or job.longest_interval_seconds
     if facts.running_since is not None and longest_run is not None:
@@ -221,5 +225,6 @@ def _warnings(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) 
         yield WarningCode.BUDGET
     if facts.warns_itself:
         yield WarningCode.MEASURE
-    if not (job.paused or job.has_lost_schedule) and job.planned_runs == 0 and job.next_run_at is None:
+    is_scheduled = not (job.paused or job.has_lost_schedule or job.bad_schedules)
+    if is_scheduled and job.planned_runs == 0 and job.next_run_at is None:
         yield WarningCode.NO_PLANNED_RUNS

@@ -45,6 +45,8 @@ def explain_job(job: JobReport, now: datetime) -> str:
             return "Paused: nothing is expected of it."
         case _, Reason.NO_SCHEDULE:
             return f"Its deployment has had no schedule since {_when(judgement.since, now)}, and is not paused."
+        case _, Reason.BAD_SCHEDULE:
+            return f"Its schedule cannot be computed, so Prefect plans no run of it: {expected.bad_schedules}."
         case Verdict.NOT_STARTED, _ if expected.longest_interval_seconds is None:
             return "Has not run yet, and nothing schedules it."
         case Verdict.NOT_STARTED, _:

@@ -71,6 +71,7 @@ def test_each_reason_has_its_own_words() -> None:
         "no_worker": "poll_news has no worker since 11:50 UTC",
         "no_success": "poll_news has had no success in time since 11:50 UTC",
         "no_schedule": "poll_news has no schedule since 11:50 UTC",
+        "bad_schedule": "poll_news has a schedule that cannot be computed since 11:50 UTC",
     }
 
 

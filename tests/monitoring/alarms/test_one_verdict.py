@@ -31,7 +31,7 @@ from flows.monitoring.web.documents import document_of
 from flows.monitoring.web.page import Snapshot, render_page
 from flows.pipeline_status import state_of
 from flows.settings import Settings
-from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, interval_schedule, ran, ran_every, seed
 from tests.support.receiver import running_receiver
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
@@ -66,6 +66,13 @@ async def without_schedule(engine: AsyncEngine, now: datetime) -> None:
     await seed(engine, [job], [ran(NEWS, now - 50 * MINUTE)])
 
 
+async def with_bad_schedule(engine: AsyncEngine, now: datetime) -> None:
+    rule = {**interval_schedule(15)[0], "interval": None, "anchor": None, "rrule": "FREQ=DAILY;UNTIL=20271231T000000Z"}
+    changes: dict[str, Any] = {"since": now - 40 * MINUTE, "planned_runs": 0, "next_run_at": None}
+    job = expected(NEWS, now, schedule=[rule], interval_seconds=0.0, **changes)
+    await seed(engine, [job], [ran(NEWS, now - 50 * MINUTE)])
+
+
 async def healthy(engine: AsyncEngine, now: datetime) -> None:
     await seed(engine, [expected(NEWS, now)], ran_every(NEWS, now, 15, 4))
 
@@ -79,6 +86,7 @@ SITUATIONS: dict[Reason, Seeding] = {
     Reason.NO_WORKER: healthy,
     Reason.NO_SUCCESS: without_success,
     Reason.NO_SCHEDULE: without_schedule,
+    Reason.BAD_SCHEDULE: with_bad_schedule,
     Reason.STALE: healthy,
 }
 

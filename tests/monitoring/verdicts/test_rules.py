@@ -60,6 +60,13 @@ VERDICTS: dict[str, tuple[ExpectedJob, JobFacts, str, str | None, datetime | Non
         "no_schedule",
         NOW - timedelta(days=7),
     ),
+    "has a schedule that cannot be computed": (
+        job(bad_schedules="rrule FREQ=DAILY;UNTIL=20271231T000000Z", longest_interval_seconds=None),
+        facts("success", newest=NOW - timedelta(days=3)),
+        "unhealthy",
+        "bad_schedule",
+        NOW - timedelta(days=7),
+    ),
     "has no worker": (job(), facts("success", worker_absent_since=RECENT), "unhealthy", "no_worker", RECENT),
     "ran exactly 2 intervals ago": (job(), facts("success", newest=NOW - 2 * INTERVAL), "healthy", None, None),
     "ran a microsecond longer ago": (
