@@ -5,7 +5,8 @@
 3. `prefect deploy --all`; and name what prefect.yaml no longer has, or remove it with `--prune`.
 4. Make the server's automations, and the block that they notify through.
 5. Note in the database which jobs are expected from now on, and how often.
-6. Wait until the server's scheduler has planned runs, and say what is deployed, how often it runs, and when next.
+6. Wait until the server's scheduler has planned the runs of the next 99 days, and say what is deployed, how often it
+   runs, and when next.
 
 With `--watch-only` it does so for the monitoring alone: its tables, the status flow and its pool, the automations. A
 database that was made so stays so, whoever says `vibecheck apply` later, until somebody says `--no-watch-only`.
@@ -119,7 +120,7 @@ async def set_up_monitoring(client: PrefectClient, settings: Settings) -> None:
 
 
 async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
-    """Wait until each active schedule has a planned run, and report; log an error for what has none."""
+    """Wait until each job that is due within 99 days has a planned run, and report; log an error for what has none."""
     deadline = asyncio.get_running_loop().time() + PLANNING_SECONDS
     while True:
         jobs = await read_live_jobs(client, await server_now(client))
@@ -140,7 +141,8 @@ async def verify_deployments(client: PrefectClient) -> Sequence[LiveJob]:
         logger.error(
             "no_planned_runs",
             deployment=job.full_name,
-            explanation="The server's scheduler has planned no run. Is its scheduler service running?",
+            explanation="The server's scheduler has planned no run. Is its scheduler service running? Its log says if "
+            "the schedule cannot be computed.",
         )
     return jobs
 

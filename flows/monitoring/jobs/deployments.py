@@ -5,7 +5,7 @@ A job is a deployment that is tagged `monitored`. In its runs nobody interferes 
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from prefect.client.schemas.sorting import DeploymentSort
 
 from flows.database.types import canonical_json
 from flows.monitoring.jobs.expectation_tags import Expectations, parse_tags
-from flows.monitoring.jobs.schedules import ScheduleSpec
+from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, next_ticks
 from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.paging import PAGE
 from flows.monitoring.prefect_runs import read_runs
@@ -38,6 +38,8 @@ from flows.monitoring.vocabulary import MONITORED_TAG, SUPERVISED_TAG
 DEFAULT_HEARTBEAT_SECONDS = 180.0
 # Prefect takes no less. With more than a day nobody means to notice anything, and a time would not fit the server.
 LEAST_HEARTBEAT_SECONDS, MOST_HEARTBEAT_SECONDS = 30.0, 86_400.0
+# Prefect's scheduler plans 100 days ahead.
+PLANNED_AHEAD = timedelta(days=99)
 _HEARTBEAT_SETTING = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 # How many of a page are read again with the next one.
 _READ_TWICE = 20
@@ -60,7 +62,10 @@ class LiveJob:
     changed_at: datetime
     """When the deployment or a schedule was last changed."""
     next_run_at: datetime | None
+    """When the scheduler will start it next; its next tick where that is too far ahead to be planned."""
     planned_runs: int
+    lacks_runs: bool = False
+    """Whether the scheduler should have planned runs, and has none."""
     work_pool: str | None
     """Where its runs execute; None for a deployment that is served."""
     heartbeat_seconds: float
@@ -81,11 +86,6 @@ class LiveJob:
         """Whether it is late after a tick. Without `within`, a job of plain intervals is late after 2 intervals."""
         counting = (spec for spec in self.specs if spec["active"] or self.paused)
         return self.expectations.within is not None or any(spec["interval"] is None for spec in counting)
-
-    @property
-    def lacks_runs(self) -> bool:
-        """Whether the scheduler should have planned runs, and has none."""
-        return not self.paused and self.planned_runs == 0
 
 
 async def read_live_jobs(client: PrefectClient, now: datetime) -> list[LiveJob]:
@@ -126,6 +126,7 @@ def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datet
     schedule: list[dict[str, Any]] = [
         {**spec_of(each), "active": each.active and not deployment.paused} for each in deployment.schedules
     ]
+    lacks_runs, far_tick = (False, None) if planned else _unplanned(cast("list[ScheduleSpec]", schedule), now)
     return LiveJob(
         job_name=job_name_of(flow, deployment.name),
         full_name=f"{flow}/{deployment.name}",
@@ -134,14 +135,26 @@ def _live_job(flow: str, deployment: DeploymentResponse, planned: Sequence[datet
         paused=not any(spec["active"] for spec in schedule),
         is_unscheduled=not schedule and not deployment.paused,
         changed_at=max(_changes(deployment), default=now),
-        next_run_at=min(planned, default=None),
+        next_run_at=min(planned, default=far_tick),
         planned_runs=len(planned),
+        lacks_runs=lacks_runs,
         work_pool=deployment.work_pool_name,
         heartbeat_seconds=_heartbeat_seconds(deployment.job_variables),
         expectations=parse_tags(deployment.tags),
         tags=frozenset(deployment.tags),
         is_supervised=SUPERVISED_TAG in deployment.tags,
     )
+
+
+def _unplanned(specs: Sequence[ScheduleSpec], now: datetime) -> tuple[bool, datetime | None]:
+    """Whether the scheduler should have planned runs by these schedules; if not, the next tick, if one is to come."""
+    try:
+        tick = next(iter(next_ticks(specs, now, 1)), None)
+    except InvalidSchedule:
+        return True, None
+    if tick is None or tick > now + PLANNED_AHEAD:
+        return False, tick
+    return True, None
 
 
 def spec_of(schedule: DeploymentSchedule) -> ScheduleSpec:

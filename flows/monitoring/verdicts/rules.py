@@ -225,6 +225,12 @@ def _warnings(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) 
         yield WarningCode.BUDGET
     if facts.warns_itself:
         yield WarningCode.MEASURE
-    is_scheduled = not (job.paused or job.has_lost_schedule or job.bad_schedules)
-    if is_scheduled and job.planned_runs == 0 and job.next_run_at is None:
+    if not job.paused and _has_ticks_ahead(job, now) and job.planned_runs == 0 and job.next_run_at is None:
         yield WarningCode.NO_PLANNED_RUNS
+
+
+def _has_ticks_ahead(job: ExpectedJob, now: datetime) -> bool:
+    """Whether its schedules have ticks to come, as far as is known: none where all are over, or cannot be read."""
+    if job.longest_interval_seconds is None:
+        return any(tick > now for tick in job.ticks or ())
+    return job.ticks is None or len(job.ticks) > 0

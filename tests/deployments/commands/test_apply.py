@@ -1,8 +1,9 @@
 """What `vibecheck apply` waits for, and what it says when it cannot do its work."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -49,6 +50,18 @@ async def test_a_schedule_for_which_no_run_is_ever_planned_is_named(monkeypatch:
 
     assert job.lacks_runs
     assert [event["deployment"] for event in events if event["event"] == "no_planned_runs"] == ["forgotten/scheduled"]
+
+
+@pytest.mark.parametrize("rule", [{"cron": "0 6 1 5 *", "day_or": True}, {"rrule": "FREQ=DAILY;UNTIL=20261122T000000"}])
+async def test_what_is_not_due_for_months_or_over_needs_no_planned_run(rule: dict[str, Any]) -> None:
+    prefect = FakePrefect()
+    prefect.deploy("rare", schedules=[prefect.schedule(timedelta(days=1)) | {"schedule": {"timezone": "UTC", **rule}}])
+
+    async with prefect.client() as client, asyncio.timeout(30):
+        (job,) = await verify_deployments(client)
+
+    assert not job.lacks_runs
+    assert job.next_run_at == (datetime(2027, 5, 1, 6, tzinfo=UTC) if "cron" in rule else None)
 
 
 def test_a_wrong_receiver_is_said_before_anything_is_started(tmp_path: Path) -> None:

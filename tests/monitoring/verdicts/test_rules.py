@@ -233,6 +233,8 @@ def test_the_age_is_that_of_the_last_start_and_never_negative(known: JobFacts, a
         (job(), facts("success", is_budget_tight=True), ("budget",)),
         (job(planned_runs=0, next_run_at=None), facts("success"), ("no_planned_runs",)),
         (job(planned_runs=0), facts("success"), ()),
+        (job(planned_runs=0, next_run_at=None, ticks=[]), facts("success"), ()),
+        (job(planned_runs=0, next_run_at=None, longest_interval_seconds=None), facts("success"), ()),
         (job(paused=True, planned_runs=0, next_run_at=None), facts("success"), ()),
         (job(tags=Expectations(wrong=("within=soon: not a duration",))), facts("success"), ("wrong_tag",)),
         (job(lost_schedules="every hour", since=NOW - LOST_AFTER), facts("success"), ("lost_schedule",)),
