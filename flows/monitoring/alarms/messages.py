@@ -44,6 +44,8 @@ class Notice:
     link: str | None = None
     pool: str | None = None
     """The work pool whose missing worker is the cause."""
+    absent_since: datetime | None = None
+    """Since when no worker polls it, where that is known: the job may be in trouble for longer, or for less."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,17 +123,18 @@ def paragraphs_of(notices: Sequence[Notice], now: datetime, links: Links) -> lis
 def _paragraph_of_pool(kind: Kind, pool: str, notices: Sequence[Notice], now: datetime, links: Links) -> Paragraph:
     names = [notice.job_name for notice in notices]
     since = min(notice.since for notice in notices)
+    absent_since = min(notice.absent_since or notice.since for notice in notices)
     if kind is Kind.RECOVERY:
         headline = f"pool {pool} has a worker again, {len(names)} jobs recovered"
         text = f"A worker polls the pool {pool} again, and {len(names)} jobs have recovered: {listed(names)}.\n"
         text += f"They had stood still since {clock(since, now)}."
     else:
         still = "still " if kind is Kind.REMINDER else ""
-        headline = f"{still}no worker on pool {pool} since {clock(since, now)}, {len(names)} jobs stand still"
+        headline = f"{still}no worker on pool {pool} since {clock(absent_since, now)}, {len(names)} jobs stand still"
         text = "\n".join(
             [
                 f"No worker polls the pool {pool}: {len(names)} jobs stand still.",
-                f"Since: {clock(since, now)}, for {duration((now - since).total_seconds())}.",
+                f"Since: {clock(absent_since, now)}, for {duration((now - absent_since).total_seconds())}.",
                 f"Jobs: {listed(names)}.",
                 *_what_to_do_about(pool, links),
             ]
@@ -176,6 +177,8 @@ def _bad_news(
     looks_healthy: bool = False,
 ) -> Notice:
     pool = _text(details.get("work_pool_without_worker")) or None
+    stopped = _text(details.get("worker_absent_since"))
+    absent_since = datetime.fromisoformat(stopped) if stopped else began
     known = Reason(reason) if reason in set(Reason) else None
     what = IS.get(known, "is unhealthy") if known else "is unhealthy"
     lasting = duration((now - began).total_seconds())
@@ -201,7 +204,7 @@ def _bad_news(
     if kind is Kind.REMINDER:
         headline = f"{name} {_still(what)} after {lasting}"
     elif pool:
-        headline = f"no worker on pool {pool} since {clock(began, now)}, {name} stands still"
+        headline = f"no worker on pool {pool} since {clock(absent_since, now)}, {name} stands still"
     else:
         been = what.replace("is ", "has been ", 1).replace("has never run", "has never run, due")
         headline = f"{name} {been} since {clock(began, now)}"
@@ -213,6 +216,7 @@ def _bad_news(
         incident=incident_key(name, began),
         link=link,
         pool=pool,
+        absent_since=absent_since if pool else None,
         since=began,
     )
 

@@ -231,10 +231,14 @@ def _between_judgements(report: Report) -> timedelta:
 def circumstances_of(job: JobReport, now: datetime) -> dict[str, Any]:
     """What a message says of an unhealthy job, noted when it is found: it may be delivered much later."""
     last_failure = job.last_failure
+    # What fails, or hangs, does so for another reason, whatever has become of the worker since.
+    is_for_want_of_worker = job.judgement.reason in (Reason.NO_WORKER, Reason.OVERDUE, Reason.NOT_STARTED)
+    absent_since = job.facts.worker_absent_since if is_for_want_of_worker else None
     return {
         "explanation": explain_job(job, now),
         "last_error": last_failure and last_failure.error_message,
         "failed_run": last_failure and str(last_failure.execution_id),
         "open_run": str(job.running_id) if job.running_id is not None else None,
-        "work_pool_without_worker": job.facts.absent_work_pool,
+        "work_pool_without_worker": job.facts.absent_work_pool if is_for_want_of_worker else None,
+        "worker_absent_since": absent_since and absent_since.isoformat(),
     }

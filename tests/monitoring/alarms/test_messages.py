@@ -128,6 +128,14 @@ def test_one_cause_that_stops_five_jobs_is_one_paragraph() -> None:
     ]
 
 
+def test_no_worker_is_there_since_it_stopped_and_not_since_the_alarm() -> None:
+    stopped = (NOW - timedelta(minutes=35)).isoformat()
+    absent = {"work_pool_without_worker": "platform", "worker_absent_since": stopped}
+    jobs = [notice(alarm("overdue", job_name=f"job_{n}", **absent)) for n in range(2)]
+    assert jobs[0].headline == "no worker on pool platform since 11:25 UTC, job_0 stands still"
+    assert message(*jobs).fitted_body(5_000).splitlines()[1] == "Since: 11:25 UTC, for 35 min."
+
+
 def test_a_worker_that_is_back_is_one_paragraph_as_well() -> None:
     jobs = [notice(recovery("no_worker", job_name=f"job_{n}", work_pool_without_worker="platform")) for n in range(5)]
     assert message(*jobs).subject == "VibeCheck staging: pool platform has a worker again, 5 jobs recovered"

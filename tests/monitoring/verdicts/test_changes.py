@@ -17,7 +17,7 @@ from flows.monitoring.verdicts.stored import (
     read_verdicts,
 )
 from tests.monitoring.verdicts.changing import NEWS, judge_times, known, once_healthy, once_overdue, told, turns
-from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, interval_schedule, ran, seed
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, interval_schedule, ran, ran_every, seed
 
 
 async def test_a_healthy_job_is_no_news(database: AsyncEngine) -> None:
@@ -135,6 +135,15 @@ async def test_a_missing_worker_is_reported_once_before_it_is_overdue(database: 
     (change,) = await told(database)
     assert (change.to_status, change.reason, change.at) == ("unhealthy", "no_worker", now - 3 * MINUTE)
     assert change.details["work_pool_without_worker"] == "vibecheck"
+    assert change.details["worker_absent_since"] == (now - 3 * MINUTE).isoformat()
+
+
+async def test_a_job_that_fails_is_not_said_to_want_a_worker(database: AsyncEngine) -> None:
+    now = await once_healthy(database, 70 * MINUTE)
+    await seed(database, rows=ran_every(NEWS, now, 15, 4, status="failure"))
+    await judge_times(database, 2, {NEWS: AbsentWorker("vibecheck", now - 3 * MINUTE)})
+    (change,) = await told(database)
+    assert (change.reason, change.details["work_pool_without_worker"]) == ("failing", None)
 
 
 async def test_a_missing_worker_and_overdue_are_the_same_outage(database: AsyncEngine) -> None:
