@@ -61,6 +61,7 @@ class OutcomeRow:
     completed_at: datetime
     error_message: str | None
     execution_id: UUID
+    closed_by: str | None
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,7 @@ def _newest_id(*conditions: TextClause) -> ScalarSelect[int]:
 
 def _outcome_columns(row: Columns) -> tuple[ColumnElement[Any], ...]:
     completed_at = func.coalesce(row["completed_at"], row["started_at"])
-    return (row["status"], row["started_at"], completed_at, row["error_message"], row["execution_id"])
+    return (row["status"], row["started_at"], completed_at, row["error_message"], row["execution_id"], row["closed_by"])
 
 
 def _success_columns(row: Columns) -> tuple[ColumnElement[Any], ...]:

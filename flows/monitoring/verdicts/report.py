@@ -207,7 +207,7 @@ def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: da
     facts = JobFacts(
         last_run=last_run and last_run.started_at,
         last_run_due=last_run and last_run.scheduled_for,
-        known_until=reconciled_until if _is_known_from_prefect_alone(last_run) else None,
+        known_until=reconciled_until if _is_known_from_prefect_alone(last_outcome) else None,
         last_success=successes[0].completed_at if successes else None,
         running_since=past.newest.running_since,
         outcomes=[outcome_of(row) for row in outcomes],
@@ -236,9 +236,12 @@ def outcome_of(row: OutcomeRow) -> Outcome:
     return Outcome(status=row.status, started_at=row.started_at, completed_at=row.completed_at)
 
 
-def _is_known_from_prefect_alone(last_run: LogRow | None) -> bool:
-    """Whether no process of the job writes rows, as far as is known: then they come with the status flow."""
-    return last_run is None or last_run.closed_by == "reconciler"
+def _is_known_from_prefect_alone(last_outcome: OutcomeRow | None) -> bool:
+    """Whether no process of the job writes rows, as far as is known: then they come with the status flow.
+
+    Who opened a row is not noted, so a run that is going on is taken for one like the last that ended.
+    """
+    return last_outcome is None or last_outcome.closed_by == "reconciler"
 
 
 def _data_note(successes: Sequence[SuccessRow]) -> str | None:

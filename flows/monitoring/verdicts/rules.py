@@ -181,7 +181,8 @@ def _judge(
     longest_run = job.tags.duration or job.longest_interval_seconds
     if facts.running_since is not None and longest_run is not None:
         stuck_from = facts.running_since + timedelta(seconds=longest_run)
-        if now > stuck_from:
+        # It was going when last seen, and may be over since.
+        if seen_until > stuck_from:
             return Verdict.UNHEALTHY, Reason.STUCK, stuck_from
     bound = late_from(job, facts)
     if bound is not None and seen_until > bound:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.log.rows import LogRow
+from flows.monitoring.log.watermark import write_watermark
 from flows.monitoring.verdicts.changes import circumstances_of
 from flows.monitoring.verdicts.report import JobReport, Report, read_report
 from flows.monitoring.verdicts.wording import explain_job, explain_warning
@@ -144,6 +145,15 @@ async def test_a_run_that_outlasts_its_interval_is_stuck(database: AsyncEngine) 
     assert (job.judgement.reason, job.judgement.since) == ("stuck", now - MINUTE)
     assert (job.facts.running_since, job.running_id) == (now - 16 * MINUTE, stuck.execution_id)
     assert circumstances_of(job, now)["open_run"] == str(stuck.execution_id)
+
+
+async def test_a_run_that_only_prefect_knows_is_stuck_if_seen_so(database: AsyncEngine) -> None:
+    now = await clock(database)
+    rows = ran("poll_news", now - 25 * MINUTE, closed_by="reconciler"), ran("poll_news", now - 16 * MINUTE, "running")
+    for seen_at, reason in ((now - 4 * MINUTE, None), (now - MINUTE / 2, "stuck")):
+        async with database.begin() as connection:
+            await write_watermark(connection, seen_at)
+        assert (await job_of(database, *rows)).judgement.reason == reason
 
 
 async def test_a_paused_job_is_neither_healthy_nor_alarming(database: AsyncEngine) -> None:
