@@ -200,6 +200,8 @@ def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datet
             next_run_at = next(iter(first_ticks(job.specs, now)), None)
     except InvalidSchedule as error:
         logger.warning("schedule_not_understood", job_name=job.job_name, error=str(error))
+    if job.is_unscheduled:
+        ticks = None if _has_lost_schedule(job, stored) else []
     if job.expectations.wrong:
         logger.warning("tags_not_understood", job_name=job.job_name, wrong=list(job.expectations.wrong))
     return StoredJob(
@@ -209,7 +211,7 @@ def _row(job: LiveJob, stored: StoredJob | None, since: datetime, covered: datet
         interval_seconds=interval or 0.0,
         schedule=job.schedule,
         since=since,
-        paused=job.paused and not _has_lost_schedule(job, stored),
+        paused=job.paused and not job.is_unscheduled,
         retired_at=None,
         next_run_at=next_run_at,
         planned_runs=job.planned_runs,
@@ -234,7 +236,7 @@ def _has_lost_schedule(job: LiveJob, stored: StoredJob | None) -> bool:
     """Whether it had a schedule, and nobody says that it should have none. A schedule that is off was switched off."""
     if not job.is_unscheduled or stored is None or stored.retired_at is not None:
         return False
-    return bool(stored.schedule) or not stored.paused
+    return bool(stored.schedule) or (not stored.paused and stored.ticks is None)
 
 
 def _has_fewer_schedules(job: LiveJob, stored: StoredJob) -> bool:

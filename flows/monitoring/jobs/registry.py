@@ -29,7 +29,8 @@ _ABSENCE = ("absent_work_pool", "worker_absent_since", "absence_noted_at")
 class StoredJob:
     """A row of `monitored_jobs` without its verdict. `interval_seconds` is 0 for a job that nothing schedules.
 
-    One that has lost its schedule is not `paused`, and its `schedule` is empty. One that never had any is paused.
+    One that has lost its schedule is not `paused`, and its `schedule` is empty; so is one that never had any, whose
+    `ticks` are known: none.
     """
 
     job_name: str

@@ -19,12 +19,14 @@ def expected_of(job: StoredJob) -> ExpectedJob:
     """What is expected of it."""
     # One that is longer was stored before such schedules were refused.
     interval = job.interval_seconds if 0 < job.interval_seconds <= LONGEST_INTERVAL_SECONDS else None
+    is_unscheduled = not job.paused and not job.schedule
     return ExpectedJob(
         name=job.job_name,
         longest_interval_seconds=interval,
         since=job.since,
         paused=job.paused,
-        has_lost_schedule=not job.paused and not job.schedule,
+        has_lost_schedule=is_unscheduled and job.ticks is None,
+        is_on_demand=is_unscheduled and job.ticks is not None,
         bad_schedules=_bad_schedules(job) if interval is None else "",
         next_run_at=job.next_run_at,
         planned_runs=job.planned_runs,

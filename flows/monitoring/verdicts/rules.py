@@ -38,6 +38,8 @@ class ExpectedJob:
     """Its first ticks after what was once its last run, oldest first; None where the rule of 2 intervals holds."""
     has_lost_schedule: bool = False
     """Whether it had a schedule, has none since `since`, and is not paused."""
+    is_on_demand: bool = False
+    """Whether it never had a schedule, and is not paused: something else starts it, such as an event."""
     bad_schedules: str = ""
     """In words, its schedules, where they cannot be computed and Prefect has planned nothing; empty if they can."""
     lost_schedules: str = ""
@@ -123,9 +125,10 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
     5. unhealthy, not_started: late, and it never ran.
     6. unhealthy, failing: the last N outcomes are failures. A partial failure does not count: it stored something.
     7. unhealthy, no_success: the last success is longer ago than `stale_after`.
-    8. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
-    9. not_started: it never ran, and need not have.
-    10. healthy.
+    8. healthy: it never had a schedule. Nobody knows when it is to run next.
+    9. unhealthy, no_worker: nothing is wrong yet, but nobody would execute its next run.
+    10. not_started: it never ran, and need not have.
+    11. healthy.
     """
     age = None if facts.last_run is None else max(0.0, (now - facts.last_run).total_seconds())
     verdict, reason, since = _judge(job, facts, now, limits)
@@ -195,6 +198,8 @@ def _judge(
         stale_from = max(job.since, facts.last_success or job.since) + timedelta(seconds=job.tags.stale_after)
         if seen_until > stale_from:
             return Verdict.UNHEALTHY, Reason.NO_SUCCESS, stale_from
+    if job.is_on_demand:
+        return Verdict.HEALTHY, None, None
     if facts.worker_absent_since is not None:
         return Verdict.UNHEALTHY, Reason.NO_WORKER, max(facts.worker_absent_since, job.since)
     if facts.last_run is None:

@@ -78,6 +78,8 @@ def explain_job(job: JobReport, now: datetime) -> str:
             return f"No worker has polled {pool} since {_when(judgement.since, now)}: nothing can start it."
         case _, Reason.FAILING:
             return f"Failing since {_when(judgement.since, now)}: " + _last_success(job, now)
+        case _ if judgement.age_seconds is None:
+            return "Has not run yet, and nothing schedules it."
         case _:
             expectation = f"expected {due}" if due else "nothing schedules it"
             return f"Ran {age} ago; {expectation}." + _last_outcome(job)

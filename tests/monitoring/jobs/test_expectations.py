@@ -231,7 +231,7 @@ async def test_a_job_without_a_schedule_expects_nothing(database: AsyncEngine) -
     prefect.deploy("poll", every=None)
     await sync(prefect, database)
     job = await job_of(database)
-    assert (job.interval_seconds, job.paused) == (0, True)
+    assert (job.interval_seconds, job.paused, job.ticks) == (0, False, [])
     assert await expected(database, START, START + timedelta(days=1)) == []
 
 

@@ -12,6 +12,7 @@ from flows.database.engine import reading
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.tables import MonitoredJob
+from flows.monitoring.verdicts.expected import expected_of
 from tests.support.fake_prefect import START, FakePrefect
 
 QUARTER = timedelta(minutes=15)
@@ -30,17 +31,19 @@ async def test_a_schedule_that_is_gone_was_lost_but_of_a_paused_job(database: As
     schedules = deployment["schedules"]
     await synced(prefect, database)
 
-    async def is_paused_after(**changes: Any) -> bool:
+    async def is_lost_after(**changes: Any) -> bool:
         prefect.now += QUARTER
         deployment.update(changes, updated=prefect.now.isoformat())
-        return (await synced(prefect, database)).paused
+        return expected_of(await synced(prefect, database)).has_lost_schedule
 
+    for tags in (["monitored"], ["monitored", "within=5m"]):
+        for _ in range(2):
+            assert await is_lost_after(schedules=[], tags=tags)
+    assert not await is_lost_after(paused=True)
     for _ in range(2):
-        assert not await is_paused_after(schedules=[])
-    assert await is_paused_after(paused=True)
-    assert await is_paused_after(paused=False), "somebody has seen it, and said that it needs none"
-    assert not await is_paused_after(schedules=schedules)
-    assert await is_paused_after(schedules=[{**schedules[0], "active": False}]), "switched off is not lost"
+        assert not await is_lost_after(paused=False), "somebody has seen it, and said that it needs none"
+    assert not await is_lost_after(schedules=schedules)
+    assert not await is_lost_after(schedules=[{**schedules[0], "active": False}]), "switched off is not lost"
 
 
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
