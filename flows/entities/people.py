@@ -11,12 +11,13 @@ A name that is both a product's and a given name ("Claude") is taken for a perso
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from flows.entities.folding import fold, split_words
+from flows.entities.folding import fold, is_word, split_words
 from flows.entities.phrases import Hit, Words
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(fold(split_words(text)))
+    # Without the breaks of line: one before a name is no word of kinship.
+    return frozenset(filter(is_word, fold(split_words(text))))
 
 
 _KIN = _words("""

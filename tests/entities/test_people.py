@@ -47,6 +47,7 @@ def test_a_person_is_no_mention_though_nobody_lists_him(text: str) -> None:
         "He asked the AI assistant Claude for help",
         "My uncle Claude asked Claude, the chatbot by Anthropic, about his garden",
         "Claude Dupont works with Anthropic's Claude",
+        "Which AI chatbot writes better code\nClaude won seven of ten tasks",
     ],
 )
 def test_the_assistant_is_a_mention_beside_a_persons_verbs(text: str) -> None:
