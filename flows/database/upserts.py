@@ -35,6 +35,8 @@ from flows.database.types import Json, Values, clean_text, utc_now
 
 # Set by every update where a table has it.
 CHANGED_AT = "changed_at"
+# The key in a text column's `info` for what is stored there where the sender has nothing to say, if it is not "".
+EMPTY = "empty"
 # Rows in one statement; SQLite takes at most 32,766 values in one.
 BATCH = 500
 
@@ -81,8 +83,8 @@ async def upsert(
     A row holds a value for each column but those that the database fills; what else it holds is left out. Of two rows
     with one key the later counts. Rows are locked in the order of their keys, so that two writers cannot deadlock.
 
-    `optional` are columns whose empty value (null, or where there is no null, no text, no items, a count of 0) means
-    that the sender left it out: it never overwrites what is stored.
+    `optional` are columns whose empty value (null, or where there is no null, no text or the column's `EMPTY`, no
+    items, a count of 0) means that the sender left it out: it never overwrites what is stored.
     """
     table = table_of(model)
     keys = tuple(key or (item.name for item in table.primary_key))
@@ -190,4 +192,4 @@ def _null_if_empty(stored: Column[Any], sent: ColumnElement[Any]) -> ColumnEleme
         case Integer():
             return func.nullif(sent, literal_column("0"))
         case _:
-            return func.nullif(sent, literal_column("''"))
+            return func.nullif(sent, literal_column(f"'{stored.info.get(EMPTY, '')}'"))

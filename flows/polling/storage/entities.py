@@ -34,13 +34,13 @@ async def write_links(
     links: Mapping[UUID, Collection[str]],
     *,
     linked: Collection[UUID],
-    replace: bool,
+    replaced: Collection[UUID] = (),
 ) -> frozenset[UUID]:
     """Link each record to the named entities, and return the records whose links changed.
 
     `model` is the table of links; its first column is the record's id. `linked` are the records that may have links
-    already. With `replace`, links to entities that are not named go. The caller holds locks on the records' own rows,
-    so that nobody else changes the same links.
+    already; those of `replaced` lose their links to entities that are not named. The caller holds locks on the records'
+    own rows, so that nobody else changes the same links.
     Raises LookupError if an entity is unknown.
     """
     table = table_of(model)
@@ -54,7 +54,7 @@ async def write_links(
     if unknown := sorted({name for names in links.values() for name in names} - ids.keys()):
         raise LookupError(f"Entities that were never seeded: {', '.join(unknown)}. Run `vibecheck apply`.")
     wanted = {(record_id, ids[name]) for record_id, names in links.items() for name in names}
-    stale = sorted(known - wanted) if replace else []
+    stale = sorted(link for link in known - wanted if link[0] in replaced)
     if stale:
         await connection.execute(delete(table).where(tuple_(record, entity).in_(stale)))
     missing = [{record.name: record_id, entity.name: entity_id} for record_id, entity_id in wanted - known]

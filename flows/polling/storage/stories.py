@@ -43,5 +43,5 @@ async def store_stories(
         changed = await upsert(connection, model, parts, optional=optional)
         touched |= {key[0] for key in changed.inserted | changed.updated}
     inserted = {key for (key,) in written.inserted}
-    touched |= await write_links(connection, StoryEntity, links, linked=links.keys() - inserted, replace=False)
+    touched |= await write_links(connection, StoryEntity, links, linked=links.keys() - inserted)
     return UpsertCounts.of(len(rows), inserted=inserted, touched=touched)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from flows.database.base import Base
 from flows.database.types import utc_now
+from flows.database.upserts import EMPTY
 
 
 class TrackedEntity(Base):
@@ -39,7 +40,8 @@ class Article(Base):
     classification: Mapped[list[str]]
     keywords: Mapped[list[str]]
     language: Mapped[str]
-    country: Mapped[str]
+    # AskNews' word for one that it does not know.
+    country: Mapped[str] = mapped_column(info={EMPTY: "Unknown"})
     source_name: Mapped[str]
     domain: Mapped[str]
     page_rank: Mapped[int | None]
@@ -90,7 +92,7 @@ class Story(Base):
 
 
 class StoryEntity(Base):
-    """The story mentions, or was found by, the entity."""
+    """The story mentions the entity."""
 
     __tablename__ = "story_entities"
 

@@ -80,7 +80,7 @@ async def test_an_unchanged_article_is_not_written(database: AsyncEngine) -> Non
 
 async def test_what_a_later_answer_leaves_out_stays(database: AsyncEngine) -> None:
     bare = article(1, url="", title="", summary="", key_points=[], entities={}, crawled_at=None)
-    bare |= {"sentiment": None, "page_rank": None}
+    bare |= {"sentiment": None, "page_rank": None, "country": "Unknown"}
     async with database.begin() as connection:
         await store_articles(connection, [article(1)], {})
         assert await store_articles(connection, [bare], {}) == UpsertCounts(unchanged=1)
@@ -113,6 +113,16 @@ async def test_a_revised_article_loses_links_its_text_no_longer_bears(database: 
 
         assert counts == UpsertCounts(updated=1)
         assert await links_of(connection) == {(id_of(1), "GPT-4o"), (id_of(2), "Claude")}
+
+
+@pytest.mark.parametrize("left_out", [{"summary": ""}, {"key_points": []}, {"entities": {}}])
+async def test_an_answer_that_leaves_text_out_takes_no_link(database: AsyncEngine, left_out: dict[str, object]) -> None:
+    async with database.begin() as connection:
+        await store_articles(connection, [article(1)], {id_of(1): ["Claude"]})
+        counts = await store_articles(connection, [article(1, **left_out)], {id_of(1): ["Cursor"]})
+
+        assert counts == UpsertCounts(updated=1)
+        assert await links_of(connection) == {(id_of(1), "Claude"), (id_of(1), "Cursor")}
 
 
 async def test_an_article_twice_on_one_page_is_stored_once(database: AsyncEngine) -> None:
