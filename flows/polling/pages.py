@@ -152,8 +152,14 @@ class _WindowPoll:
         self._gaps = 0
 
     async def read(self, window: Window) -> tuple[Position, CursorRow | None]:
-        """Read `window` from where the position says. Return the position after it, and its cursor."""
+        """Read `window` from where the position says. Return the position after it, and its cursor.
+
+        Where an earlier run left the window, and the page there cannot be had, though the window's first one can, the
+        window is deferred: it would hold up all that is new, as long as that page fails.
+        """
         offset = self._position.next_offset if self._position.window is not None else 0
+        # The one request of a run after an outage is for the page that has answered before.
+        answers = offset != 0 and self._run.asks_once and await self._answers(window)
         try:
             read = await read_window(
                 self._run,
@@ -169,11 +175,29 @@ class _WindowPoll:
             async with self._run.engine.begin() as connection:
                 await self._move(connection, replace(self._position, window=None, next_offset=0))
             raise
+        except AskNewsError as error:
+            is_of_page = offset != 0 and self._position == self._begun and not ends_the_run(error)
+            if not (is_of_page and (answers or await self._answers(window, after=error))):
+                raise
+            async with self._run.engine.begin() as connection:
+                await self._move(connection, self._after(window, is_whole=False))
+                await self._defer_for(connection, window, error)
+            return self._position, self._known
         if read.repeats:
             self._run.statistics.failures.append(f"{self._scope or 'news'}: {read.reason()}")
             async with self._run.engine.begin() as connection:
                 await self._end(connection, read)
         return self._position, self._known
+
+    async def _answers(self, window: Window, *, after: AskNewsError | None = None) -> bool:
+        """Return True if AskNews answers to the window's first page. Raises `after`, or else why it does not."""
+        if after is not None and self._run.stops_at_failures():
+            raise after
+        try:
+            await self._run.fetch(self._feed, window, 0)
+        except (AskNewsError, BudgetExhausted) as error:
+            raise after or error from None
+        return True
 
     async def _commit(self, connection: AsyncConnection, read: Reading) -> None:
         if read.has_ended:
@@ -185,20 +209,16 @@ class _WindowPoll:
     async def _end(self, connection: AsyncConnection, read: Reading) -> None:
         """Move the watermark to the window's end, and defer the window if something of it may be missing."""
         self._run.whole_windows += read.is_whole
-        await self._move(
-            connection,
-            self._begun.at_end_of(
-                read.window,
-                read_at=self._run.now,
-                settles_after=self._reach.settles_after,
-                is_whole=read.is_whole,
-            ),
-        )
+        await self._move(connection, self._after(read.window, is_whole=read.is_whole))
         await self._defer_gaps(connection, read)
         if not read.is_whole and not read.gaps:
             await self._defer(connection, read.window, read.reason())
         elif self._closes_run:
             await self._run.close(connection, status=self._run.status())
+
+    def _after(self, window: Window, *, is_whole: bool) -> Position:
+        settles_after = self._reach.settles_after
+        return self._begun.at_end_of(window, read_at=self._run.now, settles_after=settles_after, is_whole=is_whole)
 
     async def _move(self, connection: AsyncConnection, position: Position) -> None:
         self._known = await write_position(connection, self._run.job_name, self._scope, position, known=self._known)
@@ -207,10 +227,13 @@ class _WindowPoll:
     async def _defer_gaps(self, connection: AsyncConnection, read: Reading) -> None:
         """Defer the window for pages that were stepped over: at once, as another run may finish it."""
         for error in read.gaps[self._gaps :]:
-            await self._defer(connection, read.window, f"{type(error).__name__}: {error}")
-            window = read.window.told(self._run.zone)
-            self._run.statistics.failures.append(f"{self._scope or 'news'}, {window}: {error} Deferred to a later run.")
+            await self._defer_for(connection, read.window, error)
         self._gaps = len(read.gaps)
+
+    async def _defer_for(self, connection: AsyncConnection, window: Window, error: AskNewsError) -> None:
+        await self._defer(connection, window, f"{type(error).__name__}: {error}")
+        told = window.told(self._run.zone)
+        self._run.statistics.failures.append(f"{self._scope or 'news'}, {told}: {error} Deferred to a later run.")
 
     async def _defer(self, connection: AsyncConnection, window: Window, reason: str) -> None:
         stretch = DeferredStretch(self._run.job_name, self._scope, window.start, window.end)
