@@ -15,7 +15,8 @@ Then, if nothing failed, while there is time, and unless the budget is nearly sp
 5. prove every few hours that nothing is missing (`sweep`);
 6. read again what is deferred (`read_deferred`); the first failure ends this, and makes the run a partial failure.
 
-The transaction of the run's last page in step 4 also closes the run's row in the log, if neither 5 nor 6 is to follow.
+The transaction of the run's last page in step 4 also closes the run's row in the log, if neither 5 nor 6 is to follow,
+be it for what was deferred before or by this run.
 A run that ends otherwise is closed by `PollingRun.finish`.
 """
 
@@ -213,7 +214,7 @@ class _WindowPoll:
         await self._defer_gaps(connection, read)
         if not read.is_whole and not read.gaps:
             await self._defer(connection, read.window, read.reason())
-        elif self._closes_run:
+        elif self._closes_run and not self._run.reads_what_it_deferred():
             await self._run.close(connection, status=self._run.status())
 
     def _after(self, window: Window, *, is_whole: bool) -> Position:

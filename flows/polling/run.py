@@ -114,6 +114,10 @@ class PollingRun:
             self.plan = (await last_plan(connection, feed.endpoint) or "") if plan is None else plan
             self.full_page = await read_full_page(connection, self.plan, feed.endpoint, feed.page_size, self.now)
 
+    def reads_what_it_deferred(self) -> bool:
+        """Whether this run reads again what it has deferred itself: what has just failed is left to a later one."""
+        return self.statistics.deferred_stretches > 0 and not self.statistics.failures and not self.is_tight
+
     def gained_nothing(self) -> bool:
         """Whether pages came and something failed, without a new record or a stretch of time that was read whole."""
         gained = self.statistics.inserted or self.statistics.updated or self.whole_windows

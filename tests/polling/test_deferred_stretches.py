@@ -1,13 +1,15 @@
 """Deferred stretches: what was not read whole is read again as time, after what is new, and hides no failure."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.asknews import AskNewsError, CredentialsRefused, RequestTimedOut, ResponseTooLarge, ServiceFailed
+from flows.asknews import AskNewsError, CredentialsRefused, Page, RequestTimedOut, ResponseTooLarge, ServiceFailed
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
 from flows.polling.pages import poll_scopes
@@ -152,6 +154,28 @@ async def test_an_error_not_the_pages_own_does_not_count_for_a_stretch(
     await poll_scopes(run, {"": feed}, REACH)
     assert run.status() == "partial_failure"
     assert len(await waiting(database)) == 1
+
+
+class _MovingFeed(FakeFeed):
+    """Rows move once, between the first two pages."""
+
+    async def fetch(self, window: Window, offset: int | str) -> Page[Any]:
+        page = await super().fetch(window, offset)
+        return replace(page, records=[9, *page.records[1:]]) if len(self.asked) == 2 else page
+
+
+@pytest.mark.parametrize(("failing", "status", "fetched"), [(None, "success", 55), (5, "partial_failure", 40)])
+async def test_a_row_tells_what_the_run_reads_again_itself(
+    database: AsyncEngine, failing: int | None, status: str, fetched: int
+) -> None:
+    run = polling_run(database)
+    moving = _MovingFeed(run, rows=25, failing_request=failing)
+    await poll_scopes(run, {"Claude": moving, "Gemini": FakeFeed(run, rows=5)}, REACH)
+    assert await row_of(run) is None
+    await run.finish()
+    row = await row_of(run)
+    assert row is not None
+    assert (row.status, row.details["fetched"]) == (status, fetched)
 
 
 async def test_a_stretch_that_keeps_failing_is_given_up(database: AsyncEngine) -> None:
