@@ -187,5 +187,6 @@ async def poll_news(
         except BudgetExhausted as error:
             return await run.skip(reason="budget", message=str(error))
         await note_lateness(run)
+        state = await run.finish()
         await publish_table(JOB_NAME, run.statistics)
-        return await run.finish()
+        return state

@@ -138,5 +138,6 @@ async def poll_stories(
             return await run.skip(reason="budget", message=str(error))
         except AccessDenied as error:
             return await run.finish_feature_off(error)
+        state = await run.finish()
         await publish_table(JOB_NAME, run.statistics)
-        return await run.finish()
+        return state

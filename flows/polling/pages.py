@@ -15,8 +15,8 @@ Then, if nothing failed, while there is time, and unless the budget is nearly sp
 5. prove every few hours that nothing is missing (`sweep`);
 6. read again what is deferred (`read_deferred`); the first failure ends this, and makes the run a partial failure.
 
-The transaction of the run's last page in step 4 also closes the run's row in the log, if neither 5 nor 6 is to follow,
-be it for what was deferred before or by this run.
+The transaction of the run's last page in step 4 also closes the run's row in the log, if neither 5 (due or
+not) nor 6 is to follow, be it for what was deferred before or by this run.
 A run that ends otherwise is closed by `PollingRun.finish`.
 """
 
