@@ -12,7 +12,7 @@ from flows.asknews import AskNewsError, InvalidRequest, Page, PermanentError, Re
 from flows.polling.budget import BudgetExhausted
 from flows.polling.feeds import Feed
 from flows.polling.run import PollingRun
-from flows.polling.storage.full_pages import note_full_page
+from flows.polling.storage.full_pages import note_full_page, note_longest_page
 from flows.polling.storage.lateness import note_late
 from flows.polling.storage.rejected import store_rejected
 from flows.polling.windows import Window
@@ -56,13 +56,13 @@ class Reading:
            unless it is the window's one page, and another window's held more (`largest_page`).
         2. An empty page after a full one has to be proved, by the one after it. `full_page` is the fewest rows of a
            full page, as far as is known.
-        3. Any other page is the last one if AskNews says so; or it has fewer rows than a full page (unless the end is
-           to be proved: `is_proved`); or it is empty.
+        3. Any other page is the last one if AskNews says so; or it has fewer rows than a full page, or, while that is
+           not known, than the longest page (unless the end is to be proved: `is_proved`); or it is empty.
         """
         records = {feed.key(record) for record in page.records}
         keys = records | {(each.external_id, each.raw) for each in page.rejects}
-        may_be_full = page.fetched > 0 and (full_page is None or page.fetched >= full_page)
-        if may_be_full and self._brought and keys <= self._brought:
+        may_be_full = page.fetched > 0 and page.fetched >= (largest_page if full_page is None else full_page)
+        if page.fetched > 0 and (may_be_full or self.is_proved) and self._brought and keys <= self._brought:
             # The offset is ignored, but the one page had room for more: it was all of the window.
             self.has_ended = keys == self._brought and page.fetched == self.rows < largest_page
             self.repeats = not self.has_ended
@@ -172,8 +172,7 @@ async def read_window(
         with run.statistics.only_if_stored():
             async with run.engine.begin() as connection:
                 await _store(connection, run, feed, page, late_by)
-                if reading.followed not in (None, run.full_page):
-                    await note_full_page(connection, run.plan, feed.endpoint, feed.page_size, reading.followed, run.now)
+                await _note_lengths(connection, run, feed, page, reading)
                 await commit(connection, reading)
         run.full_page = shorter(run.full_page, reading.followed)
         logger.info(
@@ -208,6 +207,19 @@ def _check_window(feed: Feed[Any], window: Window, page: Page[Any]) -> None:
             "AskNews repeats a page, whatever the offset, with records from outside the window: has the API changed?",
             status=200,
         )
+
+
+async def _note_lengths(
+    connection: AsyncConnection, run: PollingRun, feed: Feed[Any], page: Page[Any], reading: Reading
+) -> None:
+    """Note that the page before was a full one; as long as none is known, note the longest. Each once a run."""
+    known = (run.plan, feed.endpoint, feed.page_size)
+    if reading.followed is not None:
+        if reading.followed not in run.noted_lengths:
+            await note_full_page(connection, *known, reading.followed, run.now)
+            run.noted_lengths.add(reading.followed)
+    elif run.full_page is None and 0 < page.fetched >= run.largest_page:
+        await note_longest_page(connection, *known, page.fetched, run.now)
 
 
 async def _store(

@@ -36,7 +36,7 @@ from flows.polling.feeds import Feed
 from flows.polling.retries import fetch_once, fetch_page, withdraw_retries
 from flows.polling.secret_block import api_key_from_block
 from flows.polling.statistics import Statistics
-from flows.polling.storage.full_pages import last_plan, read_full_page
+from flows.polling.storage.full_pages import last_plan, read_full_page, read_longest_page
 from flows.polling.storage.source_outages import end_outage, note_failed_run, read_outage
 from flows.polling.windows import Window
 from flows.settings import Settings, load_settings
@@ -75,6 +75,9 @@ class PollingRun:
     requests_at_once: int = 1
     """How many requests may go on at the same time."""
     largest_page: int = 0
+    """The most rows of any page, as far as is known: no cap is below that."""
+    noted_lengths: set[int] = field(default_factory=set[int])
+    """The lengths of pages that this run has noted in the database."""
     plan: str = ""
     """The AskNews plan, as far as its answers tell it: what is known of its pages holds for no other."""
     full_page: int | None = None
@@ -112,7 +115,10 @@ class PollingRun:
         """Take over what is known of the pages of `plan`, by default the last one that was seen."""
         async with reading(self.engine) as connection:
             self.plan = (await last_plan(connection, feed.endpoint) or "") if plan is None else plan
-            self.full_page = await read_full_page(connection, self.plan, feed.endpoint, feed.page_size, self.now)
+            asked = (self.plan, feed.endpoint, feed.page_size, self.now)
+            self.full_page = await read_full_page(connection, *asked)
+            self.largest_page = await read_longest_page(connection, *asked)
+        self.noted_lengths.clear()
 
     def reads_what_it_deferred(self) -> bool:
         """Whether this run reads again what it has deferred itself: what has just failed is left to a later one."""

@@ -195,7 +195,10 @@ class CreditDay(Base):
 
 
 class FullPage(Base):
-    """A length of page that others followed, where `asked` rows were asked for: it may be the `plan`'s cap."""
+    """A length of page that others followed, where `asked` rows were asked for: it may be the `plan`'s cap.
+
+    With ", longest" behind the endpoint: the length of the longest page, whether it was followed or not.
+    """
 
     __tablename__ = "full_pages"
 
