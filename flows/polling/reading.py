@@ -30,8 +30,9 @@ class Reading:
     """How far a window has been read, and what follows from its pages. It asks for nothing and stores nothing.
 
     `offset` is where the next page begins, `rows` came before that, and `before` of them on the last page: 0 after one
-    that failed, None where an earlier run left the window. `has_ended` once the end is proved; with `is_proved`, no
-    page proves it by being short. `followed` is the length of a page that the last one has shown to be a full one.
+    that failed, None where an earlier run left the window (`is_continued`). `has_ended` once the end is proved; with
+    `is_proved`, no page proves it by being short. `followed` is the length of a page that the last one has shown to be
+    a full one.
     `gaps` are the errors of pages that were stepped over.
     """
 
@@ -46,6 +47,7 @@ class Reading:
     repeats: bool = False
     is_probing: bool = False
     skipped_rows: bool = False
+    is_continued: bool = False
     gaps: list[AskNewsError] = field(default_factory=list[AskNewsError])
     _brought: set[object] = field(default_factory=set[object])
 
@@ -94,9 +96,11 @@ class Reading:
     def is_whole(self) -> bool:
         """Whether nothing of the window can be missing.
 
-        Pages that bring as many different rows as their offsets count hold them all, in whatever order they came.
+        Pages that bring as many different rows as their offsets count hold them all, in whatever order they came. Which
+        rows an earlier run's pages brought is not known.
         """
-        return self.has_ended and not (self.gaps or self.repeated or self.repeats or self.skipped_rows)
+        is_doubted = self.repeated or self.repeats or self.skipped_rows or self.is_continued
+        return self.has_ended and not (self.gaps or is_doubted)
 
     def reason(self) -> str:
         """Why the window is not whole, for people to read."""
@@ -106,6 +110,8 @@ class Reading:
             return "AskNews repeats a page, whatever the offset: read in shorter stretches of time."
         if self.repeated or self.skipped_rows:
             return "Rows moved between two pages."
+        if self.is_continued:
+            return "An earlier run left it, and rows may have moved since."
         return "There was no time to read to the end."
 
 
@@ -137,7 +143,7 @@ async def read_window(
 
     Raises AskNewsError or BudgetExhausted; what was stored before stays.
     """
-    reading = Reading(window, offset, is_proved)
+    reading = Reading(window, offset, is_proved, is_continued=offset != 0)
     failed: AskNewsError | None = None
     while True:
         asked_at = reading.offset
