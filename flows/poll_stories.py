@@ -28,6 +28,8 @@ JOB_NAME = "poll_stories"
 NEWS_JOB = "poll_news"
 # A call costs the same for any length of time, and there is no dearer archive: one window, however long the gap.
 NEVER_SLICED = timedelta(days=3650)
+# A source that ignores the window would cost ten times as much as with the news.
+MOST_PAGES_OF_AN_ENTITY = 15
 
 
 class StoriesFeed:
@@ -124,6 +126,7 @@ async def poll_stories(
     if skipped := await misfire(misfire_grace_seconds):
         return skipped
     async with polling_run(JOB_NAME, keeps_credits_for=NEWS_JOB) as run:
+        run.most_pages = MOST_PAGES_OF_AN_ENTITY * entities_per_run
         entities = load_tracked()
         matcher = EntityMatcher(entities)
         async with reading(run.engine) as connection:

@@ -74,6 +74,8 @@ class PollingRun:
     fetch: Fetch = fetch_page
     requests_at_once: int = 1
     """How many requests may go on at the same time."""
+    most_pages: int = MOST_PAGES
+    """How many pages the flow lets it store, where they are dear."""
     largest_page: int = 0
     """The most rows of any page, as far as is known: no cap is below that."""
     noted_lengths: set[int] = field(default_factory=set[int])
@@ -100,12 +102,13 @@ class PollingRun:
 
     def leaves_the_rest(self) -> bool:
         """Whether what remains is the next run's: the time is up, the pages are many, or the budget nearly spent."""
-        return self.is_out_of_time() or self.statistics.pages >= (TIGHT_PAGES if self.is_tight else MOST_PAGES)
+        most = TIGHT_PAGES if self.is_tight else min(self.most_pages, MOST_PAGES)
+        return self.is_out_of_time() or self.statistics.pages >= most
 
     def may_ask_ahead(self, waiting: int) -> bool:
         """Whether a page may be fetched ahead while `waiting` others are: only if the run will come to it."""
         is_limited = self.is_tight or self.asks_once or self.is_out_of_time()
-        return not is_limited and self.statistics.pages + waiting < MOST_PAGES
+        return not is_limited and self.statistics.pages + waiting < min(self.most_pages, MOST_PAGES)
 
     def stops_at_failures(self) -> bool:
         """Whether a page that fails ends the run's poll, and is not stepped over."""

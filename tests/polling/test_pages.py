@@ -151,6 +151,13 @@ async def test_near_the_budgets_end_a_run_goes_on_later(database: AsyncEngine) -
     assert cursor.next_offset == "30"
 
 
+async def test_a_run_stores_no_more_pages_than_its_flow_allows(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    run.most_pages = 4
+    await poll_scopes(run, {"": FakeFeed(run, rows=95)}, REACH)
+    assert (run.statistics.pages, run.statistics.caught_up) == (4, False)
+
+
 async def test_near_the_budgets_end_a_run_asks_for_few_pages(database: AsyncEngine) -> None:
     run = polling_run(database, is_tight=True)
     feed = FakeFeed(run, rows=5)
