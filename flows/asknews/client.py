@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar, cast
@@ -114,12 +115,13 @@ class AskNewsClient:
         body, plan = await self._get(NEWS_PATH, query)
         is_empty = "as_dicts" in body and body["as_dicts"] is None and not body.get("as_string")
         items: object = [] if is_empty else body.get("as_dicts")
-        page = self._page(NEWS_PATH, body, items, parse_articles, offset=offset, plan=plan)
-        if len(page.records) >= TELLING_REJECTS and all(article.sentiment is None for article in page.records):
-            raise UnexpectedResponse(
-                f"{NEWS_PATH}: none of the {len(page.records)} records has a sentiment. Has the API changed?",
-                status=200,
-            )
+        with _refused_with_its_price(body):
+            page = self._page(NEWS_PATH, body, items, parse_articles, offset=offset, plan=plan)
+            if len(page.records) >= TELLING_REJECTS and all(article.sentiment is None for article in page.records):
+                raise UnexpectedResponse(
+                    f"{NEWS_PATH}: none of the {len(page.records)} records has a sentiment. Has the API changed?",
+                    status=200,
+                )
         return page
 
     async def search_news_json(
@@ -156,7 +158,8 @@ class AskNewsClient:
             STORIES_PATH,
             stories_query(query, start, end, page_size=page_size, offset=offset, reddit_threads=reddit_threads),
         )
-        return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset, plan=plan)
+        with _refused_with_its_price(body):
+            return self._page(STORIES_PATH, body, body.get("stories"), parse_stories, offset=offset, plan=plan)
 
     def _page(
         self,
@@ -238,6 +241,16 @@ class AskNewsClient:
             limit=self._max_response_bytes,
             status=response.status_code,
         )
+
+
+@contextmanager
+def _refused_with_its_price(body: Mapping[str, object]) -> Generator[None]:
+    """Let the error of an answer that is refused for what it holds say what the answer cost."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        error.credits = credits_of(body.get("usage"))
+        raise
 
 
 def _warn_of_change(path: str, records: Sequence[Tolerant]) -> None:

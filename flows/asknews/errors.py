@@ -32,7 +32,8 @@ class AskNewsError(Exception):
     `status` is the HTTP status, None where no response came; `code` is AskNews' own code (status times 1000 plus n),
     None where the body had none. `was_sent` is False where the request itself certainly never reached the API: there
     was no connection, or no token for it. It is True where that is unknown, as after a timeout. `is_foreign` is True
-    where the answer is certainly not AskNews' own: a page from a gateway, or an empty body.
+    where the answer is certainly not AskNews' own: a page from a gateway, or an empty body. `credits` is what the
+    answer says that it cost, None if it says nothing.
     """
 
     def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
@@ -41,6 +42,7 @@ class AskNewsError(Exception):
         self.code = code
         self.was_sent = True
         self.is_foreign = False
+        self.credits: int | None = None
 
     @property
     def was_billed(self) -> Literal["no", "unknown"]:

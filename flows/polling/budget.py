@@ -57,6 +57,7 @@ class CreditBudget:
         """Reserve `credits` around one call to AskNews, and settle them with what the receipt says.
 
         A call that AskNews has certainly not charged gives them back: it never arrived, or was answered with an error.
+        An answer that was refused for what it holds costs what it says.
         One whose fate is unknown (a timeout, a reset) is booked apart, as uncertain: that counts up to a share of the
         limit, so that an outage does not use up the budget.
 
@@ -75,8 +76,8 @@ class CreditBudget:
         try:
             yield receipt
         except AskNewsError as error:
-            receipt.actual = 0
-            uncertain = 0 if error.was_billed == "no" else credits
+            receipt.actual = error.credits or 0
+            uncertain = 0 if error.credits is not None or error.was_billed == "no" else credits
             raise
         finally:
             actual = credits if receipt.actual is None else receipt.actual

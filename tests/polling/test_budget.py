@@ -9,13 +9,13 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed
+from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed, UnexpectedResponse
 from flows.database.engine import create_engine, reading
 from flows.monitoring.verdicts.budgets import budget_of
 from flows.polling.budget import BudgetExhausted, CreditBudget, period_start, spent_by
 from flows.polling.statistics import Statistics
 from flows.polling.storage.credits import note_spent, read_credits
-from tests.asknews.fakes import client_of
+from tests.asknews.fakes import article, client_of, news
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -45,6 +45,22 @@ async def test_a_call_that_was_answered_with_an_error_costs_nothing(database: As
             raise ServiceFailed("500", status=500)
     assert await used(credit_budget) == 0
     assert credit_budget.statistics.uncertain_credits == 0
+
+
+@pytest.mark.parametrize(("usage", "booked", "uncertain"), [({"credits": 3}, 3, 0), ({}, 0, 10)])
+async def test_a_refused_answer_costs_what_it_says(
+    sqlite_database: AsyncEngine, usage: dict[str, int], booked: int, uncertain: int
+) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=news(*[article(pub_date="?")] * 5) | {"usage": usage})
+
+    credit_budget = budget(sqlite_database, 1_000)
+    async with client_of(answer) as client:
+        with pytest.raises(UnexpectedResponse):
+            async with credit_budget.spend(10):
+                await client.search_news(names=["Claude"], start=NOW, end=NOW, page_size=10)
+    statistics = credit_budget.statistics
+    assert (statistics.credits, statistics.uncertain_credits) == (booked, uncertain)
 
 
 async def test_a_call_that_never_reached_asknews_costs_nothing(database: AsyncEngine) -> None:
