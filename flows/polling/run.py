@@ -90,6 +90,7 @@ class PollingRun:
     """Stretches of time that were read whole."""
     measures: list[dict[str, str | None]] = field(default_factory=list[dict[str, str | None]])
     """What was measured of AskNews, for the monitoring to show."""
+    is_skipped: bool = False
     zone: tzinfo = UTC
     """The timezone in which people are told times."""
     _began_at: float = field(default_factory=time.monotonic)
@@ -192,6 +193,7 @@ class PollingRun:
         """Close the row as skipped, with the reason, and return the state for the flow to return."""
         async with self.engine.begin() as connection:
             await self.close(connection, status=Status.SKIPPED, details={"reason": reason})
+        self.is_skipped = True
         logger.warning("poll_skipped", reason=reason, explanation=message)
         return Completed(name=SKIPPED, message=message, data={"reason": reason})
 
@@ -270,7 +272,7 @@ async def _opened(
 
 @asynccontextmanager
 async def _outage_counted(run: PollingRun) -> AsyncGenerator[None]:
-    """Count the runs that fail in a row for what AskNews does, or gain nothing; forget them when one succeeds."""
+    """Count the runs that fail in a row for what AskNews does, or gain nothing; forget them when one has its answer."""
     try:
         yield
     except AskNewsError as error:
@@ -281,9 +283,9 @@ async def _outage_counted(run: PollingRun) -> AsyncGenerator[None]:
         raise
     if run.gained_nothing():
         await _note_failed(run, None)
-        return
-    async with run.engine.begin() as connection:
-        await end_outage(connection, run.job_name)
+    elif not run.is_skipped:  # a skipped one has asked for nothing
+        async with run.engine.begin() as connection:
+            await end_outage(connection, run.job_name)
 
 
 async def _note_failed(run: PollingRun, retry_after: float | None) -> None:

@@ -76,6 +76,14 @@ async def test_a_success_ends_the_outage() -> None:
     assert not await asks_once()
 
 
+async def test_a_run_that_was_skipped_does_not_end_the_outage() -> None:
+    for _ in range(ASKS_ONCE_AFTER):
+        await fail()
+    async with opened() as run:
+        await run.skip(reason="budget", message="spent")
+    assert await asks_once()
+
+
 @pytest.mark.parametrize(("seconds", "expected"), [(3_600.0, True), (0.001, False), (None, False)])
 async def test_a_run_asks_once_while_asknews_wants_to_be_left_alone(seconds: float | None, expected: bool) -> None:
     await fail(RateLimited("429: too many requests", status=429, retry_after=seconds))
