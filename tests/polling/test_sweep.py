@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
+from flows.poll_news import poll_news
 from flows.polling import run as polling_run
+from flows.polling.windows import Window
 from tests.polling.simulated import BEGIN, Index, Poller, made_up
 from tests.polling.test_source import seeded
 
@@ -84,6 +86,13 @@ async def test_rejected_articles_do_not_make_a_slice_differ(database: AsyncEngin
     await poller.poll()
     swept = [hours for hours, _offset in asked.take() if hours > 24 or hours == 6]
     assert len(swept) == 1
+
+
+def test_the_longest_sweep_needs_no_archive() -> None:
+    hours: int = poll_news.parameters.properties["sweep_hours"]["maximum"]
+    now = BEGIN + timedelta(microseconds=1)
+    start = (now - timedelta(hours=hours)).replace(microsecond=0)
+    assert not Window(start, now).needs_archive(now)
 
 
 async def test_a_sweep_without_time_is_due_at_the_next_run(
