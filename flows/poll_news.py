@@ -172,7 +172,8 @@ async def poll_news(
         lookback_hours: How far back the very first poll reaches, in hours.
         overlap_minutes: Each poll reaches back this far over the last, at least. How far it does follows from how late
             articles were indexed, and from what a page holds.
-        sweep_hours: Every six hours it is proved that nothing of so many hours is missing.
+        sweep_hours: Every six hours it is proved that nothing of so many hours is missing, as far as counts prove it:
+            an article that AskNews took away can hide one that came late.
         page_size: Articles to ask for per request; plans may cap it.
     """
     if skipped := await misfire(misfire_grace_seconds):

@@ -123,6 +123,8 @@ async def sweep(run: PollingRun, scope: str, feed: CountedFeed[Any], reach: Reac
        slice that cannot be read whole is deferred.
     4. When the run leaves the rest to the next one, the sweep is due there again: it finds what was read as stored.
 
+    It compares counts alone: an article that AskNews has taken away can hide one that came late.
+
     Raises AskNewsError, BudgetExhausted or PositionMoved; the sweep is then due at the next run again.
     """
     async with reading(run.engine) as connection:
