@@ -25,7 +25,7 @@ FAULTS = (
 )
 # A container takes seconds to stop and start.
 APART_SECONDS = 24
-# Prefect's services look at a Redis that was away for some minutes.
+# Until Prefect's services have found a Redis again that was away.
 HEALED_SECONDS = 600
 # A lost run is given up, and another one finds what it had not stored.
 STORED_SECONDS = 900
