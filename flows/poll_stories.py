@@ -29,7 +29,7 @@ NEWS_JOB = "poll_news"
 # A call costs the same for any length of time, and there is no dearer archive: one window, however long the gap.
 NEVER_SLICED = timedelta(days=3650)
 # A source that ignores the window would cost ten times as much as with the news.
-MOST_PAGES_OF_AN_ENTITY = 15
+MOST_PAGES_OF_AN_ENTITY = 50
 
 
 class StoriesFeed:
