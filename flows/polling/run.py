@@ -26,6 +26,7 @@ from flows.asknews import (
 from flows.database.clock import database_now
 from flows.database.engine import opened_engine, reading
 from flows.logs import bind_run, configure_logging
+from flows.monitoring.log.facts import is_part_of_another
 from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import latest_success
@@ -154,17 +155,16 @@ class PollingRun:
                 **(details or {}),
             },
         )
-        await record(
-            connection,
-            Fact(
-                execution_id=self.flow_run.id,
-                job_name=self.job_name,
-                scheduled_for=self.flow_run.expected_start_time,
-                attempt=max(self.flow_run.run_count, 1),
-                started_at=self.flow_run.start_time or self.now,
-                closing=closing,
-            ),
+        fact = Fact(
+            execution_id=self.flow_run.id,
+            job_name=self.job_name,
+            scheduled_for=self.flow_run.expected_start_time,
+            attempt=max(self.flow_run.run_count, 1),
+            started_at=self.flow_run.start_time or self.now,
+            closing=closing,
         )
+        if not is_part_of_another(self.flow_run):
+            await record(connection, fact)
         self._closed = True
 
     async def finish_feature_off(self, error: AccessDenied) -> State[Any]:

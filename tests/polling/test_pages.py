@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -167,3 +168,13 @@ async def test_near_the_budgets_end_a_run_asks_for_few_pages(database: AsyncEngi
     cursor = await cursor_of(database)
     assert cursor is not None
     assert (cursor.watermark, cursor.next_offset) == (NOW - REACH.lookback + timedelta(hours=2), "5")
+
+
+async def test_a_poll_that_another_flow_calls_stores_and_has_no_row(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    run.flow_run.parent_task_run_id = uuid4()
+    feed = FakeFeed(run, rows=25)
+    await poll_scopes(run, {"": feed}, REACH)
+    await run.finish()
+    assert len(feed.stored) == 25
+    assert await row_of(run) is None

@@ -34,6 +34,11 @@ def fact_of(
     )
 
 
+def is_part_of_another(run: FlowRun) -> bool:
+    """Whether another flow has called this one: that is no run of the job, whose worker may be dead meanwhile."""
+    return run.deployment_id is None and run.parent_task_run_id is not None
+
+
 def end_of(run: FlowRun, job_name: str) -> Fact | None:
     """What the server says about a run that is over, as the reconciler's word. None while the run is not over."""
     outcome = None if run.state is None else outcome_of(run.state, run_count=run.run_count)

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.database.engine import engine_from_settings
 from flows.database.types import clean_json
 from flows.logs import attach_handlers, bind_run, own_logger
-from flows.monitoring.log.facts import fact_of
+from flows.monitoring.log.facts import fact_of, is_part_of_another
 from flows.monitoring.log.merge import LONGEST_ERROR, bounded
 from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.log.outcome import outcome_of
@@ -51,7 +51,7 @@ def monitored(flow: Flow[P, R]) -> Flow[P, R]:
 
 async def record_running(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Open the run's row, or count a further attempt in it."""
-    if _is_part_of_another(flow_run):
+    if is_part_of_another(flow_run):
         return
     # The run is the one from before this attempt: its count lacks the attempt that begins now.
     await _write(fact_of(flow_run, flow.name, started_at=state.timestamp, attempt=flow_run.run_count + 1), flow_run)
@@ -60,7 +60,7 @@ async def record_running(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
 async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Close the run's row with what `state` says, and tell the server's own watchdog that the job has finished."""
     outcome = outcome_of(state, run_count=None)
-    if outcome is None or _is_part_of_another(flow_run):
+    if outcome is None or is_part_of_another(flow_run):
         return
     details = {**outcome.details, **await _returned(state)}
     closing = Closing(
@@ -79,11 +79,6 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
         resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "vibecheck.status": outcome.status},
         payload={"execution_id": str(flow_run.id), "status": outcome.status, "error": closing.error_message},
     )
-
-
-def _is_part_of_another(flow_run: FlowRun) -> bool:
-    """Whether another flow has called this one: that is no run of the job, whose worker may be dead meanwhile."""
-    return flow_run.deployment_id is None and flow_run.parent_task_run_id is not None
 
 
 async def _returned(state: State[Any]) -> dict[str, Any]:
