@@ -57,11 +57,12 @@ def judge_staleness(
     """Whether the status flow has gone quiet, and since when if that is known.
 
     It has if it reported (`reported_at`) more than 3 of its intervals ago, or never did though it is expected for as
-    long, or is not expected. One that somebody paused has not.
+    long, or is not expected. One that somebody paused has not, nor one that nothing schedules: nobody knows when it is
+    due.
     """
     if status_flow is None:
         return True, None
-    if status_flow.paused:
+    if status_flow.paused or status_flow.is_on_demand:
         return False, None
     if status_flow.longest_interval_seconds is None:
         return True, None

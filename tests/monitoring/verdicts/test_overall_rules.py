@@ -1,5 +1,6 @@
 """The verdict on all jobs together, and what holds for the verdict on any job."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -79,6 +80,7 @@ def test_nothing_to_watch_is_not_health() -> None:
         (status_flow(since=NOW - FIVE_MINUTES), NOW - WEEK, False, None),
         (status_flow(paused=True), NOW - WEEK, False, None),
         (status_flow(interval=None), NOW, True, None),
+        (replace(status_flow(interval=None), is_on_demand=True), NOW - WEEK, False, None),
         (None, NOW, True, None),
     ],
 )
