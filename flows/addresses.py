@@ -13,6 +13,7 @@ _POSTGRESQL = "postgresql+asyncpg://"
 _DATABASE_SCHEMES = (_POSTGRESQL, "sqlite+aiosqlite://")
 # As SQLAlchemy reads it: a user may hold `@`, and a password goes up to the next one, whatever stands between.
 _LOGIN = re.compile(r"[^:/]*(?::[^@]*)?@")
+_PASSWORD_ARGUMENT = re.compile(r"[?&]password=")
 # What asyncpg takes as text, which is all that an address can give, and what SQLAlchemy takes for it.
 DRIVER_ARGUMENTS = frozenset(
     {
@@ -25,12 +26,10 @@ DRIVER_ARGUMENTS = frozenset(
         "passfile",
         "port",
         "prepared_statement_cache_size",
-        "server_settings",
         "service",
         "servicefile",
         "ssl",
         "target_session_attrs",
-        "timeout",
         "user",
     }
 )
@@ -77,9 +76,9 @@ def _wanted_instead(address: str) -> str | None:
     if "@" in rest:
         return "percent-encode each @ in password and arguments, as %40"
     arguments = {name for name, _ in parse_qsl(rest.partition("?")[2])}
-    if "password" in arguments or "password=" in login:
+    if "password" in arguments or _PASSWORD_ARGUMENT.search(login):
         return "have the password before the host, as user:password@host"
     unknown = arguments - DRIVER_ARGUMENTS
     wanted = ["say ssl instead of sslmode, as ssl=require"] if "sslmode" in unknown else []
-    wanted += [f"have no argument {name}, which asyncpg does not take" for name in sorted(unknown - {"sslmode"})]
+    wanted += [f"have no argument {name}, which is not passed to asyncpg" for name in sorted(unknown - {"sslmode"})]
     return ", and ".join(wanted) or None

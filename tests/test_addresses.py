@@ -21,7 +21,7 @@ def settings(address: str) -> MonitoringSettings:
     ("address", "wanted"),
     [
         (f"{HOST}?sslmode=require", "Input should say ssl instead of sslmode, as ssl=require"),
-        (f"{HOST}?ssl=require&channel_binding=require", "have no argument channel_binding, which asyncpg"),
+        (f"{HOST}?ssl=require&channel_binding=require", "have no argument channel_binding, which is not"),
         (f"{HOST}?sslmode=require&channel_binding=prefer", "as ssl=require, and have no argument channel_binding"),
         (f"{HOST}?statement_cache_size=0", "have no argument statement_cache_size"),
         ("postgresql+asyncpg://user:s3@Pa55@host/name", "percent-encode each @ in password and arguments, as %40"),
@@ -48,6 +48,7 @@ def test_what_no_driver_takes_is_refused_without_being_shown(address: str, wante
         "postgresql+asyncpg://user:Pa55%40word@host/name",
         "postgresql+asyncpg://user:Pa55/w?rd@[::1]/name",
         "postgresql+asyncpg://user@server:Pa55@host/name",
+        "postgresql+asyncpg://user:password=Pa55@host/name",
         "postgresql+asyncpg:///name?host=/var/run/postgresql&user=me",
         "sqlite+aiosqlite:////folder/me@home.db",
     ],
