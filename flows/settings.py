@@ -110,8 +110,9 @@ class MonitoringSettings(BaseSettings):
     )
     installation: str | None = Field(
         default=None,
-        description="What messages call this installation, and receivers its incidents: the same in all processes. "
-        "Default: the host's name; in `docker-compose.yml`, `vibecheck`.",
+        description="What messages call this installation, and receivers its incidents: the same in all processes, and "
+        "another than that of any installation that reports to the same receiver. Default: the host's name; in "
+        "`docker-compose.yml`, `vibecheck`.",
     )
     status_page_url: Annotated[str | None, IS_WEB_ADDRESS] = Field(
         default=None, description="Address of the status page as people reach it; messages link to it."
