@@ -174,7 +174,7 @@ async def run_apply(
     table = Table("deployment", "schedule", Column("next run", no_wrap=True), "planned")
     for job in jobs:
         planned = clock(job.next_run_at, now, with_seconds=True) if job.next_run_at else "none"
-        next_run = "paused" if job.paused else planned
+        next_run = "paused" if job.paused and not job.is_unscheduled else planned
         table.add_row(Name(job.full_name), schedule_in_words(job.specs), next_run, str(job.planned_runs))
     Console().print(table)
     return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1
