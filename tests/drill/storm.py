@@ -45,14 +45,21 @@ def break_loose(stack: Stack) -> None:
     except ExceptionGroup as failures:
         raise DrillFailed("; ".join(map(str, failures.exceptions))) from None
     say("  calm")
-    stack.ask_sandbox("DELETE", "faults")
-    wait(lambda: not stack.unhealthy(), HEALED_SECONDS, "every container to be healthy again")
+    wait(lambda: _has_calmed(stack), HEALED_SECONDS, "every container to be healthy again")
     until = int(time.time())
     with suppress(DrillFailed):
         wait(lambda: not _missing(stack, until), STORED_SECONDS, "every article that was offered", every=15)
     expect(not (missing := _missing(stack, until)), f"These articles were offered and are not stored: {missing}")
     stormy = [each for each in _offered(stack, until) if each["visible_at"] > until - 60 * minutes]
     say(f"  every article is stored, {len(stormy)} of them offered in the storm")
+
+
+def _has_calmed(stack: Stack) -> bool:
+    """Whether AskNews is there, and well by now, and so is every container."""
+    with suppress(DrillFailed):  # it may have been started just now
+        stack.ask_sandbox("DELETE", "faults")
+        return not stack.unhealthy()
+    return False
 
 
 def _missing(stack: Stack, until: int) -> list[str]:
@@ -94,7 +101,8 @@ async def _fault(stack: Stack, _target: str, event: Planned) -> tuple[str, Undo]
         "seconds": 10,
         "retry_after": 2,
     }
-    await asyncio.to_thread(stack.ask_sandbox, "POST", "faults", [fault])
+    with suppress(DrillFailed):  # as above
+        await asyncio.to_thread(stack.ask_sandbox, "POST", "faults", [fault])
     return f"{fault['kind']}, {fault['times']} times, at {fault['path']}", None
 
 
