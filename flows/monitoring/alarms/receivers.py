@@ -1,5 +1,6 @@
 """Where alarms go: the receivers that the settings name, and what kind of address each has."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +95,10 @@ def _asset() -> Any:
     """
     from apprise import AppriseAsset
 
-    return AppriseAsset(app_id="VibeCheck", app_desc="VibeCheck", app_url="", http_redirects=False, service_timeout=0)
+    # Prefect 3.8.8 admits Apprise 1 alone, which has no such limit.
+    has_limit = "service_timeout" in inspect.signature(AppriseAsset).parameters
+    without_limit: dict[str, Any] = {"service_timeout": 0} if has_limit else {}
+    return AppriseAsset(app_id="VibeCheck", app_desc="VibeCheck", app_url="", http_redirects=False, **without_limit)
 
 
 def check_receivers(receivers: Iterable[Receiver]) -> None:
