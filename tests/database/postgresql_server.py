@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import URL, NullPool, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -141,7 +142,7 @@ def _wait_until_it_answers(url: URL, server: subprocess.Popen[bytes], log: Path)
     while True:
         try:
             run_statements(url)
-        except (OSError, DBAPIError) as error:
+        except (OSError, asyncpg.PostgresError, DBAPIError) as error:  # unwrapped by SQLAlchemy 2.0
             if server.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}") from error
             # Nothing tells when the server is ready but the server's answer.
