@@ -15,7 +15,7 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from flows.addresses import password_in
+from flows.checked_addresses import password_in
 from flows.misspelled import misspelled_variables
 from flows.settings import MonitoringSettings
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flows.addresses import check_database_address, check_web_address
+from flows.checked_addresses import check_database_address, check_web_address
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 # A wheel has the code in site-packages, inside `vibecheck`: nobody keeps files of his own there.

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from flows.addresses import DRIVER_ARGUMENTS
+from flows.checked_addresses import DRIVER_ARGUMENTS
 from flows.database.engine import database_shown
 from flows.settings import MonitoringSettings
 
