@@ -36,7 +36,7 @@ DRIVER_ARGUMENTS = frozenset(
 
 
 def check_web_address(value: str | SecretStr | None) -> str | SecretStr | None:
-    """Return `value`. Raises PydanticCustomError for what is no address of the web."""
+    """Return `value`. Raises PydanticCustomError for what is not a web address."""
     if value is None:
         return None
     try:

@@ -16,7 +16,7 @@ from flows.entities.phrases import Hit, Words
 
 
 def _words(text: str) -> frozenset[str]:
-    # Without the breaks of line: one before a name is no word of kinship.
+    # Words alone: a line break before a name does not make it a relative's.
     return frozenset(filter(is_word, fold(split_words(text))))
 
 

@@ -163,6 +163,7 @@ class PollingRun:
             started_at=self.flow_run.start_time or self.now,
             closing=closing,
         )
+        # The hooks have opened a row for a run of the job alone.
         if not is_part_of_another(self.flow_run):
             await record(connection, fact)
         self._closed = True

@@ -35,7 +35,7 @@ def fact_of(
 
 
 def is_part_of_another(run: FlowRun) -> bool:
-    """Whether another flow has called this one: that is no run of the job, whose worker may be dead meanwhile."""
+    """Whether another flow has called this one: it does not count as a run of the job, whose worker may be dead."""
     return run.deployment_id is None and run.parent_task_run_id is not None
 
 

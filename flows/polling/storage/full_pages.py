@@ -57,7 +57,7 @@ async def note_full_page(
 
 
 async def read_longest_page(connection: AsyncConnection, plan: str, endpoint: str, asked: int, now: datetime) -> int:
-    """Return the most rows of any page, 0 if none is known: the cap is no less."""
+    """Return the most rows of any page, 0 if none is known: the cap is at least that."""
     longest = await connection.scalar(
         select(func.max(FullPage.fetched)).where(
             FullPage.plan == plan,
