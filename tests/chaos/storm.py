@@ -21,7 +21,7 @@ from tests.support.prefect_server import wait_until
 from tests.support.process_tree import kill_machine
 
 NEWS, STORIES = "/v1/news/search", "/v1/stories"
-FAULT, COMES_BACK = "a fault of AskNews", "a poll comes back from the dead"
+COMES_BACK = "a poll comes back from the dead"
 # Longer than a run may be silent, which is for 3 heartbeats of 30 s, and a poll more.
 DEAD_SECONDS = 155.0
 # What pages hide with these is found by the sweep, hours later.
@@ -29,12 +29,15 @@ HIDING: set[FaultKind] = {"short_page", "empty_page"}
 
 
 def plan(seed: int, seconds: float) -> list[Planned]:
-    """The disturbances of so many seconds, one every few; half of them are AskNews'. A seed always gives the same."""
+    """The disturbances of so many seconds, one every few; half of them are AskNews'. A seed always gives the same.
+
+    In five minutes each comes at least once: every kind of fault and every trouble of the database is one of them.
+    """
     draw = random.Random(seed)  # noqa: S311  # nothing here is secret
     # Early, while there are polls: it goes on for most of a short storm.
     begin = draw.uniform(0, 20)
     planned = [Planned(begin, COMES_BACK, DEAD_SECONDS, 0)] if begin + DEAD_SECONDS < seconds else []
-    return planned + drawn(draw, seconds, [*(DISTURBANCES.keys() - {COMES_BACK}), *[FAULT] * len(DISTURBANCES)])
+    return planned + drawn(draw, seconds, [*[*PROCESSES, *CONNECTIONS] * 3, *TROUBLES, *FAULTS])
 
 
 async def _kill(here: Installation, role: str, _event: Planned) -> tuple[str, Undo]:
@@ -140,8 +143,7 @@ async def _stall(here: Installation, _target: str, _event: Planned) -> tuple[str
     return "every connection", partial(asyncio.get_running_loop().call_soon_threadsafe, here.proxy.flowing.set)
 
 
-async def _trouble(here: Installation, _target: str, event: Planned) -> tuple[str, Undo]:
-    make = event.of(troubles.POSTGRESQL)
+async def _trouble(make: troubles.Trouble, here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
     trouble = make(here.url)
     await trouble.__aenter__()
     loop = asyncio.get_running_loop()
@@ -149,7 +151,7 @@ async def _trouble(here: Installation, _target: str, event: Planned) -> tuple[st
     def end() -> None:
         asyncio.run_coroutine_threadsafe(trouble.__aexit__(None, None, None), loop).result()
 
-    return getattr(make, "__name__", ""), end
+    return "every statement", end
 
 
 async def _refuse(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
@@ -157,8 +159,7 @@ async def _refuse(here: Installation, _target: str, _event: Planned) -> tuple[st
     return "every message", partial(setattr, here.receiver, "status", 200)
 
 
-async def _fault(here: Installation, _target: str, event: Planned) -> tuple[str, Undo]:
-    kind = event.of(get_args(FaultKind))
+async def _fault(kind: FaultKind, here: Installation, _target: str, event: Planned) -> tuple[str, Undo]:
     fault = Fault(
         kind=kind,
         path=STORIES if kind in HIDING else event.of([NEWS, NEWS, STORIES], 3),
@@ -169,7 +170,7 @@ async def _fault(here: Installation, _target: str, event: Planned) -> tuple[str,
         size_bytes=40_000_000 if kind == "gzip_bomb" else 2_000_000,
     )
     await _add_fault(here, fault)
-    return f"{kind}, {fault.times} times, at {fault.path}, offset {fault.offset}", None
+    return f"{fault.times} times, at {fault.path}, offset {fault.offset}", None
 
 
 async def _add_fault(here: Installation, fault: Fault) -> None:
@@ -177,22 +178,27 @@ async def _add_fault(here: Installation, fault: Fault) -> None:
         await here.ask_sandbox("POST", "faults", json=[fault.model_dump(mode="json", exclude_unset=True)])
 
 
-DISTURBANCES: dict[str, Disturbance[Installation]] = {
-    name: Disturbance(targets, do)
-    for name, targets, do in (
-        (COMES_BACK, ["a poll"], _bring_back),
-        ("a run is killed", ["a run"], _kill_run),
-        ("a run is stopped", ["a run"], _stop_run),
-        ("a worker is killed", WORKERS, _kill),
-        ("a worker's machine is killed", WORKERS, _kill_machine),
-        ("a worker is stopped", WORKERS, _stop_worker),
-        ("a worker's clock is wrong", POLLING_WORKERS, _skew),
-        ("Prefect is killed", ["server"], _kill),
-        ("AskNews is killed", ["sandbox"], _kill),
-        (FAULT, ["AskNews"], _fault),
-        ("the database is cut off", ["proxy"], _cut),
-        ("the database is stalled", ["proxy"], _stall),
-        ("the database is in trouble", ["database"], _trouble),
-        ("the receiver refuses", ["receiver"], _refuse),
-    )
+PROCESSES: dict[str, Disturbance[Installation]] = {
+    "a run is killed": Disturbance(["a run"], _kill_run),
+    "a run is stopped": Disturbance(["a run"], _stop_run),
+    "a worker is killed": Disturbance(WORKERS, _kill),
+    "a worker's machine is killed": Disturbance(WORKERS, _kill_machine),
+    "a worker is stopped": Disturbance(WORKERS, _stop_worker),
+    "a worker's clock is wrong": Disturbance(POLLING_WORKERS, _skew),
+    "Prefect is killed": Disturbance(["server"], _kill),
+    "AskNews is killed": Disturbance(["sandbox"], _kill),
 }
+CONNECTIONS: dict[str, Disturbance[Installation]] = {
+    "the database is cut off": Disturbance(["proxy"], _cut),
+    "the database is stalled": Disturbance(["proxy"], _stall),
+    "the receiver refuses": Disturbance(["receiver"], _refuse),
+}
+TROUBLES: dict[str, Disturbance[Installation]] = {
+    f"the database: {make.__name__}": Disturbance(["database"], partial(_trouble, make)) for make in troubles.POSTGRESQL
+}
+FAULTS: dict[str, Disturbance[Installation]] = {
+    f"AskNews: {kind}": Disturbance(["AskNews"], partial(_fault, kind)) for kind in get_args(FaultKind)
+}
+DISTURBANCES = {
+    COMES_BACK: Disturbance(["a poll"], _bring_back), **PROCESSES, **CONNECTIONS, **TROUBLES, **FAULTS,
+}  # fmt: skip
