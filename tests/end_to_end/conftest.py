@@ -19,10 +19,10 @@ from deployments.server.automations import Changes, apply_automations
 from flows.settings import Settings
 from tests.support.made_once import made_once
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
-from tests.support.receiver import Receiver, running_receiver
+from tests.support.process_tree import command_lines
+from tests.support.receiver import PASSWORD, Receiver, running_receiver
 from tests.support.sandbox_server import RunningSandbox, running_sandbox
 
-# Looked for in every place where a secret could end up.
 SENTINEL_KEY = "ank_sentinel_5b1d0c9e"
 # At any hour the sandbox has the news of this one: in the half hour that follows, each quarter of an hour brings five
 # articles about tracked entities or more. At one hour in thirty-six there would be none.
@@ -169,7 +169,11 @@ def installation(tmp_path_factory: pytest.TempPathFactory, applied_template: App
 
 @contextmanager
 def applied_pipeline(folder: Path, template: AppliedTemplate) -> Generator[Pipeline]:
-    """An installation in `folder`, as applied to `template`. No tick comes in its first minutes."""
+    """An installation in `folder`, as applied to `template`. No tick comes in its first minutes.
+
+    Whatever a test does with it: no secret is among the arguments of a process or in a file, which its databases and
+    everybody's logs are.
+    """
     database = folder / "vibecheck.db"
     shutil.copyfile(template.database, database)
     with running_sandbox(as_of=BUSY_MOMENT) as sandbox:
@@ -186,3 +190,8 @@ def applied_pipeline(folder: Path, template: AppliedTemplate) -> Generator[Pipel
             pipeline = Pipeline(prefect, sandbox, database)
             pipeline.postpone_ticks()
             yield pipeline
+            arguments = command_lines()
+    files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert str(database) in files
+    for secret in (SENTINEL_KEY.encode(), PASSWORD.encode()):
+        assert [place for place, content in {**arguments, **files}.items() if secret in content] == []
