@@ -46,10 +46,12 @@ _numbers = itertools.count()
 # others at the end.
 _LONGEST = "overdue lost_runs up silent_processes ticks worker faults foreign_project forked_runs main_job"
 _FIRST = [f"tests/end_to_end/test_{name}.py" for name in _LONGEST.split()]
+# Far more than any of them takes, also on a machine that has much else to do: what they wait for has limits of its own.
+END_TO_END_SECONDS = 900
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the longest files to the front, and other files that start servers behind them."""
+    """Sort the longest files to the front, other files that start servers behind them, and give all of these time."""
 
     def rank(item: pytest.Item) -> tuple[int, bool]:
         file = item.nodeid.split("::")[0]
@@ -57,6 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return longest, item.get_closest_marker("end_to_end") is None
 
     items.sort(key=rank)
+    for item in items:
+        if item.get_closest_marker("end_to_end"):
+            item.add_marker(pytest.mark.timeout(END_TO_END_SECONDS))
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from flows.database.migrate import newest_revision, revision_of
 from flows.settings import Settings
 from tests.database.postgresql_server import run_statements
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 SECRET = "sentinel-p4ssw0rd"
 

@@ -11,7 +11,7 @@ from deployments.sandbox import Fault
 from tests.end_to_end.conftest import SENTINEL_KEY, Installation, Pipeline
 from tests.support.prefect_server import wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 NEWS = "/v1/news/search"
 

@@ -15,7 +15,7 @@ from tests.support.ports import free_port
 from tests.support.prefect_server import running_prefect, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from tests.support.forked_project import JOBS, STEP, ForkedProject, forked_project
 from tests.support.prefect_server import wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.support.held_job import HeldJob, held_job, held_server
 from tests.support.prefect_server import PrefectServer, Process, wait_until
 from tests.support.process_tree import kill_machine, processes_below
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 # Runs send heartbeats every 30 s: no run that is alive may be judged with this.
 IMPATIENT = Patience(pending_seconds=2, silent_seconds=2)

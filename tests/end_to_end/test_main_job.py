@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.conftest import Installation
 from tests.support.prefect_server import wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 
 def test_both_flows_store_what_is_served_and_account_for_it(installation: Installation) -> None:

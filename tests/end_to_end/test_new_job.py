@@ -10,7 +10,7 @@ import yaml
 from tests.end_to_end.conftest import Pipeline
 from tests.support.prefect_server import PROJECT_ROOT
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 
 def readme_block(language: str, containing: str) -> str:

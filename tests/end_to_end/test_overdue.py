@@ -11,7 +11,7 @@ from tests.end_to_end.conftest import Pipeline
 from tests.support.prefect_server import wait_until
 from tests.support.receiver import Receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.end_to_end
 
 
 def count(pipeline: Pipeline, job_name: str, *statuses: str) -> int:

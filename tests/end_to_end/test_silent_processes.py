@@ -9,7 +9,7 @@ from tests.end_to_end.conftest import Pipeline
 from tests.support.prefect_server import wait_until
 from tests.support.receiver import Receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.end_to_end
 
 
 def create_late_run(pipeline: Pipeline, flow_name: str) -> str:

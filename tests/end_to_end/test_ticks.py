@@ -9,7 +9,7 @@ import pytest
 from tests.support.held_job import HeldJob, held_job, held_server
 from tests.support.prefect_server import PrefectServer, wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tests.support.ports import free_port
 from tests.support.prefect_server import wait_until
 from tests.support.running_up import FOREIGN, RunningUp, running_up
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.end_to_end
 JOBS = ("poll_news", "poll_stories", "pipeline_status")
 
 

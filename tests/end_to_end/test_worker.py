@@ -122,7 +122,6 @@ def test_two_workers_share_runs_and_execute_each_once(held: Held) -> None:
     assert {run["run_count"] for run in held.prefect.flow_runs()} == {1}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.leaves("child process")  # the server that it starts again is the module's
 def test_a_worker_and_its_run_outlive_a_server_that_goes_away(held: Held) -> None:
     worker = held.start_worker()
@@ -156,7 +155,6 @@ def test_a_worker_whose_server_never_answered_stops_when_told(held: Held) -> Non
     assert worker.popen.wait(timeout=20) is not None
 
 
-@pytest.mark.timeout(300)
 def test_drain_waits_for_runs_and_lets_none_start_until_resume(held: Held) -> None:
     worker = held.start_worker()
     running = held.ask_for_run()

@@ -15,7 +15,7 @@ from flows.monitoring.verdicts.stored import TransitionRow
 from tests.support.prefect_server import PROJECT_ROOT, PrefectServer, wait_until
 from tests.support.receiver import running_receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 
 async def test_the_automation_of_the_docs_sends_what_our_events_say(

@@ -18,7 +18,7 @@ from tests.support.prefect_server import PrefectServer
 RECEIVER = {"notification": "json://somebody:sentinel@127.0.0.1:9/alarms"}
 
 # Prefect and Apprise, where a block is saved.
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 
 async def on_server(client: PrefectClient) -> dict[str, Automation]:

@@ -14,7 +14,7 @@ from flows.monitoring.alarms.events import emit
 from tests.support.live_jobs import live_job
 from tests.support.prefect_server import PrefectServer, wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 # Three of these are the shortest silence that the server can notice.
 HEARTBEAT_SECONDS = 10 / 3

@@ -14,7 +14,7 @@ from deployments.server.work_pools import make_work_pools
 from flows.settings import Settings
 
 # Apprise, where a block is saved.
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 SETTINGS = Settings.model_validate({"notification": "json://127.0.0.1:9/alarms"})
 
 

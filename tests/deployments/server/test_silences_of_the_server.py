@@ -15,7 +15,7 @@ from tests.deployments.server.deploying import deploy
 from tests.support.prefect_server import wait_until
 from tests.support.receiver import Receiver, running_receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 NOBODY_WATCHES = "VibeCheck staging: nobody watches the jobs, pipeline_status has done nothing for 12 s"
 NEWS_IS_SILENT = "VibeCheck staging: poll_news is silent, and nobody watches the jobs"

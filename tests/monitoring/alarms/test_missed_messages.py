@@ -15,7 +15,7 @@ from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed
 from tests.support.internet import Answer, Internet, running_internet
 from tests.support.receiver import Receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 DATA = {"owner": "data"}
 

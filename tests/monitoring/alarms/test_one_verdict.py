@@ -34,7 +34,7 @@ from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, interval_schedule, ran, ran_every, seed
 from tests.support.receiver import running_receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 NEWS = "poll_news"
 Seeding = Callable[[AsyncEngine, datetime], Awaitable[None]]

@@ -23,7 +23,7 @@ from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed
 from tests.support.prefect_server import PrefectServer, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture
