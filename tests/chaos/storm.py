@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -154,6 +155,19 @@ async def _trouble(make: troubles.Trouble, here: Installation, _target: str, _ev
     return "every statement", end
 
 
+async def _fill_disk(here: Installation, role: str, _event: Planned) -> tuple[str, Undo]:
+    # No file may be written any more, which is what a full disk does.
+    process_id = here.running[role].popen.pid
+    before = resource.prlimit(process_id, resource.RLIMIT_FSIZE)
+    resource.prlimit(process_id, resource.RLIMIT_FSIZE, (0, before[1]))
+
+    def end() -> None:
+        with suppress(ProcessLookupError):
+            resource.prlimit(process_id, resource.RLIMIT_FSIZE, before)
+
+    return f"{role}'s", end
+
+
 async def _refuse(here: Installation, _target: str, _event: Planned) -> tuple[str, Undo]:
     here.receiver.status = 500
     return "every message", partial(setattr, here.receiver, "status", 200)
@@ -186,6 +200,7 @@ PROCESSES: dict[str, Disturbance[Installation]] = {
     "a worker is stopped": Disturbance(WORKERS, _stop_worker),
     "a worker's clock is wrong": Disturbance(POLLING_WORKERS, _skew),
     "Prefect is killed": Disturbance(["server"], _kill),
+    "Prefect's disk is full": Disturbance(["server"], _fill_disk),
     "AskNews is killed": Disturbance(["sandbox"], _kill),
 }
 CONNECTIONS: dict[str, Disturbance[Installation]] = {
