@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -60,23 +61,35 @@ def test_deploying_twice_leaves_one_schedule_and_its_runs(installation: Installa
 
     def schedules() -> list[tuple[str, str, float]]:
         return sorted(
-            (deployment["name"], schedule["slug"], schedule["schedule"]["interval"])
+            (deployment["id"], schedule["slug"], schedule["schedule"]["interval"])
             for deployment in pipeline.prefect.api("deployments/filter")
             for schedule in deployment["schedules"]
         )
 
-    def planned() -> set[tuple[str, str]]:
-        runs = pipeline.prefect.flow_runs()
-        return {(run["deployment_id"], run["expected_start_time"]) for run in runs if run["auto_scheduled"]}
+    def planned(after: datetime) -> list[tuple[str, str]]:
+        runs = pipeline.prefect.flow_runs(expected_start_time={"after_": after.isoformat()})
+        return [(run["deployment_id"], run["expected_start_time"]) for run in runs if run["auto_scheduled"]]
 
-    pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all")
-    wait_until(planned, seconds=90, what="planned runs")
-    before = schedules(), planned()
-    pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all")
-    wait_until(lambda: planned() >= before[1], seconds=90, what="the planned runs to be there again")
-    assert schedules() == before[0]
-    runs = pipeline.prefect.flow_runs()
-    starts = [(run["deployment_id"], run["expected_start_time"]) for run in runs if run["auto_scheduled"]]
+    def are_all_planned() -> bool:
+        return {deployment for deployment, _ in planned(datetime.now(UTC))} == {name for name, _, _ in before}
+
+    def deploy() -> None:
+        pipeline.prefect.command("prefect", "--no-prompt", "deploy", "--all")
+
+    seconds = 90
+    deploy()
+    before = schedules()
+    wait_until(are_all_planned, seconds=seconds, what="planned runs of each deployment")
+    ticks = planned(datetime.now(UTC))
+    deploy()
+    # A tick that comes due while nothing is planned never comes back: these come due when everything is.
+    later = datetime.now(UTC) + timedelta(seconds=seconds)
+    wanted = {(deployment, tick) for deployment, tick in ticks if datetime.fromisoformat(tick) >= later}
+    assert {deployment for deployment, _ in wanted} == {deployment for deployment, _, _ in before}
+    wait_until(lambda: wanted <= set(planned(later)), seconds=seconds, what="the planned runs to be there again")
+    assert schedules() == before
+    assert len(before) == len({deployment for deployment, _, _ in before})
+    starts = planned(datetime.now(UTC))
     assert len(starts) == len(set(starts))
 
 
