@@ -13,12 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from tests.monitoring.web.test_page_in_a_browser import BROWSER_FLAGS
+from tests.support.chromium import running_chromium
 from tests.support.ports import free_port
 from tests.support.prefect_server import wait_until
 from tests.support.running_up import FOREIGN, RunningUp, running_up
@@ -101,23 +100,19 @@ async def test_a_foreign_page_can_neither_send_events_nor_follow_them(up: Runnin
 
 
 async def test_the_link_of_up_opens_the_ui_signed_in(up: RunningUp) -> None:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_FLAGS)
-        try:
-            page = await browser.new_page()
-            refused: list[str] = []
-            page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
-            await page.goto((up.directory / "prefect-ui.html").as_uri())
-            await page.wait_for_url("**/dashboard*")
-            await page.get_by_role("link", name="Deployments").click()
-            await page.get_by_text("poll_news").first.wait_for()
-            assert refused == []
+    async with running_chromium() as browser:
+        page = await browser.new_page()
+        refused: list[str] = []
+        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+        await page.goto((up.directory / "prefect-ui.html").as_uri())
+        await page.wait_for_url("**/dashboard*")
+        await page.get_by_role("link", name="Deployments").click()
+        await page.get_by_text("poll_news").first.wait_for()
+        assert refused == []
 
-            stranger = await browser.new_page()
-            await stranger.goto(f"http://127.0.0.1:{up.port}/")
-            await stranger.get_by_placeholder("admin:pass").wait_for()
-        finally:
-            await browser.close()
+        stranger = await browser.new_page()
+        await stranger.goto(f"http://127.0.0.1:{up.port}/")
+        await stranger.get_by_placeholder("admin:pass").wait_for()
 
 
 def test_no_process_has_the_password_among_its_arguments(up: RunningUp) -> None:

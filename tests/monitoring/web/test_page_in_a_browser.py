@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.monitoring.web.page import REFRESH_SECONDS
@@ -13,16 +13,7 @@ from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import expected, seed, seed_healthy
 from tests.monitoring.web.pages import page_with_hostile_text
 from tests.monitoring.web.serving import running_health
-
-BROWSER_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.support.chromium import running_chromium
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -81,13 +72,9 @@ async def browsing(
     database_url: str, *, width: int = 1_280, scheme: str = "light"
 ) -> AsyncGenerator[tuple[Page, list[str]]]:
     """A browser on the status page, whose clock the test moves, and what it complained about so far."""
-    with running_health(Settings.model_validate({"database_url": database_url})) as url:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_FLAGS)
-            try:
-                yield await _open(browser, url, width, scheme)
-            finally:
-                await browser.close()
+    async with running_chromium() as browser:
+        with running_health(Settings.model_validate({"database_url": database_url})) as url:
+            yield await _open(browser, url, width, scheme)
 
 
 async def _open(browser: Browser, url: str, width: int, scheme: str) -> tuple[Page, list[str]]:
