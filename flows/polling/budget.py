@@ -1,6 +1,6 @@
 """The request budget: AskNews credits are reserved before a call and settled after it, in the pipeline's database."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,6 +22,10 @@ MOST_UNCERTAIN = 0.05
 # Credits that the job that goes first spends in a day, until that is known: a request at each quarter of an hour.
 EXPECTED_A_DAY = 100
 LONGEST_MONTH = timedelta(days=31)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class BudgetExhausted(Exception):
@@ -51,6 +55,7 @@ class CreditBudget:
     statistics: Statistics
     job_name: str
     keeps_for: str | None = None
+    clock: Callable[[], datetime] = _utc_now
 
     @asynccontextmanager
     async def spend(self, credits: int) -> AsyncGenerator[Receipt]:
@@ -63,7 +68,7 @@ class CreditBudget:
 
         Raises BudgetExhausted before the call when the credits would exceed the limit.
         """
-        now = datetime.now(UTC)
+        now = self.clock()
         period = period_start(now, self.billing_day)
         async with self.engine.begin() as connection:
             kept = await self._kept(connection, now)
@@ -105,7 +110,7 @@ class CreditBudget:
 
     async def as_details(self, connection: AsyncConnection) -> dict[str, Any]:
         """How much is used, as every job may report it to the monitoring in the details of its row."""
-        now = datetime.now(UTC)
+        now = self.clock()
         period = period_start(now, self.billing_day)
         credits = await read_credits(connection, period)
         rate = await spent_a_day(connection, now.date())
@@ -123,7 +128,7 @@ class CreditBudget:
     async def is_tight(self) -> bool:
         """Whether so much is spent that the pipeline should slow down."""
         async with reading(self.engine) as connection:
-            credits = await read_credits(connection, period_start(datetime.now(UTC), self.billing_day))
+            credits = await read_credits(connection, period_start(self.clock(), self.billing_day))
         return credits.used >= self.soft_ratio * self.limit
 
 

@@ -21,12 +21,12 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def budget(engine: AsyncEngine, limit: int) -> CreditBudget:
-    return CreditBudget(engine, limit, 1, 0.9, Statistics(), "poll_news")
+    return CreditBudget(engine, limit, 1, 0.9, Statistics(), "poll_news", clock=lambda: NOW)
 
 
 async def used(credit_budget: CreditBudget) -> int:
     async with reading(credit_budget.engine) as connection:
-        return (await read_credits(connection, period_start(datetime.now(UTC), credit_budget.billing_day))).used
+        return (await read_credits(connection, period_start(NOW, credit_budget.billing_day))).used
 
 
 async def test_a_call_is_settled_with_what_it_really_cost(database: AsyncEngine) -> None:
@@ -114,7 +114,7 @@ def test_the_budget_is_spent_on_the_day_that_its_rate_says(left: int, rate: floa
 
 
 async def test_the_budget_tells_when_it_will_be_spent(database: AsyncEngine) -> None:
-    today = datetime.now(UTC).date()
+    today = NOW.date()
     async with database.begin() as connection:
         await note_spent(connection, today - timedelta(days=2), "poll_news", 60)
         await note_spent(connection, today - timedelta(days=1), "poll_news", 60)
