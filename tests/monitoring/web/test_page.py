@@ -11,7 +11,6 @@ from flows.logs import register_secret
 from flows.monitoring.alarms.refusals import note_deliveries
 from flows.monitoring.alarms.silences import silence
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
-from flows.monitoring.verdicts.wording import clock as in_words
 from flows.monitoring.web.page import render_page
 from tests.monitoring.verdicts.seeding import MINUTE, budget, clock, expected, ran, ran_every, seed, seed_healthy
 from tests.monitoring.web.pages import HOSTILE, page_of, page_with_hostile_text
@@ -54,12 +53,14 @@ async def test_what_is_wrong_comes_first_with_reason_and_last_error(engine: Asyn
 
 async def test_it_says_who_cannot_be_told_and_what_is_silenced(engine: AsyncEngine) -> None:
     now = await seed_healthy(engine)
+    until = now + 60 * MINUTE
     async with engine.begin() as connection:
-        await silence(connection, ["poll_news"], until=now + 60 * MINUTE, reason="moving <house>")
+        await silence(connection, ["poll_news"], until=until, reason="moving <house>")
         await note_deliveries(connection, {"owner data": "The receiver answered 403."}, ["owner data"], now)
     text = text_of(await page_of(engine))
     assert re.search(r"receiver 'owner data' since .* UTC: The receiver answered 403\.", text)
-    assert f"Silenced until {in_words(now + 60 * MINUTE, now)}: moving <house>" in text
+    # With its date, as long as it is not the page's.
+    assert re.search(rf"Silenced until (\d+ \w+ (\d+ )?)?{until:%H:%M} UTC: moving <house>", text)
 
 
 async def test_of_what_is_wrong_the_silenced_comes_last(engine: AsyncEngine) -> None:
