@@ -21,12 +21,9 @@ from tests.support.made_once import made_once
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 from tests.support.process_tree import command_lines
 from tests.support.receiver import PASSWORD, Receiver, running_receiver
-from tests.support.sandbox_server import RunningSandbox, running_sandbox
+from tests.support.sandbox_server import BUSY_MOMENT, RunningSandbox, running_sandbox
 
 SENTINEL_KEY = "ank_sentinel_5b1d0c9e"
-# At any hour the sandbox has the news of this one: in the half hour that follows, each quarter of an hour brings five
-# articles about tracked entities or more. At one hour in thirty-six there would be none.
-BUSY_MOMENT = datetime(2026, 8, 25, 14, 50, tzinfo=UTC)
 
 
 @dataclass

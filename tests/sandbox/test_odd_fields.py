@@ -78,20 +78,20 @@ async def test_names_are_recognised_in_texts_full_of_html_entities() -> None:
     ],
 )
 async def test_a_refusal_that_is_not_a_result_costs_nothing(fault: Fault, kind: type[AskNewsError]) -> None:
-    with running_sandbox(faults=[fault]) as sandbox:
+    with running_sandbox(clock=ManualClock(), faults=[fault]) as sandbox:
         error = await failure_of(client_of(base_url=sandbox.base_url))
     assert (type(error), error.was_billed) == (kind, "no")
 
 
 async def test_a_token_endpoint_that_redirects_names_its_variable() -> None:
-    with running_sandbox(faults=[Fault(kind="redirect", path="/oauth2/token")]) as sandbox:
+    with running_sandbox(clock=ManualClock(), faults=[Fault(kind="redirect", path="/oauth2/token")]) as sandbox:
         credentials = ClientCredentials("id", SecretStr("secret"), token_url=sandbox.token_url)
         error = await failure_of(client_of(base_url=sandbox.base_url, authentication=credentials))
     assert "redirects to https://elsewhere.example/: check ASKNEWS_TOKEN_URL" in str(error)
 
 
 async def test_absurd_credits_are_not_believed() -> None:
-    with running_sandbox(faults=[Fault(kind="absurd_credits")]) as sandbox:
+    with running_sandbox(clock=ManualClock(), faults=[Fault(kind="absurd_credits")]) as sandbox:
         async with client_of(base_url=sandbox.base_url) as client:
             assert (await ask(client)).credits is None
             assert (await ask(client)).credits == 1

@@ -17,6 +17,9 @@ from deployments.sandbox.state import Sandbox
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
+# The sandbox can be told to have the news of this moment: in the half hour that follows, each quarter of an hour brings
+# five articles about tracked entities or more. At one hour in thirty-six there would be none.
+BUSY_MOMENT = datetime(2026, 8, 25, 14, 50, tzinfo=UTC)
 
 Options = ParamSpec("Options")
 

@@ -19,7 +19,7 @@ from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.settings import Settings
 from tests.support.fake_prefect import FakePrefect
 from tests.support.receiver import Receiver, running_receiver
-from tests.support.sandbox_server import RunningSandbox, running_sandbox
+from tests.support.sandbox_server import BUSY_MOMENT, RunningSandbox, running_sandbox
 from tests.support.served_prefect import serving
 
 PASSWORD = "admin:of-the-server"
@@ -62,7 +62,9 @@ def of(findings: list[Finding], subject: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Generator[RunningSandbox]:
-    with running_sandbox(api_keys=["ank_the-key"], requests_per_second=5, burst=1_000, concurrency=10) as running:
+    with running_sandbox(
+        as_of=BUSY_MOMENT, api_keys=["ank_the-key"], requests_per_second=5, burst=1_000, concurrency=10
+    ) as running:
         yield running
 
 
