@@ -2,6 +2,7 @@
 page, endpoint and `vibecheck status`.
 """
 
+import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import Artifact, State
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -26,12 +27,15 @@ from flows.monitoring.jobs.registry import AbsentWorker
 from flows.monitoring.verdicts.changes import judge
 from flows.monitoring.verdicts.history import read_history
 from flows.monitoring.verdicts.report import Report, read_report
+from flows.monitoring.verdicts.wording import explain_job
 from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Verdict
 from flows.monitoring.web.documents import document_of
 from flows.monitoring.web.page import Snapshot, render_page
 from flows.pipeline_status import state_of
 from flows.settings import Settings
 from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, interval_schedule, ran, ran_every, seed
+from tests.monitoring.web.serving import asking
+from tests.support.prefect_server import PrefectServer, wait_until
 from tests.support.receiver import running_receiver
 
 pytestmark = pytest.mark.end_to_end
@@ -121,6 +125,30 @@ async def work(
     return report, state
 
 
+def in_terminal(seen: Seen) -> str:
+    """What `vibecheck status` prints."""
+    console = Console(width=1_000, record=True, file=StringIO())
+    console.print(render(seen))
+    return console.export_text()
+
+
+def created(artifact: Artifact) -> datetime:
+    """When it was made."""
+    assert artifact.created is not None
+    return artifact.created
+
+
+def payloads_of(prefect: PrefectServer, since: datetime) -> list[tuple[str, dict[str, Any]]]:
+    """The names and payloads of the job's events, the newest first, once the server has written both judgements."""
+    wanted = {"resource": {"id": [f"vibecheck.job.{NEWS}"]}, "occurred": {"since": since.isoformat()}}
+
+    def written() -> list[tuple[str, dict[str, Any]]]:
+        found = [(event["event"], event["payload"]) for event in prefect.api("events/filter", filter=wanted)["events"]]
+        return found if sum(name == "vibecheck.job.judged" for name, _ in found) >= 2 else []
+
+    return wait_until(written, seconds=60, what="the events of two judgements")
+
+
 async def test_the_state_says_who_cannot_be_told_and_what_is_silenced(
     client: PrefectClient, engine: AsyncEngine
 ) -> None:
@@ -139,7 +167,9 @@ async def test_the_state_says_who_cannot_be_told_and_what_is_silenced(
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-async def test_everything_says_the_same(reason: Reason, client: PrefectClient, engine: AsyncEngine) -> None:
+async def test_everything_says_the_same(
+    reason: Reason, prefect: PrefectServer, client: PrefectClient, engine: AsyncEngine, sqlite_url: str
+) -> None:
     now = await clock(engine)
     await SITUATIONS[reason](engine, now)
     last_report = now - 40 * MINUTE if reason == Reason.STALE else now - MINUTE
@@ -155,19 +185,40 @@ async def test_everything_says_the_same(reason: Reason, client: PrefectClient, e
     read, page = await shown(engine, settings)
 
     is_bad = reason != Reason.STALE
-    assert report.overall.verdict == (Verdict.UNHEALTHY if is_bad else Verdict.HEALTHY)
-    assert report.jobs[NEWS].judgement.reason == (reason if is_bad else None)
-    assert len(receiver.bodies) == 1
+    verdict, own = report.overall.verdict, report.jobs[NEWS].judgement
+    assert verdict == (Verdict.UNHEALTHY if is_bad else Verdict.HEALTHY)
+    assert own.reason == (reason if is_bad else None)
     summary = str(state.message)
-    assert state.name == report.overall.verdict.capitalize()
-    assert all(summary in body for body in receiver.bodies)
+    (body,) = receiver.bodies
+    assert body.endswith(f"\n{summary}\nMore: vibecheck status")
+    assert state.name == verdict.capitalize()
     assert receiver.accepted[-1].body == summary
-    artifact = await client.read_artifacts()
-    assert {each.description for each in artifact if each.key == ARTIFACT_KEY} >= {summary}
+    artifact = max(await client.read_artifacts(), key=created)
+    assert (artifact.key, artifact.description) == (ARTIFACT_KEY, summary)
     document = document_of(read.report, read.audience)
-    assert (document.explanation, document.status) == (summary, report.overall.verdict)
-    assert document.jobs[NEWS].reason == report.jobs[NEWS].judgement.reason
+    assert (document.explanation, document.status) == (summary, verdict)
+    assert document.jobs[NEWS].reason == own.reason
+    terminal = in_terminal(read)
     assert summary in page
-    console = Console(width=300, record=True, file=StringIO())
-    console.print(render(read))
-    assert summary in console.export_text()
+    assert summary in terminal
+    async with asking(sqlite_url) as monitor:
+        answer = await monitor.get("/health/scheduler")
+    assert answer.status_code == (503 if is_bad else 200)
+    assert (answer.json()["explanation"], answer.json()["status"]) == (summary, verdict)
+    assert answer.json()["jobs"][NEWS]["reason"] == own.reason
+
+    # And of the job itself. An explanation has ages in it, so each is compared with what is true of its moment.
+    (row,) = [row for row in json.loads(str(artifact.data)) if row["job"] == NEWS]
+    assert row["explanation"] == explain_job(report.jobs[NEWS], report.at)
+    assert row["verdict"].split(", ")[0] == (own.reason or own.verdict).replace("_", " ")
+    words = explain_job(read.report.jobs[NEWS], read.report.at)
+    assert document.jobs[NEWS].explanation == words
+    assert words in page
+    assert f"{NEWS}: {words}" in terminal
+    payloads = payloads_of(prefect, now)
+    judged = [payload for name, payload in payloads if name == "vibecheck.job.judged"]
+    assert judged == [{"status": own.verdict, "reason": own.reason}] * 2
+    turned = [payload for name, payload in payloads if name != "vibecheck.job.judged"]
+    if is_bad:
+        assert (turned[0]["to_status"], turned[0]["reason"]) == (own.verdict, own.reason)
+        assert receiver.subjects == [turned[0]["subject"]]
