@@ -3,7 +3,7 @@
 import re
 
 from deployments.server.expansion import load
-from flows.monitoring.alarms.notices import IS
+from flows.monitoring.alarms.notices import SINCE
 from tests.docs.linked_tests import linked_tests, missing
 from tests.support.prefect_server import PROJECT_ROOT
 
@@ -11,7 +11,7 @@ TEXT = (PROJECT_ROOT / "docs" / "monitoring.md").read_text()
 
 
 def test_every_message_is_explained() -> None:
-    assert [words for words in IS.values() if f"… {words}" not in TEXT] == []
+    assert [words for words in SINCE.values() if f"… {words} …" not in TEXT] == []
     assert "… recovered" in TEXT
     assert "pipeline_status was silent" in TEXT
 

@@ -130,5 +130,5 @@ def test_a_failing_job_is_one_message_while_the_receiver_is_away(pipeline: Pipel
     judge(pipeline, 2)
     # A recovery that is younger than two judgements are apart is not believed yet.
     (ended,) = receiver.subjects[1:]
-    assert re.search("poll_stories is no longer watched since", ended)
+    assert re.search("poll_stories has not been watched since", ended)
     assert pipeline.query("SELECT retired_at FROM monitored_jobs WHERE job_name = 'poll_stories'")[0]["retired_at"]

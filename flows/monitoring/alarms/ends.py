@@ -16,8 +16,9 @@ _HAD_BEEN: dict[str | None, str] = {
     Reason.NO_WORKER: "it had been without a worker",
     Reason.NO_SUCCESS: "it had been without a success in time",
     Reason.NO_SCHEDULE: "it had been without a schedule",
-    Reason.BAD_SCHEDULE: "its schedule could not be computed",
-    WarningCode.FEATURE_OFF: "nothing had come of it",
+    Reason.BAD_SCHEDULE: "it had been without a schedule that can be computed",
+    WarningCode.FEATURE_OFF: "it had run without a result",
+    WarningCode.LOST_SCHEDULE: "it had been without one of its schedules",
 }
 
 
@@ -31,9 +32,9 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
     had_been = f"{_HAD_BEEN.get(reason, 'it had been unhealthy')} since {since}"
     pool: str | None = None
     if end.details.get("retired"):
-        headline = f"{name} is no longer watched since {at}, after {lasted}"
+        headline = f"{name} has not been watched since {at}, after {lasted} of trouble"
         text = (
-            f"{name} is no longer watched since {at}: its deployment was deleted, or lost the tag `{MONITORED_TAG}`.\n"
+            f"{name} has not been watched since {at}: its deployment was deleted, or lost the tag `{MONITORED_TAG}`.\n"
             f"Before that, {had_been}. Whether that was mended is not known."
         )
     elif end.to_status == Verdict.PAUSED:
@@ -55,7 +56,7 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
         )
     elif reason == WarningCode.LOST_SCHEDULE:
         headline = f"{name} has its schedules as they are meant"
-        text = f"{name} had lost a schedule since {since}: that is over. It was changed, or a week has passed."
+        text = f"{name} lost a schedule at {since}: that is over. It was changed, or a week has passed."
     else:
         headline = f"{name} recovered at {at} after {lasted}"
         text = f"{name} recovered at {at}, after {lasted}: {had_been}."

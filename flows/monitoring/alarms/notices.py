@@ -23,7 +23,7 @@ _PREFIX_OF_ERRORS = "Flow run encountered an exception:"
 # Of jobs of these severities nobody wants to be woken.
 _MILD = frozenset({"low", "warning", "info"})
 
-IS = {
+_IS = {
     Reason.OVERDUE: "is overdue",
     Reason.NOT_STARTED: "has never run",
     Reason.FAILING: "is failing",
@@ -32,6 +32,17 @@ IS = {
     Reason.NO_SUCCESS: "has had no success in time",
     Reason.NO_SCHEDULE: "has no schedule",
     Reason.BAD_SCHEDULE: "has a schedule that cannot be computed",
+}
+# How a headline says the same, before the time at which it began.
+SINCE = {
+    Reason.OVERDUE: "has been overdue since",
+    Reason.NOT_STARTED: "has never run, and was due by",
+    Reason.FAILING: "has been failing since",
+    Reason.STUCK: "has been stuck since",
+    Reason.NO_WORKER: "has had no worker since",
+    Reason.NO_SUCCESS: "has had no success in time since",
+    Reason.NO_SCHEDULE: "has had no schedule since",
+    Reason.BAD_SCHEDULE: "has had a schedule that cannot be computed since",
 }
 _TO_DO = {
     Reason.OVERDUE: "see in its deployment why no run starts: late, skipped, cancelled or not planned; the worker's "
@@ -144,19 +155,20 @@ def _paragraph_of_pool(kind: Kind, pool: str, notices: Sequence[Notice], now: da
 
 def _warning(last: TransitionRow, now: datetime, links: Links) -> Notice:
     name, link = last.job_name, links.job(last.job_name)
-    what = f"{name} has lost a schedule"
+    at = clock(last.at, now)
+    what, headline = "has lost a schedule", f"lost a schedule at {at}"
     if last.reason == WarningCode.FEATURE_OFF:
-        what = f"{name} runs, but nothing comes of it"
+        what, headline = "runs, but nothing comes of it", f"has run without a result since {at}"
     lines = [
-        f"{what}.",
-        f"Since: {clock(last.at, now)}, for {duration((now - last.at).total_seconds())}.",
+        f"{name} {what}.",
+        f"Since: {at}, for {duration((now - last.at).total_seconds())}.",
         _text(last.details.get("remark")),
         *([f"Look: {link}"] if link else []),
     ]
     return Notice(
         job_name=name,
         kind=Kind.WARNING,
-        headline=f"{what} since {clock(last.at, now)}",
+        headline=f"{name} {headline}",
         text="\n".join(lines),
         incident=incident_key(name, last.at, last.reason),
         warning=last.reason,
@@ -180,7 +192,7 @@ def _bad_news(
     stopped = _text(details.get("worker_absent_since"))
     absent_since = datetime.fromisoformat(stopped) if stopped else began
     known = Reason(reason) if reason in set(Reason) else None
-    what = IS.get(known, "is unhealthy") if known else "is unhealthy"
+    what = _IS.get(known, "is unhealthy") if known else "is unhealthy"
     lasting = duration((now - began).total_seconds())
     lines = [
         f"{name} {_still(what) if kind is Kind.REMINDER else what}.",
@@ -206,8 +218,8 @@ def _bad_news(
     elif pool:
         headline = f"no worker on pool {pool} since {clock(absent_since, now)}, {name} stands still"
     else:
-        been = what.replace("is ", "has been ", 1).replace("has never run", "has never run, due")
-        headline = f"{name} {been} since {clock(began, now)}"
+        has_been = SINCE.get(known, "has been unhealthy since") if known else "has been unhealthy since"
+        headline = f"{name} {has_been} {clock(began, now)}"
     return Notice(
         job_name=name,
         kind=kind,

@@ -62,8 +62,8 @@ def test_a_pause_ends_an_outage_that_was_told() -> None:
 
 def test_a_job_that_is_removed_ends_its_outage() -> None:
     assert text(end("paused", at=0, began=10, retired=True)) == (
-        "poll_news is no longer watched since 12:00 UTC, after 10 min\n"
-        "poll_news is no longer watched since 12:00 UTC: its deployment was deleted, or lost the tag `monitored`.\n"
+        "poll_news has not been watched since 12:00 UTC, after 10 min of trouble\n"
+        "poll_news has not been watched since 12:00 UTC: its deployment was deleted, or lost the tag `monitored`.\n"
         "Before that, it had been overdue since 11:50 UTC. Whether that was mended is not known."
     )
 
@@ -93,13 +93,13 @@ def test_a_job_that_can_do_nothing_is_told_of_as_a_warning() -> None:
     assert found is not None
     assert found.kind is Kind.WARNING
     assert text(off) == (
-        "poll_news runs, but nothing comes of it since 12:00 UTC\n"
+        "poll_news has run without a result since 12:00 UTC\n"
         "poll_news runs, but nothing comes of it.\nSince: 12:00 UTC, for 0 s.\nIt can do nothing: no stories."
     )
     assert key(off) != key(alarm(at=0)), "an outage may begin as it is warned of"
     on = change("healthy", "healthy", at=0, outage_began=NOW.isoformat(), outage_reason="feature_off")
     assert key(on) == key(off)
-    assert "nothing had come of it since 12:00 UTC" in text(on)
+    assert "it had run without a result since 12:00 UTC" in text(on)
 
 
 def test_what_is_warned_of_since_an_end_that_nobody_took_is_told_with_it() -> None:

@@ -181,7 +181,7 @@ async def test_people_hear_once_that_a_warning_is_over(engine: AsyncEngine, ever
     for what in ("off", "failing while off", "healthy", "healthy"):
         await pipeline.becomes(what)
     assert [subject.partition(" after ")[0] for subject in told(everybody)] == [
-        "poll_news runs, but nothing comes of it",
+        "poll_news has run without a result",
         "poll_news has been failing",
         "poll_news recovered",
     ]

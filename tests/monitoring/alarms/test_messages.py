@@ -67,11 +67,11 @@ def test_each_reason_has_its_own_words() -> None:
         "overdue": "poll_news has been overdue since 11:50 UTC",
         "failing": "poll_news has been failing since 11:50 UTC",
         "stuck": "poll_news has been stuck since 11:50 UTC",
-        "not_started": "poll_news has never run, due since 11:50 UTC",
-        "no_worker": "poll_news has no worker since 11:50 UTC",
+        "not_started": "poll_news has never run, and was due by 11:50 UTC",
+        "no_worker": "poll_news has had no worker since 11:50 UTC",
         "no_success": "poll_news has had no success in time since 11:50 UTC",
-        "no_schedule": "poll_news has no schedule since 11:50 UTC",
-        "bad_schedule": "poll_news has a schedule that cannot be computed since 11:50 UTC",
+        "no_schedule": "poll_news has had no schedule since 11:50 UTC",
+        "bad_schedule": "poll_news has had a schedule that cannot be computed since 11:50 UTC",
     }
 
 

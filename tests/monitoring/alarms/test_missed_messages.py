@@ -96,6 +96,9 @@ async def test_an_outage_that_was_told_ends_with_its_job(
         async with engine.begin() as connection:
             await retire_jobs(connection, [NEWS], now)
     await work(client, engine, settings(everybody), times=3)
-    words = {"paused": "poll_news was paused after 10 min", "removed": "poll_news is no longer watched, after 10 min"}
+    words = {
+        "paused": "poll_news was paused after 10 min",
+        "removed": "poll_news has not been watched, after 10 min of trouble",
+    }
     assert told(everybody) == ["poll_news has been overdue", words[end]]
     assert everybody.accepted[-1].body.count("success")

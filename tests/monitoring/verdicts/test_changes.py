@@ -229,8 +229,8 @@ async def test_a_lost_schedule_is_told_once_and_so_is_its_end(database: AsyncEng
     assert "no longer has the schedule every 30 min, and kept others" in lost.details["remark"]
     assert abs(lost.at - (now - 10 * MINUTE)) < MINUTE, "when it was lost, not when that was told"
     notices = [notice_of([each], now, Links()) for each in (lost, over)]
-    assert [notice and (notice.kind, notice.headline.partition(" since ")[0]) for notice in notices] == [
-        (Kind.WARNING, "poll_news has lost a schedule"),
+    assert [notice and (notice.kind, notice.headline.partition(" at ")[0]) for notice in notices] == [
+        (Kind.WARNING, "poll_news lost a schedule"),
         (Kind.RECOVERY, "poll_news has its schedules as they are meant"),
     ]
     assert len({notice and notice.incident for notice in notices}) == 1
