@@ -6,9 +6,9 @@ from datetime import timedelta
 from prefect.client.orchestration import PrefectClient
 from prefect.events.schemas.automations import Automation, EventTrigger, Posture
 
-from flows.monitoring.alarms.events import EXPECTED, emit, expected
+from flows.monitoring.alarms.events import emit, expected
 from flows.monitoring.prefect_runs import server_now
-from flows.monitoring.vocabulary import OWNER
+from flows.monitoring.vocabulary import JOB, OWNER, JobEvent
 
 # A timer takes no event that lies beyond its end, so it is led there in steps of a part of its length: small
 # enough that two of them, which the server may take in the wrong order, do no harm.
@@ -28,7 +28,7 @@ async def hold_timers(client: PrefectClient, jobs: Collection[str], duration: ti
     for resource, within in lengths.items():
         step = within / STEPS_PER_TIMER
         moments = [now + number * step for number in range(duration // step + 1)]
-        job_name = resource.removeprefix("vibecheck.job.")
+        job_name = resource.removeprefix(JOB)
         if job_name not in jobs:
             continue
         await emit(client, [expected(job_name, at) for at in [*moments, now + duration]])
@@ -37,6 +37,10 @@ async def hold_timers(client: PrefectClient, jobs: Collection[str], duration: ti
 def _timers_of(automation: Automation) -> Iterator[tuple[str, timedelta]]:
     """The resources whose silence the automation reports, and after how long."""
     trigger = automation.trigger
-    if isinstance(trigger, EventTrigger) and trigger.posture == Posture.Proactive and EXPECTED in trigger.after:
+    if (
+        isinstance(trigger, EventTrigger)
+        and trigger.posture == Posture.Proactive
+        and JobEvent.EXPECTED in trigger.after
+    ):
         for resource in trigger.match.get("prefect.resource.id") or []:
             yield resource, trigger.within

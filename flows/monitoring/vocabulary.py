@@ -13,6 +13,29 @@ OWNER = "vibecheck.pipeline"
 LATE_RUNS = "VibeCheck: late runs are missed"
 LOST_RUNS = "VibeCheck: lost runs are crashed"
 
+# What the names of our events and of the resources that they are about begin with.
+JOB = "vibecheck.job."
+
+
+class JobEvent(StrEnum):
+    """What the server hears of a job."""
+
+    FINISHED = f"{JOB}finished"
+    SKIPPED = f"{JOB}skipped"
+    JUDGED = f"{JOB}judged"
+    """The status flow has looked at it."""
+    EXPECTED = f"{JOB}expected"
+    """It is expected to work from then on: the server's timers start again."""
+    OVERDUE = f"{JOB}overdue"
+    """It became unhealthy, for any reason that has no event of its own."""
+    FAILING = f"{JOB}failing"
+    STUCK = f"{JOB}stuck"
+    RECOVERED = f"{JOB}recovered"
+    HEALTHY = f"{JOB}healthy"
+    """It became healthy, or is warned of, without an outage before."""
+    NOT_STARTED = f"{JOB}not_started"
+    PAUSED = f"{JOB}paused"
+
 
 class Status(StrEnum):
     """What the log says of a run, or of a tick that had none."""

@@ -13,27 +13,20 @@ from flows.monitoring.alarms.messages import Notice
 from flows.monitoring.paging import pages
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.stored import TransitionRow
-from flows.monitoring.vocabulary import Reason, Verdict
+from flows.monitoring.vocabulary import JOB, JobEvent, Reason, Verdict
 
-EXPECTED = "vibecheck.job.expected"
+# What a job that becomes unhealthy emits; for any other reason it is that the job is overdue.
+_EVENT_OF_REASON: dict[str | None, JobEvent] = {Reason.FAILING: JobEvent.FAILING, Reason.STUCK: JobEvent.STUCK}
 
 logger = structlog.stdlib.get_logger()
 
 
 def event_of(change: TransitionRow, notice: Notice | None, prefix: str) -> Event:
     """The event of one change of verdict. `prefix` is what subjects begin with."""
-    if change.to_status == Verdict.UNHEALTHY:
-        kind = change.reason if change.reason in (Reason.FAILING, Reason.STUCK) else Reason.OVERDUE
-    else:
-        kind = (
-            "recovered"
-            if change.from_status == Verdict.UNHEALTHY and change.to_status == Verdict.HEALTHY
-            else change.to_status
-        )
     return Event(
         id=uuid5(NAMESPACE_URL, f"vibecheck:transition:{change.id}:{change.noticed_at.isoformat()}"),
         occurred=change.noticed_at,  # pyright: ignore[reportArgumentType]  # any datetime will do
-        event=f"vibecheck.job.{kind}",
+        event=_name_of(change),
         resource=_resource(change.job_name, change.to_status),  # pyright: ignore[reportArgumentType]  # pydantic makes it a Resource
         payload={
             "at": change.at.isoformat(),
@@ -47,10 +40,18 @@ def event_of(change: TransitionRow, notice: Notice | None, prefix: str) -> Event
     )
 
 
+def _name_of(change: TransitionRow) -> JobEvent:
+    if change.to_status == Verdict.UNHEALTHY:
+        return _EVENT_OF_REASON.get(change.reason, JobEvent.OVERDUE)
+    if change.to_status == Verdict.HEALTHY and change.from_status == Verdict.UNHEALTHY:
+        return JobEvent.RECOVERED
+    return JobEvent(f"{JOB}{change.to_status}")
+
+
 def judged(job_name: str, job: JobReport, report: Report) -> Event:
     return Event(
         id=uuid5(NAMESPACE_URL, f"vibecheck:judged:{job_name}:{report.at.isoformat()}"),
-        event="vibecheck.job.judged",
+        event=JobEvent.JUDGED,
         resource=_resource(job_name, job.judgement.verdict),  # pyright: ignore[reportArgumentType]  # pydantic makes it a Resource
         payload={"status": job.judgement.verdict, "reason": job.judgement.reason},
     )
@@ -60,14 +61,14 @@ def expected(job_name: str, at: datetime) -> Event:
     """That the job is expected to work from then on, which may lie ahead: the server's timers start again then."""
     return Event(
         occurred=at,  # pyright: ignore[reportArgumentType]  # any datetime will do
-        event=EXPECTED,
-        resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "prefect.resource.name": job_name},  # pyright: ignore[reportArgumentType]  # as above
+        event=JobEvent.EXPECTED,
+        resource={"prefect.resource.id": f"{JOB}{job_name}", "prefect.resource.name": job_name},  # pyright: ignore[reportArgumentType]  # as above
     )
 
 
 def _resource(job_name: str, status: str) -> dict[str, str]:
     return {
-        "prefect.resource.id": f"vibecheck.job.{job_name}",
+        "prefect.resource.id": f"{JOB}{job_name}",
         "prefect.resource.name": job_name,
         "vibecheck.status": status,
     }

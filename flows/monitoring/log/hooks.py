@@ -27,7 +27,7 @@ from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import job_of_deployment
-from flows.monitoring.vocabulary import Status
+from flows.monitoring.vocabulary import JOB, JobEvent, Status
 from flows.settings import MonitoringSettings
 
 # A statement that hangs takes 2 s more to be cut off: the driver waits for its connection to close.
@@ -75,8 +75,8 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
     job_name = await _write(fact_of(flow_run, flow.name, closing, attempt=attempt), flow_run)
     # An event of our own: Prefect's flow-run events can be held back for a quarter of an hour by causal ordering.
     emit_event(
-        event="vibecheck.job.skipped" if outcome.status == Status.SKIPPED else "vibecheck.job.finished",
-        resource={"prefect.resource.id": f"vibecheck.job.{job_name}", "vibecheck.status": outcome.status},
+        event=JobEvent.SKIPPED if outcome.status == Status.SKIPPED else JobEvent.FINISHED,
+        resource={"prefect.resource.id": f"{JOB}{job_name}", "vibecheck.status": outcome.status},
         payload={"execution_id": str(flow_run.id), "status": outcome.status, "error": closing.error_message},
     )
 
