@@ -20,7 +20,7 @@ from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.monitoring.log.rows import latest_runs
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
-from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, BudgetExhausted, CreditBudget
+from flows.polling.budget import ARCHIVE_CREDITS, BUDGET_SPENT, NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.feeds import Stored
 from flows.polling.index_lateness import late_finds_of, lateness_measure
 from flows.polling.overlap import RATE_OVER, overlap, settles_after
@@ -187,7 +187,7 @@ async def poll_news(
         try:
             await poll_scopes(run, {"": feed}, reach, Sweep(feed, timedelta(hours=sweep_hours)))
         except BudgetExhausted as error:
-            return await run.skip(reason="budget", message=str(error))
+            return await run.skip(reason=BUDGET_SPENT, message=str(error))
         await note_lateness(run)
         state = await run.finish()
         await publish_table(JOB_NAME, run.statistics)

@@ -15,7 +15,7 @@ from flows.entities import EntityMatcher, evidence_of, load_tracked
 from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
-from flows.polling.budget import STORIES_CREDITS, BudgetExhausted, CreditBudget
+from flows.polling.budget import BUDGET_SPENT, STORIES_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.feeds import Stored
 from flows.polling.pages import poll_scopes
 from flows.polling.run import polling_run
@@ -138,7 +138,7 @@ async def poll_stories(
         try:
             await poll_scopes(run, feeds, reach)
         except BudgetExhausted as error:
-            return await run.skip(reason="budget", message=str(error))
+            return await run.skip(reason=BUDGET_SPENT, message=str(error))
         except AccessDenied as error:
             return await run.finish_feature_off(error)
         state = await run.finish()

@@ -21,10 +21,16 @@ from flows.monitoring.jobs.registry import read_jobs
 from flows.monitoring.log.merge import STATUSES
 from flows.monitoring.log.old_log import OldRow, read_old_rows
 from flows.monitoring.log.record import Closing, Fact, record
+from flows.monitoring.vocabulary import Status, Writer
 
 BATCH = 500
 # What the old service called an end, where the pipeline has another word.
-SYNONYMS = {"completed": "success", "failed": "failure", "error": "failure", "canceled": "cancelled"}
+SYNONYMS = {
+    "completed": Status.SUCCESS,
+    "failed": Status.FAILURE,
+    "error": Status.FAILURE,
+    "canceled": Status.CANCELLED,
+}
 # A row that has been open for longer belongs to a run whose process died.
 OPEN_FOR = timedelta(days=1)
 
@@ -104,17 +110,17 @@ async def _import(connection: AsyncConnection, row: OldRow, taken_over_at: datet
         return UNKNOWN_TIME
     if taken_over_at is not None and row.started_at >= taken_over_at:
         return TAKEN_OVER
-    if row.status == "running" and now - row.started_at <= OPEN_FOR:
+    if row.status == Status.RUNNING and now - row.started_at <= OPEN_FOR:
         return STILL_RUNNING
-    if row.status != "running" and SYNONYMS.get(row.status, row.status) not in STATUSES:
+    if row.status != Status.RUNNING and SYNONYMS.get(row.status, row.status) not in STATUSES:
         return UNKNOWN_STATUS
     return IMPORTED if await record(connection, _fact(row, row.started_at)) else KNOWN
 
 
 def _fact(row: OldRow, started_at: datetime) -> Fact:
     status, error = SYNONYMS.get(row.status, row.status), row.error_message
-    if status == "running":
-        status, error = "failure", "The old service never closed this row: its process died."
+    if status == Status.RUNNING:
+        status, error = Status.FAILURE, "The old service never closed this row: its process died."
     completed_at = row.completed_at or started_at + timedelta(seconds=row.duration_seconds or 0)
     return Fact(
         execution_id=row.execution_id,
@@ -126,7 +132,7 @@ def _fact(row: OldRow, started_at: datetime) -> Fact:
             status=status,
             completed_at=completed_at,
             # Of all writers the one that yields to every other.
-            closed_by="reconciler",
+            closed_by=Writer.RECONCILER,
             error_message=error,
             details={**row.details, "imported_id": row.id},
         ),

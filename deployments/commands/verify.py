@@ -22,7 +22,7 @@ from flows.database.migrate import revision_of
 from flows.logs import configure_logging
 from flows.monitoring.verify.accounts import Account, JobAccount
 from flows.monitoring.verify.verification import Verification, verify
-from flows.monitoring.vocabulary import Status
+from flows.monitoring.vocabulary import Status, Writer
 from flows.settings import Settings
 
 COMPLETE, INCOMPLETE, COULD_NOT_TELL = 0, 1, 2
@@ -176,7 +176,7 @@ def _remarks(account: Account) -> Iterable[str]:
     # A scheduled run is always a little late; what counts is a run that waited.
     if account.late_seconds is not None and account.late_seconds >= 60:
         yield f"{account.late_seconds:.0f} s late"
-    if account.closed_by == "reconciler":
+    if account.closed_by == Writer.RECONCILER:
         yield "closed by the reconciler"
     if account.note:
         yield account.note

@@ -49,6 +49,33 @@ class Status(StrEnum):
     MISSED = "missed"
 
 
+class Writer(StrEnum):
+    """Who has closed a row. The further down, the more it is believed.
+
+    The flow commits its outcome together with its data, a hook knows Prefect's final state, the reconciler only what is
+    left of it.
+    """
+
+    RECONCILER = "reconciler"
+    HOOK = "hook"
+    FLOW = "flow"
+
+
+class RowReason(StrEnum):
+    """Why a run came to what its row says, as far as Prefect tells. A flow may return reasons of its own."""
+
+    MISFIRE = "misfire"
+    """It would have started too late."""
+    OVERLAP = "overlap"
+    """The run before it was still going."""
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+    """It cannot be alive any more, or the server no longer has it."""
+    NO_RUN = "no_run"
+    """The tick never had a run."""
+
+
 class Verdict(StrEnum):
     """What a job is."""
 

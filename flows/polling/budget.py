@@ -22,6 +22,8 @@ MOST_UNCERTAIN = 0.05
 # Credits that the job that goes first spends in a day, until that is known: a request at each quarter of an hour.
 EXPECTED_A_DAY = 100
 LONGEST_MONTH = timedelta(days=31)
+# The reason in the row of a run that was skipped because the credits are spent.
+BUDGET_SPENT = "budget"
 
 
 def _utc_now() -> datetime:

@@ -30,7 +30,7 @@ from flows.monitoring.log.facts import is_part_of_another
 from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import latest_success
-from flows.monitoring.vocabulary import Status
+from flows.monitoring.vocabulary import Status, Writer
 from flows.polling.bounds import PAGING_SECONDS
 from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
@@ -145,7 +145,7 @@ class PollingRun:
             status=status,
             # By the clock of `now`, since the one here may be minutes wrong.
             completed_at=self.now + timedelta(seconds=time.monotonic() - self._began_at),
-            closed_by="flow",
+            closed_by=Writer.FLOW,
             error_message=failures or None,
             details={
                 **self.statistics.as_details(),
@@ -191,9 +191,9 @@ class PollingRun:
         return Completed(message=summary, data=details)
 
     async def skip(self, *, reason: str, message: str) -> State[Any]:
-        """Close the row as skipped, with the reason, and return the state for the flow to return."""
+        """Close the row as skipped, with the reason and the message, and return the state for the flow to return."""
         async with self.engine.begin() as connection:
-            await self.close(connection, status=Status.SKIPPED, details={"reason": reason})
+            await self.close(connection, status=Status.SKIPPED, details={"reason": reason, "explanation": message})
         self.is_skipped = True
         logger.warning("poll_skipped", reason=reason, explanation=message)
         return Completed(name=SKIPPED, message=message, data={"reason": reason})

@@ -9,12 +9,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from flows.monitoring.jobs.registry import ScheduleEntry
 from flows.monitoring.jobs.schedules import ScheduleSpec, next_ticks, ticks_between
 from flows.monitoring.log.record import Closing, Fact
-from flows.monitoring.vocabulary import Status
+from flows.monitoring.vocabulary import RowReason, Status, Writer
 
 # The server's scheduler looks for new and changed deployments every 5 seconds. A tick that is due before it has looked
 # is not expected: `prefect deploy` takes away the planned runs, and the scheduler never plans the past.
 PLANNING_TIME = timedelta(seconds=15)
-NO_RUN = "no_run"
 # How many ticks ahead are kept for readers who cannot compute them: more than come between two status flows, but for
 # jobs of a few seconds, whose lateness is then told by the next status flow.
 TICKS_KEPT = 16
@@ -47,9 +46,9 @@ def missed(job_name: str, tick: datetime) -> Fact:
         closing=Closing(
             status=Status.MISSED,
             completed_at=tick,
-            closed_by="reconciler",
+            closed_by=Writer.RECONCILER,
             error_message="The server has no run for this tick: it planned none, or has deleted it.",
-            details={"reason": NO_RUN},
+            details={"reason": RowReason.NO_RUN},
         ),
     )
 

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact
-from flows.monitoring.vocabulary import Status
+from flows.monitoring.vocabulary import RowReason, Status, Writer
 
 
 def fact_of(
@@ -46,9 +46,9 @@ def end_of(run: FlowRun, job_name: str) -> Fact | None:
         return None
     ended_at = run.end_time or run.state.timestamp
     details: dict[str, Any] = dict(outcome.details)
-    if details.get("reason") == "misfire" and run.expected_start_time is not None:
+    if details.get("reason") == RowReason.MISFIRE and run.expected_start_time is not None:
         details["late_seconds"] = round((ended_at - run.expected_start_time).total_seconds(), 1)
     if outcome.status == Status.SKIPPED and "reason" not in details:
         # The flow's own reason was in its result, which only its process could read; its message tells it in words.
         details["explanation"] = run.state.message
-    return fact_of(run, job_name, Closing(outcome.status, ended_at, "reconciler", outcome.error_message, details))
+    return fact_of(run, job_name, Closing(outcome.status, ended_at, Writer.RECONCILER, outcome.error_message, details))

@@ -27,7 +27,7 @@ from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import job_of_deployment
-from flows.monitoring.vocabulary import JOB, JobEvent, Status
+from flows.monitoring.vocabulary import JOB, JobEvent, Status, Writer
 from flows.settings import MonitoringSettings
 
 # A statement that hangs takes 2 s more to be cut off: the driver waits for its connection to close.
@@ -66,7 +66,7 @@ async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any])
     closing = Closing(
         status=outcome.status,
         completed_at=state.timestamp,
-        closed_by="hook",
+        closed_by=Writer.HOOK,
         error_message=outcome.error_message,
         details=details,
     )

@@ -13,11 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from flows.database.types import canonical_json, clean_json, clean_text
-from flows.monitoring.vocabulary import Status
+from flows.monitoring.vocabulary import Status, Writer
 
-# Who is believed: the flow commits its outcome together with its data, a hook knows Prefect's final state, the
-# reconciler only what is left of it.
-AUTHORITY = ("reconciler", "hook", "flow")
+# Who is believed more stands further right.
+AUTHORITY = tuple(Writer)
 # Among equals the status further right wins: a success that was committed is never taken back.
 STATUSES = (Status.MISSED, Status.SKIPPED, Status.CANCELLED, Status.FAILURE, Status.PARTIAL_FAILURE, Status.SUCCESS)
 # The key in the row's metadata under which each closer's own word is kept.

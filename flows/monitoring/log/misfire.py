@@ -10,6 +10,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.monitoring.log.outcome import SKIPPED
+from flows.monitoring.vocabulary import RowReason
 
 MisfireGrace = Annotated[int, Field(ge=1)]
 """The parameter of a flow that `misfire` guards, in seconds. Prefect reads its description in the flow's docstring."""
@@ -44,7 +45,8 @@ def misfire_of(flow_run: FlowRun, grace_seconds: float, *, now: datetime) -> Sta
         name=SKIPPED,
         message=f"Misfire: started {late_seconds:.0f} s late, more than the {grace_seconds:g} s allowed. "
         "The next run on time covers the gap.",
-        data={"reason": "misfire", "late_seconds": round(late_seconds, 1)},
+        # A plain string: whoever reads the stored result may not have this module.
+        data={"reason": RowReason.MISFIRE.value, "late_seconds": round(late_seconds, 1)},
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import State, StateType
 
-from flows.monitoring.vocabulary import Status
+from flows.monitoring.vocabulary import RowReason, Status
 
 PARTIAL_FAILURE = "PartialFailure"
 SKIPPED = "Skipped"
@@ -49,11 +49,11 @@ def outcome_of(state: State[Any], *, run_count: int | None) -> Outcome | None:
         return Outcome(status, message or None if status == Status.PARTIAL_FAILURE else None)
     if state.type == StateType.CANCELLED and run_count == 0:
         if state.name == MISSED:
-            return Outcome(Status.SKIPPED, details={"reason": "misfire"})
+            return Outcome(Status.SKIPPED, details={"reason": RowReason.MISFIRE})
         if any(words in message.lower() for words in _REFUSED):
-            return Outcome(Status.SKIPPED, details={"reason": "overlap"})
+            return Outcome(Status.SKIPPED, details={"reason": RowReason.OVERLAP})
     if state.type == StateType.CRASHED:
-        return Outcome(status, message or "The run crashed.", {"reason": "crashed"})
+        return Outcome(status, message or "The run crashed.", {"reason": RowReason.CRASHED})
     if state.name == "TimedOut":
-        return Outcome(status, message, {"reason": "timed_out"})
+        return Outcome(status, message, {"reason": RowReason.TIMED_OUT})
     return Outcome(status, message or None)

@@ -23,10 +23,9 @@ from prefect.states import Cancelled, Crashed
 from flows.monitoring.log.facts import fact_of
 from flows.monitoring.log.record import Closing, Fact
 from flows.monitoring.prefect_runs import JobRuns, unless_refused
-from flows.monitoring.vocabulary import STATUS_FLOW, Status
+from flows.monitoring.vocabulary import STATUS_FLOW, RowReason, Status, Writer
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
-LOST = "lost"
 # Ending a run frees a slot of its deployment, also one that another run has got since. So a lost run is left alone
 # while another of its deployment is going, but not for longer than this.
 SLOT_WAIT = timedelta(hours=1)
@@ -139,8 +138,8 @@ async def _end(client: PrefectClient, loss: _Loss, job_name: str) -> Fact | None
     if result.status != SetStateStatus.ACCEPT or result.state is None:
         return None
     status = Status.CANCELLED if is_cancelling else Status.FAILURE
-    details = {"reason": LOST, "last_seen_at": loss.last_seen_at.isoformat()}
-    return fact_of(run, job_name, Closing(status, result.state.timestamp, "reconciler", loss.message, details))
+    details = {"reason": RowReason.LOST, "last_seen_at": loss.last_seen_at.isoformat()}
+    return fact_of(run, job_name, Closing(status, result.state.timestamp, Writer.RECONCILER, loss.message, details))
 
 
 async def _sends_heartbeats(client: PrefectClient, run: FlowRun, now: datetime) -> bool:

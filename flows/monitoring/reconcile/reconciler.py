@@ -26,8 +26,8 @@ from flows.monitoring.log.watermark import read_watermark, write_watermark
 from flows.monitoring.paging import pages
 from flows.monitoring.prefect_runs import JobRuns, server_now, unless_refused
 from flows.monitoring.reconcile.late_runs import sweep_late_runs
-from flows.monitoring.reconcile.lost_runs import LOST, Patience, end_lost_runs
-from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER, STATUS_FLOW, Status
+from flows.monitoring.reconcile.lost_runs import Patience, end_lost_runs
+from flows.monitoring.vocabulary import LATE_RUNS, LOST_RUNS, OWNER, STATUS_FLOW, RowReason, Status, Writer
 
 # Facts arrive late: transactions in flight, clocks that differ. So each time begins again this long before the
 # watermark.
@@ -212,11 +212,12 @@ def _says_more(fact: Fact, row: LogRow | None) -> bool:
     """Whether the log lacks what `fact` says: a row, its end, a start, its job, or that the server disagrees."""
     if row is None or row.status == Status.RUNNING or row.attempt < fact.attempt or row.job_name < fact.job_name:
         return True
-    return fact.status not in (row.status, row.details.get(CLAIMS, {}).get("reconciler"))
+    return fact.status not in (row.status, row.details.get(CLAIMS, {}).get(Writer.RECONCILER))
 
 
 def _gone(row: LogRow, now: datetime) -> Fact:
-    closing = Closing(Status.FAILURE, now, "reconciler", "Lost: the server no longer has this run.", {"reason": LOST})
+    why, details = "Lost: the server no longer has this run.", {"reason": RowReason.LOST}
+    closing = Closing(Status.FAILURE, now, Writer.RECONCILER, why, details)
     return Fact(row.execution_id, row.job_name, row.scheduled_for, row.attempt, row.started_at, closing)
 
 

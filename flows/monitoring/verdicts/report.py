@@ -34,7 +34,7 @@ from flows.monitoring.verdicts.rules import (
     Outcome,
     judge,
 )
-from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict
+from flows.monitoring.vocabulary import STATUS_FLOW, Status, Verdict, Writer
 from flows.settings import MonitoringSettings
 
 LONGEST_NOTE = 200
@@ -241,7 +241,7 @@ def _is_known_from_prefect_alone(last_outcome: OutcomeRow | None) -> bool:
 
     Who opened a row is not noted, so a run that is going on is taken for one like the last that ended.
     """
-    return last_outcome is None or last_outcome.closed_by == "reconciler"
+    return last_outcome is None or last_outcome.closed_by == Writer.RECONCILER
 
 
 def _data_note(successes: Sequence[SuccessRow]) -> str | None:

@@ -9,17 +9,16 @@ from flows.monitoring.durations import duration, every
 from flows.monitoring.log.rows import LogRow
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.rules import ExpectedJob, late_from
-from flows.monitoring.vocabulary import STATUS_FLOW, Reason, Status, Verdict, WarningCode
+from flows.monitoring.vocabulary import STATUS_FLOW, Reason, RowReason, Status, Verdict, WarningCode
 
 # What several names may take.
 LIST_OF_NAMES = 300
 # What the names of our work pools begin with.
 OUR_POOLS = "vibecheck"
 _DAY, _CLOCK_CHANGE = 86_400.0, 3_600.0
-_WHY_NOT = {
-    "overlap": "The run before it was still going.",
-    "misfire": "It would have started too late; the next run on time covers the gap.",
-    "budget": "The budget of this period is spent.",
+_WHY_NOT: dict[str, str] = {
+    RowReason.OVERLAP: "The run before it was still going.",
+    RowReason.MISFIRE: "It would have started too late; the next run on time covers the gap.",
 }
 _BUDGET_IS_WHY = " The budget of this period is nearly spent, and runs beyond it are skipped."
 
@@ -112,8 +111,9 @@ def explain_run(row: LogRow) -> str:
     """What a run did, or why it did not, as far as its row tells; it may be empty."""
     if row.error_message:
         return row.error_message
-    if row.details.get("feature") == "off":
-        return str(row.details.get("explanation", ""))
+    # A flow's own words, or Prefect's where the flow's reason could not be read.
+    if explanation := row.details.get("explanation"):
+        return str(explanation)
     if "fetched" in row.details:
         counts = ((row.details.get(name, 0), word) for name, word in (("inserted", "new"), ("updated", "updated")))
         return ", ".join([f"{row.details['fetched']} fetched", *(f"{count} {word}" for count, word in counts)])

@@ -120,5 +120,7 @@ def test_a_run_is_explained_by_its_error_counts_or_reason() -> None:
     assert explain_run(ran("poll_news", NOW, details=counts)) == "5 fetched, 3 new, 1 updated"
     assert explain_run(ran("poll_news", NOW, "skipped", details={"reason": "overlap"})).startswith("The run before it")
     assert explain_run(ran("poll_news", NOW, details={"reason": "unheard of"})) == ""
+    spent = {"reason": "budget", "explanation": "The credits are spent.", "fetched": 0}
+    assert explain_run(ran("poll_news", NOW, "skipped", details=spent)) == "The credits are spent."
     off = {"feature": "off", "explanation": "The plan has no stories.", "fetched": 0}
     assert explain_run(ran("poll_stories", NOW, details=off)) == "The plan has no stories."
