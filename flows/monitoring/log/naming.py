@@ -5,7 +5,7 @@ from datetime import UTC, tzinfo
 from prefect.runtime import flow_run
 from pydantic import ValidationError
 
-from flows.settings import load_settings
+from flows.settings import MonitoringSettings
 
 # A deployment of this name bears the name of its flow.
 DEFAULT_DEPLOYMENT = "scheduled"
@@ -23,6 +23,6 @@ def run_name() -> str:
 
 def _zone() -> tzinfo:
     try:
-        return load_settings().zone()
+        return MonitoringSettings().zone()
     except ValidationError:  # it must not end a flow of another project; whoever needs the settings says what is wrong
         return UTC
