@@ -58,7 +58,7 @@ async def record_running(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
 
 
 async def record_end(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Close the run's row with what `state` says, and tell the server's own watchdog that the job has finished."""
+    """Close the run's row with what `state` says, and tell the server's timers that the job has finished."""
     outcome = outcome_of(state, run_count=None)
     if outcome is None or is_part_of_another(flow_run):
         return

@@ -77,7 +77,7 @@ class Report:
     """When the status flow last reported, if by the log alone that is a silence; told to itself as well."""
 
     def by_concern(self) -> list[JobReport]:
-        """The jobs: what is wrong first, then what deserves a look, and the watchdog after those that it watches."""
+        """The jobs: what is wrong first, then what deserves a look, and the status flow after those that it watches."""
 
         def concern(job: JobReport) -> tuple[bool, bool, bool, str]:
             is_fine = job.judgement.verdict != Verdict.UNHEALTHY

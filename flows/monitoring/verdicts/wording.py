@@ -172,7 +172,7 @@ def explain_all(report: Report) -> str:
         verb = "is" if len(overall.unhealthy_jobs) == 1 else "are"
         problems.append(f"{len(overall.unhealthy_jobs)} of {_jobs(len(report.jobs))} {verb} not healthy: {named}.")
     if overall.stale:
-        problems.append(f"The watchdog, {STATUS_FLOW}, {_silence(report)}: nobody repairs the log or sends alarms.")
+        problems.append(f"The status flow, {STATUS_FLOW}, {_silence(report)}: nobody repairs the log or sends alarms.")
     idle = [name for name, job in report.jobs.items() if WarningCode.FEATURE_OFF in job.judgement.warnings]
     remark = [f"Nothing comes of {listed(idle)}: see the warning."] if idle else []
     return " ".join([*(problems or [_all_well(report)]), *remark])
