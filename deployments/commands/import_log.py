@@ -105,7 +105,7 @@ def _unreadable(error: BaseException | None) -> CommandFailed:
 
 
 async def _import(connection: AsyncConnection, row: OldRow, taken_over_at: datetime | None, now: datetime) -> str:
-    """Record `row`, unless there is a reason not to. Return what became of it."""
+    """Record `row` if nothing speaks against it. Return what became of it."""
     if row.started_at is None:
         return UNKNOWN_TIME
     if taken_over_at is not None and row.started_at >= taken_over_at:

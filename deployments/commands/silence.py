@@ -71,9 +71,7 @@ async def _silence(
         verdicts = await read_verdicts(connection)
         well = [name for name in names if name in verdicts and verdicts[name].status != Verdict.UNHEALTHY]
         if well:
-            raise CommandFailed(
-                f"Not unhealthy, so there is nothing to wait for: {', '.join(sorted(well))}. Use --for."
-            )
+            raise CommandFailed(f"There is no outage that could end: {', '.join(sorted(well))}. Use --for.")
     until = None if duration is None else await database_now(connection) + duration
     await silence(connection, set(names), until=until, reason=reason.strip())
 

@@ -190,7 +190,7 @@ async def _check_pool(name: str) -> None:
 
 
 async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: Path | None) -> bool:
-    """Poll until `stop`; gives whether polling ended by itself."""
+    """Poll until `stop`. Return whether polling ended by itself."""
     polling = asyncio.create_task(poll(worker, polled_file))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([polling, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""How faults answer in place of the API: with an error, with something that is no JSON, or not to the end."""
+"""How faults answer in place of the API: with an error, with something that is not JSON, or not to the end."""
 
 import asyncio
 import zlib

@@ -19,7 +19,7 @@ FaultKind = Literal[
     # Answers of something in between.
     "proxy_refuses",
     "redirect",
-    # Answers that are no JSON, or not the right one.
+    # Answers that are not JSON, or not the right one.
     "gateway_html",
     "html_200",
     "malformed_json",

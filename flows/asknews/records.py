@@ -53,7 +53,7 @@ class Tolerant(Protocol):
 
 @dataclass(frozen=True)
 class Reject:
-    """An item that is no usable record.
+    """An item that cannot be used as a record.
 
     `external_id` is AskNews' id if the item has one that can be read; `raw` is the item's JSON without personal data
     and whole texts, cut to `LONGEST_RAW` bytes of UTF-8.

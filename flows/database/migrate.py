@@ -89,7 +89,7 @@ def _upgrade(connection: Connection, watch_only: bool) -> str:
 
 
 def _upgrade_part(connection: Connection, part: Part) -> str:
-    """Upgrade what this code can upgrade; gives the revision that the part then has."""
+    """Upgrade what this code can upgrade. Return the revision that the part then has."""
     config = alembic_config(connection, part)
     current, newest = _revision_of_part(connection, part), newest_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}

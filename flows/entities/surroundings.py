@@ -65,7 +65,7 @@ class Voids:
 
 
 class FullNames:
-    """Persons' names of two words or more, as phrases, within which an ambiguous name is no mention."""
+    """Persons' names of two words or more, as phrases, within which an ambiguous name is not a mention."""
 
     def __init__(self, phrases: Iterable[Phrase]) -> None:
         self.phrases = {

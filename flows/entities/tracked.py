@@ -127,7 +127,7 @@ def _problems_of(entity: TrackedEntity) -> Iterator[str]:
     if bool(entity.ambiguous) != bool(entity.context or entity.capitalised_context):
         yield f"{entity.name}: `ambiguous` and `context` need each other"
     if entity.given_name_context and not entity.ambiguous:
-        yield f"{entity.name}: `given_name_context` needs `ambiguous`: a certain name is no person's"
+        yield f"{entity.name}: `given_name_context` needs `ambiguous`: a certain name is not a person's"
     for word in (*entity.context, *entity.capitalised_context, *entity.given_name_context):
         if phrase_of(word) in names:
             yield f"{entity.name}: {word!r} is a name of the entity and cannot be its own context"

@@ -163,7 +163,7 @@ async def read_window(
         if page.plan != run.plan:
             await run.recall_full_page(feed, page.plan)
         if isinstance(failed, UnexpectedResponse) and not page.records:
-            # Beyond the last row there is always an empty page: it is no sign that only the page before it is odd.
+            # Beyond the last row there is always an empty page: it does not show that only the page before it is odd.
             raise failed
         if not reading.take(feed, page, full_page=run.full_page, largest_page=run.largest_page):
             if reading.goes_on:

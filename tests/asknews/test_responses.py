@@ -1,4 +1,4 @@
-"""Every answer that is no result becomes one error of the tree, with what to do in it and no secret."""
+"""Every answer that is not a result becomes one error of the tree, with what to do in it and without a secret."""
 
 import pickle
 from datetime import UTC, datetime

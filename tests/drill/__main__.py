@@ -197,7 +197,7 @@ def _works_again(stack: Stack) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Do the items that `arguments` name. Gives the exit code: 1 when one of them failed."""
+    """Do the items that `arguments` name. Return the exit code: 1 when one of them failed."""
     parser = argparse.ArgumentParser(prog="drill", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("items", nargs="*", metavar="ITEM", help=", ".join(ITEMS))
     parser.add_argument("--no-build", action="store_true", help="take the image vibecheck-pipeline that is there")

@@ -88,7 +88,7 @@ class Stack:
         return output.splitlines()
 
     def run(self, job: str) -> str:
-        """Ask for a run of `job` now; gives its id, which is also its `execution_id`."""
+        """Ask for a run of `job` now. Return its id, which is also its `execution_id`."""
         output = self.operate("prefect", "deployment", "run", f"{job}/scheduled")
         return next(line.split()[-1] for line in output.splitlines() if "UUID:" in line)
 
@@ -116,7 +116,7 @@ class Stack:
         return ", ".join(self.sql("prefect", query))
 
     def start_run(self) -> str:
-        """A news poll that has just begun; gives its id. It may be one that the schedule has started."""
+        """Wait for a news poll that has just begun. Return its id. The schedule may have started it."""
         query = "SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE f.name = 'poll_news'"
         started: list[str] = []
 

@@ -53,7 +53,7 @@ class Pipeline:
         return [row for row in rows if job_name in (None, row["job_name"])]
 
     def run(self, deployment: str, *, parameters: dict[str, Any] | None = None) -> str:
-        """Ask the server for a run now, and give its id: what `prefect deployment run` does, without its seconds."""
+        """Ask the server for a run now. Return its id: what `prefect deployment run` does, without its seconds."""
         flow_name, name = deployment.split("/")
         (found,) = self.prefect.api(
             "deployments/filter", flows={"name": {"any_": [flow_name]}}, deployments={"name": {"any_": [name]}}

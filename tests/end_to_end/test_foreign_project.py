@@ -123,7 +123,7 @@ def test_a_foreign_project_is_watched_and_left_alone(project: ForeignProject, re
     assert {run["state_type"] for id_, run in runs.items() if id_ not in project.asked or id_ == late} == {"SCHEDULED"}
 
 
-def test_a_result_of_5_megabytes_is_kept_in_part_and_hurts_no_page(project: ForeignProject, page: str) -> None:
+def test_a_result_of_5_megabytes_is_kept_in_part(project: ForeignProject, page: str) -> None:
     big = project.run("count/big")
     assert project.wait_for_end(big) == ["COMPLETED"]
     row = wait_until(lambda: project.ended_row(big), seconds=60, what="the row's end, which comes after the run's")

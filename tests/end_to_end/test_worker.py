@@ -99,7 +99,7 @@ def test_a_worker_told_to_stop_ends_after_the_run_it_has(held: Held) -> None:
     worker.signal(signal.SIGTERM)
     wait_until(lambda: "worker_draining" in worker.output(), seconds=30, what="the worker to drain")
     refused = held.ask_for_run()
-    # Draining is no reason to be restarted: the file stays fresh although nothing is polled.
+    # Draining is not a reason to be restarted: the file stays fresh although nothing is polled.
     asked_at = time.time()
     wait_until(lambda: held.polled_file.stat().st_mtime > asked_at, seconds=30, what="a sign of life while draining")
     assert worker.popen.poll() is None

@@ -1,4 +1,4 @@
-"""A name that is a given name too: where it is a person's, it is no mention, whoever says so."""
+"""A name that is a given name too: where it is a person's, it is not a mention, whoever says so."""
 
 import pytest
 

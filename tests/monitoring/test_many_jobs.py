@@ -79,7 +79,7 @@ async def test_verify_and_the_copying_of_deployments_ask_in_pages(database: Asyn
     assert counts[MANY][1] <= counts[FEW][1] + 8 * PAGES
 
 
-async def test_the_page_of_a_thousand_jobs_is_small_with_the_worst_first(
+async def test_a_thousand_jobs_are_a_small_page_worst_first(
     database: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # How long it takes is measured in benchmarks/: a loaded machine may take longer.

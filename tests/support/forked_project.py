@@ -122,7 +122,7 @@ class ForkedProject:
         return worker
 
     def deploy(self, flow: str, *, directory: str = ".", **more: Any) -> str:
-        """Deploy a flow of `jobs.py`, as prefect.yaml deploys this project's. Gives the deployment's id."""
+        """Deploy a flow of `jobs.py`, as prefect.yaml deploys this project's. Return the deployment's id."""
         flow_id = self._answered("flows/", name=flow.replace("_", "-"))["id"]
         settings: dict[str, Any] = {
             "entrypoint": f"jobs.{flow}",
@@ -133,7 +133,7 @@ class ForkedProject:
         return self._answered("deployments/", name=name, flow_id=flow_id, work_pool_name=POOL, **settings)["id"]
 
     def ask(self, deployment: str, **parameters: Any) -> str:
-        """Ask for a run at once. Gives its id."""
+        """Ask for a run at once. Return its id."""
         return self._answered(f"deployments/{deployment}/create_flow_run", parameters=parameters)["id"]
 
     def _answered(self, path: str, **body: Any) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class ForkedProject:
         return wait_until(answer, seconds=30, what=f"the server to answer {path}")
 
     def run(self, deployment: str, **parameters: Any) -> dict[str, Any]:
-        """Execute a run that completes, and give what it said."""
+        """Execute a run that completes. Return what it said."""
         run = self.ask(deployment, **parameters)
         self.wait_for(run, "COMPLETED")
         return self.said(run)

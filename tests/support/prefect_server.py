@@ -30,7 +30,7 @@ FROM_TEMPLATE = {
 
 
 def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """Ask `condition` until it gives something true, and give that. Fails after `seconds`, naming what was awaited."""
+    """Ask `condition` until it is true. Return what it said. Fail after `seconds`, naming what was awaited."""
     deadline = time.monotonic() + seconds
     while True:
         if answer := condition():
@@ -137,7 +137,7 @@ class PrefectServer:
         )  # fmt: skip
 
     def command(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run `python -m arguments…` as a user would, and give its output."""
+        """Run `python -m arguments…` as a user would. Return its output."""
         done = subprocess.run(
             [sys.executable, "-m", *arguments],
             env={**self.all_environment(), "COLUMNS": "200", "NO_COLOR": "1"},

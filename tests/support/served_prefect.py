@@ -19,7 +19,7 @@ STOP_SECONDS = 20.0
 
 @contextmanager
 def serving(router: APIRouter) -> Generator[str]:
-    """Serve `router` on a free port; gives the API's address, which is Prefect's setting meanwhile."""
+    """Serve `router` on a free port. Yield the API's address, which is Prefect's setting meanwhile."""
     app = FastAPI()
     app.include_router(router, prefix="/api")
     app.add_api_websocket_route("/api/events/{direction}", _stream_events)

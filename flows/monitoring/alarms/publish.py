@@ -88,8 +88,8 @@ async def publish(
     3. Leave out what is silenced, and send each receiver one message for the rest, and for what it is owed. Only what
        a receiver has taken is told; the next status flow tries the rest again. Without a receiver there is nobody to
        tell.
-    4. Say that each job has been judged: unless there was something to tell and it could not be delivered, in which
-       case the server's own second path goes off.
+    4. Say that each job has been judged. Where something could not be delivered, say nothing: the server's own second
+       path then goes off.
     5. Put the report into Prefect's UI.
 
     Raises DatabaseUnavailable; what concerns the receivers or Prefect is logged and tried again by the next run.

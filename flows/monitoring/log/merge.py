@@ -47,7 +47,7 @@ class Closing:
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
-            raise ValueError(f"{self.status!r} is no status that an execution ends with: {', '.join(STATUSES)}.")
+            raise ValueError(f"{self.status!r} is not a status that an execution ends with: {', '.join(STATUSES)}.")
         if self.closed_by not in AUTHORITY:
             raise ValueError(f"{self.closed_by!r} closes no row: {', '.join(AUTHORITY)}.")
         _require_aware(self.completed_at)

@@ -25,7 +25,7 @@ _OLD_LOG = table(
 
 @dataclass(frozen=True)
 class OldRow:
-    """A row of the old log. An `execution_id` that was no UUID has been given one, always the same.
+    """A row of the old log. An `execution_id` that was not a UUID has been given one, always the same.
 
     `started_at` is None if nothing that can be read says when it started or was written.
     """

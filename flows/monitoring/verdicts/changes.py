@@ -5,7 +5,7 @@ notice it one makes it; its time is when it happened, not when it was noticed; a
 somebody was told (`flows.monitoring.alarms.publish`).
 
 Against flapping: a job turns unhealthy when two judgements in a row found it so, and healthy again when it has been so
-for as long as two judgements are apart. So a blip between two judgements is no news, and neither is a short recovery.
+for as long as two judgements are apart. So nobody is told of a blip between two judgements, nor of a short recovery.
 """
 
 from collections.abc import Mapping, Sequence

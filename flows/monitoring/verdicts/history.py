@@ -21,7 +21,7 @@ from flows.monitoring.verdicts.stored import transitions_of
 from flows.monitoring.vocabulary import Reason
 
 RUNS_SHOWN = 60
-# A run starts a little early or late; the one after a skipped tick is no outage, though it comes two intervals later.
+# A run starts a little early or late. A skipped tick is not an outage, though the next run comes two intervals later.
 JITTER = timedelta(seconds=60)
 _LATE = (Reason.OVERDUE, Reason.NOT_STARTED)
 WINDOWS = {"24 h": timedelta(hours=24), "7 d": timedelta(days=7), "30 d": timedelta(days=30)}

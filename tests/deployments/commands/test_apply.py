@@ -82,7 +82,7 @@ async def test_a_server_that_is_away_is_said_in_one_sentence(tmp_path: Path) -> 
         await run_apply(settings=settings)
 
 
-async def test_a_database_that_only_watches_stays_so_until_told_otherwise(tmp_path: Path) -> None:
+async def test_a_database_only_watches_until_told_otherwise(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_directory=tmp_path)  # pyright: ignore[reportCallIssue]  # pydantic's
     async with opened_engine(settings) as engine:
         await migrate(engine, watch_only=True)

@@ -69,7 +69,7 @@ async def test_a_silence_ends_by_itself(silence: Any, engine: AsyncEngine) -> No
         (["poll_news"], {"duration": timedelta(hours=1), "until_recovery": True, "reason": "x"}, "--for 2h"),
         (["poll_news"], {"duration": timedelta(hours=1)}, "--reason"),
         (["poll_news"], {"duration": timedelta(hours=-1), "reason": "x"}, "longer than nothing"),
-        (["poll_news"], {"until_recovery": True, "reason": "x"}, "Not unhealthy"),
+        (["poll_news"], {"until_recovery": True, "reason": "x"}, "There is no outage"),
     ],
 )
 async def test_what_cannot_be_done_is_said(

@@ -44,7 +44,7 @@ async def test_an_error_while_everything_runs_cuts_no_run_off(tmp_path: Path, mo
     assert [child.process.returncode for child in children.all] == [0]
 
 
-async def test_what_answers_in_the_place_of_a_server_that_has_ended_is_not_taken_for_it(tmp_path: Path) -> None:
+async def test_what_answers_in_place_of_an_ended_server_is_not_it(tmp_path: Path) -> None:
     child = await Children(tmp_path / "logs").start("prefect-server", "-c", "raise SystemExit(3)", environment={})
     await child.process.wait()
 
@@ -55,7 +55,7 @@ async def test_what_answers_in_the_place_of_a_server_that_has_ended_is_not_taken
         await wait_until(another_answers, child, seconds=30)
 
 
-async def test_a_database_that_is_away_is_said_before_anything_is_started(
+async def test_an_absent_database_is_said_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PREFECT_API_AUTH_STRING", *client_environment(api_url="", home=tmp_path)):

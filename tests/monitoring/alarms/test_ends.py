@@ -102,7 +102,7 @@ def test_a_job_that_can_do_nothing_is_told_of_as_a_warning() -> None:
     assert "it had run without a result since 12:00 UTC" in text(on)
 
 
-def test_what_is_warned_of_since_an_end_that_nobody_took_is_told_with_it() -> None:
+def test_a_warning_since_an_end_that_nobody_took_is_told() -> None:
     warned = change("healthy", "healthy", "feature_off", at=1, remark="The plan has no stories.")
     told = text(end("healthy", at=5, began=30), warned)
     assert told.splitlines()[0] == "poll_news recovered at 11:55 UTC after 25 min, but nothing comes of it"

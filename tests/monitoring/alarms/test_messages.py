@@ -128,7 +128,7 @@ def test_one_cause_that_stops_five_jobs_is_one_paragraph() -> None:
     ]
 
 
-def test_no_worker_is_there_since_it_stopped_and_not_since_the_alarm() -> None:
+def test_a_worker_is_absent_since_it_stopped() -> None:
     stopped = (NOW - timedelta(minutes=35)).isoformat()
     absent = {"work_pool_without_worker": "platform", "worker_absent_since": stopped}
     jobs = [notice(alarm("overdue", job_name=f"job_{n}", **absent)) for n in range(2)]

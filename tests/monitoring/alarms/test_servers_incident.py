@@ -37,7 +37,7 @@ async def test_it_is_closed_when_nothing_is_left_to_tell(
     assert told(everybody) == (["alarms are delivered again"] if is_closed else [])
 
 
-async def test_the_default_hears_the_end_of_a_silence_that_belongs_to_somebody_else(
+async def test_the_default_hears_the_end_of_anybodys_silence(
     engine: AsyncEngine, everybody: Receiver, data: Receiver
 ) -> None:
     now = await clock(engine)

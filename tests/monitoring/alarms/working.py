@@ -23,7 +23,7 @@ def settings(receiver: Receiver | None, **changes: Any) -> Settings:
 
 
 async def overdue(engine: AsyncEngine, *names: str) -> datetime:
-    """These jobs, every 15 minutes, ran last 40 minutes ago; gives the time."""
+    """These jobs, every 15 minutes, ran last 40 minutes ago. Return the time."""
     now = await clock(engine)
     jobs = [expected(name, now) for name in names] + [expected("pipeline_status", now, every_minutes=5)]
     rows = [ran(name, now - 40 * MINUTE, "failure") for name in names]

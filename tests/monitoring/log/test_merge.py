@@ -162,7 +162,7 @@ def test_a_very_long_error_is_cut() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"status": "running"}, "'running' is no status that an execution ends with"),
+        ({"status": "running"}, "'running' is not a status that an execution ends with"),
         ({"closed_by": "cron"}, "'cron' closes no row"),
         ({"completed_at": datetime(2026, 9, 7)}, "naive"),  # noqa: DTZ001  # the very mistake
     ],
@@ -193,14 +193,14 @@ def test_details_are_bounded_once_and_for_all(details: dict[str, Any]) -> None:
     assert Closing("success", NOON, "hook", details=kept).details == kept
 
 
-def test_details_that_just_fit_are_kept_and_longer_ones_leave_room_for_the_count() -> None:
+def test_details_that_fit_are_kept_and_others_leave_room() -> None:
     half = "x" * (LONGEST_DETAILS // 2 - len('{"a":""}'))
     whole = {"a": half, "b": half}
     assert Closing("success", NOON, "hook", details=whole).details == whole
     assert Closing("success", NOON, "hook", details={**whole, "c": half + "x"}).details == {"a": half, "left_out": 2}
 
 
-def test_of_details_characters_are_counted_and_not_how_json_escapes_them() -> None:
+def test_the_characters_of_details_are_counted_unescaped() -> None:
     details = {"title": "ä" * (LONGEST_DETAILS // 2)}
     assert Closing("success", NOON, "hook", details=details).details == details
 

@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 async def days_ago(database: AsyncEngine, *ages: float, status: str = "success", job_name: str = JOB) -> datetime:
-    """Write a row for each age, and give the database's time."""
+    """Write a row for each age. Return the database's time."""
     async with database.begin() as connection:
         now = await database_now(connection)
         for age in ages:

@@ -14,7 +14,7 @@ QUARTER = timedelta(minutes=15)
 async def test_a_tick_that_was_never_planned_is_missed_once(prefect: FakePrefect, database: AsyncEngine) -> None:
     prefect.run(JOB, START + QUARTER)
     prefect.run(JOB, START + 3 * QUARTER, "SCHEDULED", run_count=0, name="Late")
-    # A run that a person started at that very moment is no run for the tick.
+    # A run that a person started at that very moment is not a run for the tick.
     prefect.run(JOB, START + 2 * QUARTER, auto_scheduled=False)
     prefect.now = START + 4 * QUARTER + 30 * SECOND
 

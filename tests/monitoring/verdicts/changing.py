@@ -49,7 +49,7 @@ async def known(
 
 
 async def once_healthy(engine: AsyncEngine, last_run: timedelta, *rows: LogRow, **expectation: object) -> datetime:
-    """`poll_news`, every 15 minutes, was judged healthy yesterday and ran last so long ago; gives the time."""
+    """`poll_news`, every 15 minutes, was judged healthy yesterday and ran last so long ago. Return the time."""
     now = await clock(engine)
     jobs = [expected(NEWS, now, **expectation), expected("pipeline_status", now, every_minutes=5)]  # pyright: ignore[reportArgumentType]  # any field
     await seed(engine, jobs, [ran(NEWS, now - last_run), *ran_every("pipeline_status", now, 5, 3), *rows])
@@ -59,7 +59,7 @@ async def once_healthy(engine: AsyncEngine, last_run: timedelta, *rows: LogRow, 
 
 
 async def once_overdue(engine: AsyncEngine, *rows: LogRow) -> datetime:
-    """`poll_news` ran last 100 minutes ago, and has been known as overdue since 70 minutes ago; gives the time."""
+    """`poll_news` ran last 100 minutes ago, and has been known as overdue since 70 minutes ago. Return the time."""
     now = await once_healthy(engine, 100 * MINUTE, *rows)
     await known(engine, NEWS, "unhealthy", "overdue", at=now - 70 * MINUTE, since="healthy")
     return now

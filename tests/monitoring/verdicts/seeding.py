@@ -84,7 +84,7 @@ def budget(used: int, limit: int = 20_000) -> dict[str, Any]:
 
 
 async def seed_healthy(engine: AsyncEngine) -> datetime:
-    """A pipeline in which all is well: two jobs and the status flow. Gives the database's time."""
+    """A pipeline in which all is well: two jobs and the status flow. Return the database's time."""
     now = await clock(engine)
     details = {"inserted": 3, "updated": 1, "unchanged": 0, "rejected": 0, "fetched": 4, "budget": budget(45)}
     await seed(

@@ -86,7 +86,7 @@ async def test_the_history_walks_no_more_of_the_log_than_its_window(old_log: Asy
 async def _fill(url: str) -> None:
     engine = create_engine(url)
     async with engine.begin() as connection:
-        # As the driver's own text, as a colon in it is no parameter.
+        # As the driver's own text, as a colon in it is not a parameter.
         await connection.exec_driver_sql(_SEED[engine.dialect.name])
     now = await clock(engine)
     jobs = [expected(name, now, every_minutes=5, since=now - timedelta(days=200)) for name in JOBS]

@@ -30,7 +30,7 @@ async def test_the_status_flows_own_silence_is_noted_once_at_its_end(database: A
 
 
 @pytest.mark.parametrize(("minutes", "is_told"), [(14.9, True), (13, True), (11, False)])
-async def test_whoever_the_server_may_have_told_of_a_silence_hears_its_end(
+async def test_whoever_may_know_of_a_silence_hears_its_end(
     database: AsyncEngine, minutes: float, is_told: bool
 ) -> None:
     now = await clock(database)

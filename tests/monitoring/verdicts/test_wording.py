@@ -53,7 +53,7 @@ def test_an_interval_is_told_as_people_say_it(seconds: float, words: str) -> Non
         (None, None, "no schedule"),
     ],
 )
-def test_a_job_whose_ticks_are_not_evenly_spaced_is_due_at_least_so_often(
+def test_a_job_of_uneven_ticks_is_due_at_least_so_often(
     longest_hours: float | None, gaps_in_hours: tuple[float, ...] | None, words: str
 ) -> None:
     ticks = None
