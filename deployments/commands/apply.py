@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from deployments.commands.doctor.database import only_watches
-from deployments.commands.names import Name
+from deployments.commands.names import Name, name_column
 from deployments.commands.tracked_entities import tracked_entities
 from deployments.failures import CommandFailed
 from deployments.parameters import GivenSettings
@@ -170,11 +170,17 @@ async def run_apply(
         watch_only = await only_watches(settings)
     check_described(watch_only=watch_only)
     jobs = await apply(settings, watch_only=watch_only, prune=prune)
-    now = datetime.now(settings.zone())
-    table = Table("deployment", "schedule", Column("next run", no_wrap=True), "planned")
+    console = Console()
+    console.print(table_of_deployments(jobs, datetime.now(settings.zone()), console.width))
+    return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1
+
+
+def table_of_deployments(jobs: Sequence[LiveJob], now: datetime, width: int) -> Table:
+    """Return what is registered, how often it runs, and when next."""
+    names = name_column("deployment", [job.full_name for job in jobs], width)
+    table = Table(names, Column("schedule", overflow="fold"), "next run", "planned")
     for job in jobs:
         planned = clock(job.next_run_at, now, with_seconds=True) if job.next_run_at else "none"
         next_run = "paused" if job.paused and not job.is_unscheduled else planned
         table.add_row(Name(job.full_name), schedule_in_words(job.specs), next_run, str(job.planned_runs))
-    Console().print(table)
-    return 0 if jobs and not any(job.lacks_runs for job in jobs) else 1
+    return table

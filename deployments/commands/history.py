@@ -60,14 +60,19 @@ async def run_history(
         console.print(f"[yellow]What was done to the deployment is not known: {escape(str(error))}", soft_wrap=True)
         edits = []
     changes = sorted([*schedules, *verdicts, *edits], key=lambda each: each.at)
+    console.print(table_of_changes(changes, now) if changes else f"Nothing has changed since {clock(begin, now)}.")
+    return 0
+
+
+def table_of_changes(changes: Sequence[Change], now: datetime) -> Table:
+    """Return the changes in their order, with who made them where that is known."""
     # A server of one's own knows nobody.
     who = ["who"] if any(change.who for change in changes) else []
     table = Table(Column("when", no_wrap=True), "what", *who)
     for change in changes:
         row = (clock(change.at, now, with_seconds=True), escape(change.what), escape(change.who or ""))
         table.add_row(*row[: len(table.columns)])
-    console.print(table if table.row_count else f"Nothing has changed since {clock(begin, now)}.")
-    return 0
+    return table
 
 
 def schedule_changes(entries: Sequence[ScheduleEntry]) -> Iterator[Change]:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
+from rich.table import Column
 from rich.text import Text
 
 from deployments.failures import CommandFailed
@@ -27,6 +28,13 @@ class Name:
         """Ask for the whole width, and for that of the longer part at least."""
         least = max(len(part) for part in self.name.replace("/", "/\n").split("\n"))
         return Measurement(least, len(self.name)).with_maximum(options.max_width)
+
+
+def name_column(title: str, names: Collection[str], width: int) -> Column:
+    """Return a column for names in a table of this width: other columns give way, but for more than a half of it."""
+    whole = max(map(len, [title, *names]))
+    part = max(len(part) for name in [title, *names] for part in name.replace("/", "/\n").split("\n"))
+    return Column(title, width=min(whole, max(part, width // 3), width // 2))
 
 
 def check_known(names: Iterable[str], known: Collection[str]) -> None:

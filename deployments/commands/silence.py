@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from deployments.commands.names import Name, check_known
+from deployments.commands.names import Name, check_known, name_column
 from deployments.failures import CommandFailed, failing_in_words
 from deployments.parameters import Duration, GivenSettings
 from deployments.server.environments import require_server
@@ -47,7 +47,9 @@ async def run_silence(
             console.print(f"Lifted: {escape(', '.join(lifted))}." if lifted else "None of them was silenced.")
         elif named:
             await _silence(connection, named, duration, until_recovery=until_recovery, reason=reason)
-        _show(console, await active_silences(connection), (await database_now(connection)).astimezone(settings.zone()))
+        silences = await active_silences(connection)
+        now = (await database_now(connection)).astimezone(settings.zone())
+        console.print(table_of_silences(silences, now, console.width) if silences else "No job is silenced.")
     if named and duration is not None and not lift_it:
         await _hold_timers(console, named, duration)
     return 0
@@ -110,12 +112,11 @@ async def _tagged(tag: str) -> list[str]:
     return found
 
 
-def _show(console: Console, silences: Sequence[SilenceRow], now: datetime) -> None:
-    if not silences:
-        console.print("No job is silenced.")
-        return
-    table = Table("job", "until", Column("reason", overflow="fold"))
+def table_of_silences(silences: Sequence[SilenceRow], now: datetime, width: int) -> Table:
+    """Return which jobs are silenced, until when and why."""
+    names = name_column("job", [row.job_name for row in silences], width)
+    table = Table(names, "until", Column("reason", overflow="fold"))
     for row in silences:
         until = "it has recovered" if row.until is None else clock(row.until, now)
         table.add_row(Name(row.job_name), until, escape(row.reason))
-    console.print(table)
+    return table
