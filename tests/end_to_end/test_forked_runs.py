@@ -107,6 +107,12 @@ def test_a_failing_flow_is_failed_and_a_slow_one_times_out(project: ForkedProjec
     assert slow["state"]["name"] == "TimedOut"
 
 
+def test_a_run_beyond_its_memory_limit_fails_and_others_run(project: ForkedProject, facts: str) -> None:
+    failed = project.wait_for(project.ask(project.deploy("greedy")), "FAILED")
+    assert "MemoryError" in failed["state"]["message"]
+    project.run(facts)
+
+
 def test_a_run_that_exits_has_crashed_with_its_exit_code(project: ForkedProject, facts: str) -> None:
     run = project.ask(facts, code=3)
     assert "status code: 3" in project.wait_for(run, "CRASHED")["state"]["message"]

@@ -16,7 +16,7 @@ POOL = "vibecheck"
 STEP = "prefect.deployments.steps.set_working_directory"
 # Each flow leaves what it has to say in a file that is named after its run.
 JOBS = '''
-import asyncio, json, multiprocessing, os, random, signal, sqlite3, subprocess, sys, threading, time, uuid
+import asyncio, json, multiprocessing, os, random, resource, signal, sqlite3, subprocess, sys, threading, time, uuid
 from pathlib import Path
 
 from prefect import flow, get_run_logger, runtime
@@ -59,6 +59,14 @@ async def facts(text="", wait=False, fail=False, code=None):
 @flow(timeout_seconds=1)
 async def too_slow():
     await asyncio.sleep(60)
+
+
+@flow
+def greedy():
+    """Ask for more memory than its process may have."""
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + 256 * 2**20, resource.RLIM_INFINITY))
+    bytearray(2**30)
 
 
 @flow
