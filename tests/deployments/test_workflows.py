@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,20 @@ def test_both_locks_are_audited_and_every_commit_is_scanned() -> None:
     audited = re.findall(r"pip-audit .*--requirement (\S+)", commands(supply["jobs"]["audit"]))
     assert audited == ["requirements.lock", "requirements-dev.lock"]
     assert supply["jobs"]["secrets"]["steps"][0]["with"]["fetch-depth"] == 0
+
+
+def test_the_supply_is_checked_each_week_and_with_each_lock() -> None:
+    supply = load("supply.yml")
+    (weekly,) = supply["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \d", weekly["cron"])
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        assert any(fnmatch(lock, pattern) for pattern in supply["on"]["pull_request"]["paths"]), lock
+    jobs = supply["jobs"]
+    assert "gitleaks" in commands(jobs["secrets"])
+    assert re.search(r"pip-licenses .*--fail-on", commands(jobs["audit"]))
+    assert "--output spdx-json" in commands(jobs["bill-of-materials"])
+    # A job with a condition may not run at all.
+    assert not [name for name, job in jobs.items() if "if" in job]
 
 
 def test_the_whole_drill_has_time_to_end() -> None:
