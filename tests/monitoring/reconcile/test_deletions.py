@@ -76,6 +76,24 @@ async def test_runs_of_a_deployment_that_was_made_again_are_the_jobs(
         assert str((await read_jobs(connection))[JOB].deployment_id) == again["id"]
 
 
+async def test_a_deployment_under_another_name_is_another_job(prefect: FakePrefect, database: AsyncEngine) -> None:
+    prefect.run(JOB, DUE)
+    prefect.now = DUE + MINUTE
+    await status_round(prefect, database)
+    prefect.deployments.clear()
+    prefect.deploy(JOB, name="eu", tags=["monitored"])
+    prefect.now += MINUTE
+    await status_round(prefect, database)
+    prefect.run(JOB, DUE + 15 * MINUTE)
+    prefect.now = DUE + 17 * MINUTE
+    await status_round(prefect, database)
+    assert await rows_of(database, JOB) == [(str(DUE), "success")]
+    assert await rows_of(database, f"{JOB}/eu") == [(str(DUE + 15 * MINUTE), "success")]
+    async with reading(database) as connection:
+        retired = {name: job.retired_at is not None for name, job in (await read_jobs(connection)).items()}
+    assert retired == {JOB: True, f"{JOB}/eu": False}
+
+
 async def as_in_the_first_release(prefect: FakePrefect, database: AsyncEngine, *, name: str) -> None:
     """The job has a row, and then its deployment has another name than the log knows."""
     prefect.run(JOB, DUE)
