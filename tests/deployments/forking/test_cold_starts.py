@@ -59,7 +59,7 @@ class Run:
         self.command = [*SUPERVISED, str(folder / "supervisor.json")]
         self.deployment: DeploymentResponse | None = DeploymentResponse(
             id=uuid4(), name="scheduled", flow_id=uuid4(), entrypoint="job.run",
-            pull_steps=[{PULL_STEP: {"directory": "."}}],
+            pull_steps=[{PULL_STEP: {"directory": "."}}], labels={},
         )  # fmt: skip
         self.process: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -193,9 +193,9 @@ async def test_a_forked_run_leaves_its_hooks_what_they_need(forked: Run) -> None
 async def test_a_forked_run_goes_with_its_cancelled_task(forked: Run) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(forked.execute)
-        process = await asyncio.wait_for(asyncio.shield(forked.process), 60)
+        await asyncio.wait_for(asyncio.shield(forked.process), 60)
         group.cancel_scope.cancel()
-    assert process.returncode == -signal.SIGKILL
+    assert forked.process.result().returncode == -signal.SIGKILL
 
 
 async def test_a_run_without_what_its_hooks_need_is_given_up(forked: Run) -> None:
