@@ -36,6 +36,8 @@ def command_settings() -> Settings:
     except SettingsError as error:
         field = str(error).split('"')[1]  # the one thing that it says for people
         raise _unusable([f"{variable_of(field)}: Input should be a JSON object"]) from None
+    except UnicodeDecodeError as error:
+        raise _unusable([f"{ENV_FILE}: It is not UTF-8 from byte {error.start} on. Save it as UTF-8."]) from None
     problems = _misspelled()
     has_other_login = settings.asknews_api_key or settings.asknews_secret_block
     if not has_other_login and (half := settings.missing_half_of_login()):

@@ -29,7 +29,7 @@ def misspelled_variables() -> list[Misspelled]:
     """
     known = {variable_of(name): name for name in Settings.model_fields}
     mappings = [name for name, field in known.items() if get_origin(Settings.model_fields[field].annotation) is dict]
-    in_file = dotenv_values(ENV_FILE)
+    in_file = dotenv_values(ENV_FILE, encoding="utf-8-sig")
     unknown = [
         name
         for name, value in {**in_file, **os.environ}.items()

@@ -53,6 +53,7 @@ class MonitoringSettings(BaseSettings):
         env_prefix=_PREFIX,
         env_nested_delimiter="__",
         env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",  # some editors begin a file with a BOM, which would be part of the first name
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -248,7 +249,8 @@ class Settings(MonitoringSettings):
 def load_settings() -> Settings:
     """The process's settings, read once, at the first call and never at import.
 
-    Raises pydantic.ValidationError, which names the variable but never shows its value.
+    Raises pydantic.ValidationError, which names the variable but never shows its value, and UnicodeDecodeError for a
+    `.env` that is not UTF-8.
     """
     return Settings()
 

@@ -43,15 +43,20 @@ def load_tracked(path: Path = TRACKED_FILE) -> tuple[TrackedEntity, ...]:
     Raises TrackedEntitiesError, with every problem found, when the file is not TOML or its content makes no sense, and
     OSError when it cannot be read.
     """
-    return parse_tracked(path.read_text(encoding="utf-8"))
+    try:
+        return parse_tracked(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
+    except UnicodeDecodeError as error:
+        raise TrackedEntitiesError(f"not UTF-8 from byte {error.start} on: save the file as UTF-8") from None
 
 
 def parse_tracked(toml: str) -> tuple[TrackedEntity, ...]:
     """As `load_tracked`, from the file's text."""
     try:
         document: Mapping[str, object] = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number of more digits than Python reads
         raise TrackedEntitiesError(f"not valid TOML: {error}") from error
+    except RecursionError:
+        raise TrackedEntitiesError("nested too deeply: only [[entity]] tables belong here") from None
     problems = [f"unknown key {key!r}: only [[entity]] tables belong here" for key in document if key != "entity"]
     tables = document.get("entity")
     if not isinstance(tables, list) or not tables:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.entities import TrackedEntitiesError, TrackedEntity, load_tracked, parse_tracked, search_names
 
@@ -107,3 +109,34 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(toml: str, problem: str) -> 
 def test_every_problem_is_named_at_once() -> None:
     message = problems_of(VALID.replace('"tool"', '"toy"') + VALID.replace("aliases", "alias"))
     assert len(message.splitlines()) == 2
+
+
+PIECES = ["[[entity]]", "name", "category", "aliases", '"Amber"', '"tool"', *"[]{}=,1\n"]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=20).map("".join) | st.text())
+def test_any_text_is_read_or_told_what_is_wrong(toml: str) -> None:
+    try:
+        assert parse_tracked(VALID + toml)
+    except TrackedEntitiesError as error:
+        assert str(error)  # noqa: PT017  # either outcome is right
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"entity = " + b"[" * 5_000 + b"]" * 5_000, "nested too deeply"),
+        (b"entity = " + b"9" * 5_000, "not valid TOML"),
+        (b'[[entity]]\nname = "Caf\xe9"', "not UTF-8 from byte 22 on: save the file as UTF-8"),
+    ],
+    ids=["nested", "a number of 5,000 digits", "latin-1"],
+)
+def test_a_file_without_sense_is_refused_in_words(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "tracked.toml").write_bytes(content)
+    with pytest.raises(TrackedEntitiesError, match=problem):
+        load_tracked(tmp_path / "tracked.toml")
+
+
+def test_a_file_that_begins_with_a_bom_is_read(tmp_path: Path) -> None:
+    (tmp_path / "tracked.toml").write_text(VALID, encoding="utf-8-sig")
+    assert [entity.name for entity in load_tracked(tmp_path / "tracked.toml")] == ["Amber"]

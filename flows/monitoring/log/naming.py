@@ -24,5 +24,6 @@ def run_name() -> str:
 def _zone() -> tzinfo:
     try:
         return MonitoringSettings().zone()
-    except ValidationError:  # it must not end a flow of another project; whoever needs the settings says what is wrong
+    # It must not end a flow of another project; whoever needs the settings says what is wrong.
+    except (ValidationError, UnicodeDecodeError):
         return UTC
