@@ -14,6 +14,7 @@ from flows.monitoring.verdicts.rules import ExpectedJob, JobFacts, Limits, grace
 from flows.monitoring.vocabulary import Reason, Verdict
 
 SINCE = datetime(2026, 3, 27, 12, 0, 30, tzinfo=UTC)  # shortly before clocks go forward in Europe
+AUTUMN = datetime(2026, 10, 23, 12, 0, 30, tzinfo=UTC)  # and back
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -24,11 +25,13 @@ def spec(
     return ScheduleSpec(interval=interval, anchor=anchor, cron=cron, rrule=rrule, timezone=zone, active=True, slug=None)
 
 
-def job(specs: list[ScheduleSpec], covered: datetime = SINCE, tags: Expectations = NO_TAGS) -> ExpectedJob:
+def job(
+    specs: list[ScheduleSpec], covered: datetime = SINCE, tags: Expectations = NO_TAGS, *, since: datetime = SINCE
+) -> ExpectedJob:
     return ExpectedJob(
         name="nightly",
         longest_interval_seconds=DAY.total_seconds(),
-        since=SINCE,
+        since=since,
         paused=False,
         next_run_at=None,
         planned_runs=3,
@@ -48,14 +51,17 @@ SCHEDULES = [
 SECONDS = st.integers(0, 8 * 86_400)
 
 
-def slow_late_from(specs: list[ScheduleSpec], starts: list[datetime], within: timedelta) -> datetime | None:
+def slow_late_from(
+    specs: list[ScheduleSpec], since: datetime, starts: list[datetime], within: timedelta
+) -> datetime | None:
     """The same, by looking at every tick and every run."""
-    for tick in ticks_between(specs, SINCE + timedelta(microseconds=1), SINCE + 16 * DAY):
+    for tick in ticks_between(specs, since + timedelta(microseconds=1), since + 16 * DAY):
         if not any(start >= tick for start in starts):
             return tick + within
     return None
 
 
+@pytest.mark.parametrize("since", [SINCE, AUTUMN], ids=["clocks go forward", "clocks go back"])
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(SCHEDULES),
@@ -65,23 +71,23 @@ def slow_late_from(specs: list[ScheduleSpec], starts: list[datetime], within: ti
     SECONDS,
 )
 def test_a_job_is_late_when_the_oracle_says_so(
-    specs: list[ScheduleSpec], offsets: list[int], within: str, known: int, at: int
+    since: datetime, specs: list[ScheduleSpec], offsets: list[int], within: str, known: int, at: int
 ) -> None:
-    starts = sorted(SINCE + timedelta(seconds=offset) for offset in offsets)
+    starts = sorted(since + timedelta(seconds=offset) for offset in offsets)
     # The ticks were computed when only some of the runs were known, but at most as long ago as they reach.
-    seen = starts[max(0, len(starts) - known) - 1] if len(starts) > known else SINCE
+    seen = starts[max(0, len(starts) - known) - 1] if len(starts) > known else since
     seconds = {"1m": 60.0, "30m": 1_800.0, "3h": 10_800.0, "2d": 172_800.0}[within]
-    expected = job(specs, seen, Expectations(within=seconds))
+    expected = job(specs, seen, Expectations(within=seconds), since=since)
     last_run = starts[-1] if starts else None
     assert expected.ticks
     if last_run is not None and last_run >= expected.ticks[-1]:
         return  # the next status flow knows more ticks
     facts = JobFacts(last_run=last_run)
-    bound = slow_late_from(specs, starts, timedelta(seconds=seconds))
+    bound = slow_late_from(specs, since, starts, timedelta(seconds=seconds))
 
     assert late_from(expected, facts) == bound
 
-    now = SINCE + timedelta(seconds=at)
+    now = since + timedelta(seconds=at)
     found = judge(expected, facts, now, Limits())
     is_late = bound is not None and now > bound
     assert (found.verdict == Verdict.UNHEALTHY) == is_late
