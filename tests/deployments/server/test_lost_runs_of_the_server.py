@@ -5,7 +5,9 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, FlowRun, StateType
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.events.schemas.events import Event
 from prefect.states import Pending, Running
 
@@ -30,6 +32,12 @@ def heartbeat(run_id: UUID, deployment_id: UUID) -> Event:
     )
 
 
+async def starts(client: PrefectClient, run_id: UUID) -> bool:
+    """Whether the server lets the run start, as a worker and the run's process ask for it."""
+    answers = [await client.set_flow_run_state(run_id, state) for state in (Pending(), Running())]
+    return all(answer.status == SetStateStatus.ACCEPT for answer in answers)
+
+
 async def test_the_server_ends_a_run_that_has_gone_silent(prefect: PrefectServer, client: PrefectClient) -> None:
     deployment_id = await client.create_deployment(await client.create_flow_from_name("silent"), "scheduled")
     job = live_job("silent", deployment_id=deployment_id, heartbeat_seconds=HEARTBEAT_SECONDS)
@@ -37,15 +45,21 @@ async def test_the_server_ends_a_run_that_has_gone_silent(prefect: PrefectServer
         each for each in expand(load(), [], [job], None, reminder_seconds=3600, installation="") if "lost" in each.name
     ]
     await client.create_automation(automation)
-    silent, other = [await client.create_flow_run_from_deployment(deployment_id) for _ in range(2)]
-    for run in (silent, other):
-        await client.set_flow_run_state(run.id, Pending())
-        await client.set_flow_run_state(run.id, Running())
+    never_heard, silent, refused = [await client.create_flow_run_from_deployment(deployment_id) for _ in range(3)]
+    # Before there is a limit: it takes nobody's place.
+    assert await starts(client, never_heard.id)
+    one_at_a_time = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    limited = DeploymentUpdate(concurrency_limit=1, concurrency_options=one_at_a_time)
+    await client.update_deployment(deployment_id, limited)
+    assert await starts(client, silent.id)
     await emit(client, [heartbeat(silent.id, deployment_id)])
+    assert not await starts(client, refused.id)
 
-    def types() -> dict[str, str]:
-        return {run["id"]: run["state_type"] for run in prefect.flow_runs(deployment_id={"any_": [str(deployment_id)]})}
+    def state_of(run: FlowRun) -> str:
+        (found,) = prefect.flow_runs(id={"any_": [str(run.id)]})
+        return found["state_type"]
 
+    wait_until(lambda: state_of(silent) == StateType.CRASHED, seconds=90, what="the silent run to be crashed")
+    assert await starts(client, (await client.create_flow_run_from_deployment(deployment_id)).id)
     # One that never sent any says nothing by its silence.
-    wait_until(lambda: types()[str(silent.id)] == StateType.CRASHED, seconds=90, what="the silent run to be crashed")
-    assert types()[str(other.id)] == StateType.RUNNING
+    assert state_of(never_heard) == StateType.RUNNING
