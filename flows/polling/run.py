@@ -26,9 +26,9 @@ from flows.asknews import (
 from flows.database.clock import database_now
 from flows.database.engine import opened_engine, reading
 from flows.logs import bind_run, configure_logging
-from flows.monitoring.log.facts import is_part_of_another
+from flows.monitoring.log.facts import fact_of, is_part_of_another
 from flows.monitoring.log.outcome import PARTIAL_FAILURE, SKIPPED
-from flows.monitoring.log.record import Closing, Fact, record
+from flows.monitoring.log.record import Closing, record
 from flows.monitoring.log.rows import latest_success
 from flows.monitoring.vocabulary import Status, Writer
 from flows.polling.bounds import PAGING_SECONDS
@@ -155,13 +155,12 @@ class PollingRun:
                 **(details or {}),
             },
         )
-        fact = Fact(
-            execution_id=self.flow_run.id,
-            job_name=self.job_name,
-            scheduled_for=self.flow_run.expected_start_time,
+        fact = fact_of(
+            self.flow_run,
+            self.job_name,
+            closing,
             attempt=max(self.flow_run.run_count, 1),
             started_at=self.flow_run.start_time or self.now,
-            closing=closing,
         )
         # The hooks have opened a row for a run of the job alone.
         if not is_part_of_another(self.flow_run):
