@@ -188,7 +188,7 @@ class ForeignProject:
         done = subprocess.run(
             [self.python, "-m", *arguments],
             env={**self.prefect.all_environment(), **environment, "COLUMNS": "200", "NO_COLOR": "1"},
-            cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+            cwd=folder, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"
         return done

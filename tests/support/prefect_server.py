@@ -136,7 +136,7 @@ class PrefectServer:
             environment={**WORKER_QUERIES, **self.environment},
         )  # fmt: skip
 
-    def command(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run `python -m arguments…` as a user would. Return its output."""
         done = subprocess.run(
             [sys.executable, "-m", *arguments],
