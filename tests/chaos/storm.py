@@ -32,7 +32,8 @@ HIDING: set[FaultKind] = {"short_page", "empty_page"}
 def plan(seed: int, seconds: float) -> list[Planned]:
     """The disturbances of so many seconds, one every few; half of them are AskNews'. A seed always gives the same.
 
-    In five minutes each comes at least once: every kind of fault and every trouble of the database is one of them.
+    Five minutes have room for all of them, every kind of fault and every trouble of the database among them. One whose
+    target is disturbed already is left out when its time comes.
     """
     draw = random.Random(seed)  # noqa: S311  # nothing here is secret
     # Early, while there are polls: it goes on for most of a short storm.
