@@ -1,29 +1,14 @@
 """Which event a change of verdict emits: the names that automations ask for."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from flows.monitoring.alarms.events import event_of
-from flows.monitoring.verdicts.stored import TransitionRow
 from flows.monitoring.vocabulary import Reason, Verdict
-
-NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
+from tests.monitoring.alarms.test_ends import change
 
 
 def name(from_status: str, to_status: str, reason: str | None = None) -> str:
-    change = TransitionRow(
-        id=1,
-        job_name="poll_news",
-        from_status=from_status,
-        to_status=to_status,
-        reason=reason,
-        at=NOW,
-        noticed_at=NOW,
-        details={},
-        event_emitted_at=None,
-    )
-    return event_of(change, None, "VibeCheck staging").event
+    return event_of(change(from_status, to_status, reason, at=0), None, "VibeCheck staging").event
 
 
 def test_each_reason_emits_one_of_three_events() -> None:
