@@ -62,7 +62,7 @@ async def start(settings: Settings, wanted: WantedPorts, children: Children, con
     port = _choose(ports, PREFECT, wanted.prefect, console)
     origin = f"http://127.0.0.1:{port}"
     page_port = _choose(ports, STATUS_PAGE, wanted.status_page, console)
-    # The sandbox has a server of its own, as it has a database: the runs of one do not belong into the other's log.
+    # The sandbox has a server of its own, as it has a database: the runs of one do not belong in the other's log.
     home = directory / ("sandbox-prefect" if is_sandbox else "prefect")
     auth = auth_string(directory)
     environment = {
