@@ -56,18 +56,25 @@ def test_with_all_our_processes_dead_the_server_tells_once(pipeline: Pipeline, r
     wait_until(lambda: len(receiver.subjects) >= 2, seconds=240, what="the server's own messages")
     # One message for all silent jobs: it names whichever the server's timers found first.
     silent_watchdog, silent_job = sorted(receiver.subjects)
-    assert re.fullmatch(r"VibeCheck \S+: poll_\w+ is silent, and nobody watches the jobs", silent_job)
+    named = re.fullmatch(r"VibeCheck \S+: (poll_\w+) is silent, and nobody watches the jobs", silent_job)
+    assert named is not None
     assert re.fullmatch(
         r"VibeCheck \S+: nobody watches the jobs, pipeline_status has done nothing for 30 s", silent_watchdog
     )
     assert any("nobody watches the jobs" in body for body in receiver.bodies)
 
     # The silence goes on, and so do the server's timers; but people have been told.
-    def fired() -> int:
-        return server.api("events/filter", filter={"event": {"name": ["prefect.automation.triggered"]}})["total"]
+    told_at = datetime.now(UTC).isoformat()
 
-    before = fired()
-    wait_until(lambda: fired() >= before + 3, seconds=240, what="the timers to fire again")
+    def fired_again() -> bool:
+        firings = server.api(
+            "events/filter",
+            filter={"event": {"name": ["prefect.automation.triggered"]}, "occurred": {"since": told_at}},
+        )["events"]
+        names = {firing["resource"]["prefect.resource.name"] for firing in firings}
+        return {"VibeCheck: silent watchdog pipeline_status", f"VibeCheck: silent job {named[1]}"} <= names
+
+    wait_until(fired_again, seconds=240, what="both timers to fire again")
     assert len(receiver.subjects) == 2
     (run,) = server.flow_runs(id={"any_": [persons]})
     assert run["state_name"] == "Late"
