@@ -116,7 +116,7 @@ class NewsFeed:
 
 async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta, least: timedelta) -> Reach:
     """Return how far this poll reaches: as far as was measured of AskNews' index and pages."""
-    await run.recall_full_page(feed)
+    await run.pages.recall(run.engine, feed, run.now)
     async with reading(run.engine) as connection:
         position, _cursor = await read_position(connection, run.job_name, "")
         late = await read_late(connection, run.now)
@@ -124,9 +124,9 @@ async def measured_reach(run: PollingRun, feed: NewsFeed, *, lookback: timedelta
         known = await crawl_times(connection, since, run.now)
     settling = settles_after(late)
     reach_back = overlap(
-        position, now=run.now, known=known, full_page=run.full_page, settles_after=settling, least=least
+        position, now=run.now, known=known, full_page=run.pages.full, settles_after=settling, least=least
     )
-    logger.info("reach_measured", overlap=str(reach_back), settles_after=str(settling), full_page=run.full_page)
+    logger.info("reach_measured", overlap=str(reach_back), settles_after=str(settling), full_page=run.pages.full)
     return Reach(lookback, reach_back, SLICE, settling)
 
 

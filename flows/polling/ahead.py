@@ -18,7 +18,8 @@ from typing import Any
 
 from flows.asknews import Page
 from flows.polling.feeds import Feed
-from flows.polling.reading import Reading, shorter
+from flows.polling.known_pages import shorter
+from flows.polling.reading import Reading
 from flows.polling.run import PollingRun
 from flows.polling.windows import Window
 
@@ -71,8 +72,8 @@ class PagesAhead:
     async def _fetch_and_go_on(self, feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:
         async with self._slots:
             page = await self._fetch(feed, window, offset)
-        reading, run = self._readings[window], self._run
-        reading.take(feed, page, full_page=shorter(run.full_page, self._followed), largest_page=run.largest_page)
+        reading, pages = self._readings[window], self._run.pages
+        reading.take(feed, page, full_page=shorter(pages.full, self._followed), largest_page=pages.longest)
         self._followed = shorter(self._followed, reading.followed)
         if reading.goes_on:
             self._to_begin.append((feed, window, reading.offset))

@@ -64,7 +64,7 @@ async def poll_scopes(
     async with reading(run.engine) as connection:
         waiting = await deferred_stretches(connection, run.job_name, feeds.keys())
     # A run's feeds ask one endpoint, for pages of one length.
-    await run.recall_full_page(next(iter(feeds.values())))
+    await run.pages.recall(run.engine, next(iter(feeds.values())), run.now)
     last_scope = list(feeds)[-1]
     error: AskNewsError | BudgetExhausted | PositionMoved | None = None
     for scope, feed in feeds.items():

@@ -12,7 +12,6 @@ from flows.asknews import AskNewsError, InvalidRequest, Page, PermanentError, Re
 from flows.polling.budget import BudgetExhausted
 from flows.polling.feeds import Feed
 from flows.polling.run import PollingRun
-from flows.polling.storage.full_pages import note_full_page, note_longest_page
 from flows.polling.storage.lateness import note_late
 from flows.polling.storage.rejected import store_rejected
 from flows.polling.windows import Window
@@ -149,7 +148,7 @@ async def read_window(
     failed: AskNewsError | None = None
     while True:
         asked_at = reading.offset
-        step = run.full_page or reading.before or feed.page_size
+        step = run.pages.full or reading.before or feed.page_size
         try:
             page = await run.fetch(feed, window, asked_at)
         except AskNewsError as error:
@@ -160,12 +159,12 @@ async def read_window(
             failed = error
             reading.offset, reading.before = asked_at + step, 0
             continue
-        if page.plan != run.plan:
-            await run.recall_full_page(feed, page.plan)
+        if page.plan != run.pages.plan:
+            await run.pages.recall(run.engine, feed, run.now, page.plan)
         if isinstance(failed, UnexpectedResponse) and not page.records:
             # Beyond the last row there is always an empty page: it does not show that only the page before it is odd.
             raise failed
-        if not reading.take(feed, page, full_page=run.full_page, largest_page=run.largest_page):
+        if not reading.take(feed, page, full_page=run.pages.full, largest_page=run.pages.longest):
             if reading.goes_on:
                 if run.leaves_the_rest():
                     return reading
@@ -180,9 +179,9 @@ async def read_window(
         with run.statistics.only_if_stored():
             async with run.engine.begin() as connection:
                 await _store(connection, run, feed, page, late_by)
-                await _note_lengths(connection, run, feed, page, reading)
+                await run.pages.note(connection, feed, run.now, followed=reading.followed, rows=page.fetched)
                 await commit(connection, reading)
-        run.full_page = shorter(run.full_page, reading.followed)
+        run.pages.learn(followed=reading.followed, rows=page.fetched)
         logger.info(
             "page_stored",
             feed=feed.name,
@@ -192,15 +191,9 @@ async def read_window(
             credits=page.credits,
             is_last=reading.has_ended,
         )
-        run.largest_page = max(run.largest_page, page.fetched)
         failed = None
         if reading.has_ended or run.leaves_the_rest():
             return reading
-
-
-def shorter(one: int | None, other: int | None) -> int | None:
-    """Return the fewer rows of two full pages, as far as they are known."""
-    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def ends_the_run(error: AskNewsError | BudgetExhausted) -> bool:
@@ -215,19 +208,6 @@ def _check_window(feed: Feed[Any], window: Window, page: Page[Any]) -> None:
             "AskNews repeats a page, whatever the offset, with records from outside the window: has the API changed?",
             status=200,
         )
-
-
-async def _note_lengths(
-    connection: AsyncConnection, run: PollingRun, feed: Feed[Any], page: Page[Any], reading: Reading
-) -> None:
-    """Note that the page before was a full one; as long as none is known, note the longest. Each once a run."""
-    known = (run.plan, feed.endpoint, feed.page_size)
-    if reading.followed is not None:
-        if reading.followed not in run.noted_lengths:
-            await note_full_page(connection, *known, reading.followed, run.now)
-            run.noted_lengths.add(reading.followed)
-    elif run.full_page is None and 0 < page.fetched >= run.largest_page:
-        await note_longest_page(connection, *known, page.fetched, run.now)
 
 
 async def _store(

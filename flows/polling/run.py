@@ -34,10 +34,10 @@ from flows.monitoring.vocabulary import Status, Writer
 from flows.polling.bounds import PAGING_SECONDS
 from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Feed
+from flows.polling.known_pages import KnownPages
 from flows.polling.retries import fetch_once, fetch_page, withdraw_retries
 from flows.polling.secret_block import api_key_from_block
 from flows.polling.statistics import Statistics
-from flows.polling.storage.full_pages import last_plan, read_full_page, read_longest_page
 from flows.polling.storage.source_outages import end_outage, note_failed_run, read_outage
 from flows.polling.windows import Window
 from flows.settings import Settings, load_settings
@@ -69,7 +69,6 @@ class PollingRun:
     budget: CreditBudget
     now: datetime
     is_tight: bool
-    statistics: Statistics
     asks_once: bool = False
     """Whether the runs before failed, or AskNews wants to be left alone: then one failed request ends the run."""
     fetch: Fetch = fetch_page
@@ -77,14 +76,7 @@ class PollingRun:
     """How many requests may go on at the same time."""
     most_pages: int = MOST_PAGES
     """How many pages the flow lets it store, where they are dear."""
-    largest_page: int = 0
-    """The most rows of any page, as far as is known: no cap is below that."""
-    noted_lengths: set[int] = field(default_factory=set[int])
-    """The lengths of pages that this run has noted in the database."""
-    plan: str = ""
-    """The AskNews plan, as far as its answers tell it: what is known of its pages holds for no other."""
-    full_page: int | None = None
-    """The fewest rows of a page that was followed by another one, as far as is known: a shorter one is the last."""
+    pages: KnownPages = field(default_factory=KnownPages)
     data_note: str | None = None
     """What everybody who sees the data should know of it; the monitoring shows it."""
     whole_windows: int = 0
@@ -97,6 +89,11 @@ class PollingRun:
     _began_at: float = field(default_factory=time.monotonic)
     _stop_at: float = field(default_factory=lambda: time.monotonic() + PAGING_SECONDS)
     _closed: bool = False
+
+    @property
+    def statistics(self) -> Statistics:
+        """What has been done so far: the budget counts its requests there."""
+        return self.budget.statistics
 
     def is_out_of_time(self) -> bool:
         """Whether the run should leave what remains to the next one."""
@@ -115,15 +112,6 @@ class PollingRun:
     def stops_at_failures(self) -> bool:
         """Whether a page that fails ends the run's poll, and is not stepped over."""
         return self.asks_once or self.is_out_of_time()
-
-    async def recall_full_page(self, feed: Feed[Any], plan: str | None = None) -> None:
-        """Take over what is known of the pages of `plan`, by default the last one that was seen."""
-        async with reading(self.engine) as connection:
-            self.plan = (await last_plan(connection, feed.endpoint) or "") if plan is None else plan
-            asked = (self.plan, feed.endpoint, feed.page_size, self.now)
-            self.full_page = await read_full_page(connection, *asked)
-            self.largest_page = await read_longest_page(connection, *asked)
-        self.noted_lengths.clear()
 
     def reads_what_it_deferred(self) -> bool:
         """Whether this run reads again what it has deferred itself: what has just failed is left to a later one."""
@@ -261,7 +249,6 @@ async def _opened(
         budget,
         now,
         is_tight,
-        budget.statistics,
         asks_once,
         fetch,
         settings.requests_at_once,

@@ -36,10 +36,9 @@ def polling_run(engine: AsyncEngine, *, now: datetime = NOW, is_tight: bool = Fa
     flow_run = FlowRun.model_validate(
         {"flow_id": uuid4(), "run_count": 1, "expected_start_time": now, "start_time": now}
     )
-    statistics = Statistics()
-    budget = CreditBudget(engine, 1_000, 1, 0.9, statistics, JOB)
+    budget = CreditBudget(engine, 1_000, 1, 0.9, Statistics(), JOB)
     client = cast(AskNewsClient, None)
-    return PollingRun(flow_run, JOB, engine, client, budget, now, is_tight, statistics, fetch=fetch_once)
+    return PollingRun(flow_run, JOB, engine, client, budget, now, is_tight, fetch=fetch_once)
 
 
 async def fetch_once(feed: Feed[Any], window: Window, offset: int | str) -> Page[Any]:

@@ -145,9 +145,7 @@ class Poller(Generic[SourceT]):
             flow_run = FlowRun.model_validate(
                 {"flow_id": uuid4(), "run_count": 1, "expected_start_time": now, "start_time": now}
             )
-            run = PollingRun(
-                flow_run, "poll_news", self.engine, client, budget, now, False, statistics, asks_once, fetch_once
-            )
+            run = PollingRun(flow_run, "poll_news", self.engine, client, budget, now, False, asks_once, fetch_once)
             feed = NewsFeed(client, budget, NAMES, MATCHER, self.page_size, now=now)
             reach = await measured_reach(run, feed, lookback=timedelta(hours=24), least=timedelta(0))
             try:

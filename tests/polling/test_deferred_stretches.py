@@ -150,7 +150,7 @@ async def test_an_error_not_the_pages_own_does_not_count_for_a_stretch(
     run = polling_run(database)
     feed = FakeFeed(run, rows=5, fails={10: error})
     feed.rows = 15
-    run.full_page = None
+    run.pages.full = None
     await poll_scopes(run, {"": feed}, REACH)
     assert run.status() == "partial_failure"
     assert len(await waiting(database)) == 1

@@ -23,7 +23,7 @@ async def left_window(database: AsyncEngine) -> None:
     """A window that a run left at 10, as two pages in a row failed there."""
     run = polling_run(database)
     async with database.begin() as connection:
-        await note_full_page(connection, run.plan, FakeFeed.endpoint, ASKED, 10, NOW)
+        await note_full_page(connection, run.pages.plan, FakeFeed.endpoint, ASKED, 10, NOW)
     await poll_scopes(run, {"": FakeFeed(run, rows=45, fails=BROKEN)}, REACH)
 
 
