@@ -23,7 +23,7 @@ from flows.database.clock import database_now
 from flows.database.engine import create_engine, reading
 from flows.database.migrate import migrate
 from flows.entities import EntityMatcher, load_tracked, search_names
-from flows.poll_news import NewsFeed
+from flows.polling.news_feed import NewsFeed
 from flows.polling.pages import poll_scopes
 from flows.polling.storage.entities import seed_entities
 from flows.polling.windows import Reach

@@ -1,27 +1,24 @@
 """The stories poll: AskNews has no merged query for stories, so the tracked entities take turns."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
-from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flows.asknews import AccessDenied, AskNewsClient, Page, Story
+from flows.asknews import AccessDenied
 from flows.database.engine import reading
-from flows.entities import EntityMatcher, evidence_of, load_tracked
+from flows.entities import EntityMatcher, load_tracked
 from flows.monitoring import MisfireGrace, misfire, monitored, run_name
 from flows.polling.artifacts import publish_table
 from flows.polling.bounds import RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
-from flows.polling.budget import BUDGET_SPENT, STORIES_CREDITS, BudgetExhausted, CreditBudget
-from flows.polling.feeds import Stored
+from flows.polling.budget import BUDGET_SPENT, BudgetExhausted
 from flows.polling.pages import poll_scopes
 from flows.polling.run import polling_run
 from flows.polling.storage.cursors import stalest_scopes
-from flows.polling.storage.stories import store_stories
-from flows.polling.windows import Reach, Window
+from flows.polling.stories_feed import StoriesFeed
+from flows.polling.windows import Reach
 
 JOB_NAME = "poll_stories"
 # The dear job stops before the cheap one: what the news will need is left to it.
@@ -30,67 +27,6 @@ NEWS_JOB = "poll_news"
 NEVER_SLICED = timedelta(days=3650)
 # A source that ignores the window would cost ten times as much as with the news.
 MOST_PAGES_OF_AN_ENTITY = 50
-
-
-class StoriesFeed:
-    """The stories that AskNews finds for one entity, linked to every tracked entity that they mention."""
-
-    endpoint = "stories"
-    # Which of a story's times AskNews compares with the window is not documented.
-    measures_lateness = False
-
-    def __init__(
-        self,
-        client: AskNewsClient,
-        budget: CreditBudget,
-        entity: str,
-        matcher: EntityMatcher,
-        page_size: int,
-        reddit_threads: int,
-    ) -> None:
-        self.name = f"stories about {entity}"
-        self.page_size = page_size
-        self._client = client
-        self._budget = budget
-        self._entity = entity
-        self._matcher = matcher
-        self._reddit_threads = reddit_threads
-
-    def key(self, record: Story) -> UUID:
-        """Return the story's id."""
-        return record.story_id
-
-    def time(self, record: Story) -> datetime | None:  # noqa: ARG002  # a feed's
-        """Return None, as it is not known."""
-        return None
-
-    async def fetch(self, window: Window, offset: int | str) -> Page[Story]:
-        """Return one page, paid from the budget."""
-        async with self._budget.spend(STORIES_CREDITS) as receipt:
-            page = await self._client.list_stories(
-                query=self._entity,
-                start=window.start,
-                end=window.end,
-                offset=offset,
-                page_size=self.page_size,
-                reddit_threads=self._reddit_threads,
-            )
-            receipt.actual = page.credits
-        return page
-
-    async def store(self, connection: AsyncConnection, page: Page[Story]) -> Stored:
-        """Store the page's stories with their series, threads and links, within the caller's transaction."""
-        links = {story.story_id: self._mentioned(story) for story in page.records}
-        counts = await store_stories(connection, [story.model_dump() for story in page.records], links)
-        new = [story.updated_at for story in page.records if story.story_id in counts.new]
-        return Stored(counts, list(links.values()), new)
-
-    def _mentioned(self, story: Story) -> tuple[str, ...]:
-        text = "\n".join((story.headline, story.summary, *story.topics, *story.keywords))
-        recognised = [update.entities for update in story.updates]
-        evidence = [name for entities in recognised for name in evidence_of(entities)]
-        people = [*story.people, *(name for entities in recognised for name in entities.get("Person", ()))]
-        return self._matcher.mentioned(text, evidence, people=people)
 
 
 @monitored

@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.asknews import AskNewsError
 from flows.database.engine import reading
 from flows.entities import EntityMatcher, load_tracked, search_names
-from flows.poll_news import NewsFeed, measured_reach
 from flows.polling.budget import CreditBudget
+from flows.polling.measured import measured_reach
+from flows.polling.news_feed import NewsFeed
 from flows.polling.pages import Sweep, poll_scopes
 from flows.polling.positions import PositionMoved
 from flows.polling.run import PollingRun

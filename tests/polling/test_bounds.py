@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deployments.sandbox import Fault
 from flows.asknews import RequestTimedOut
 from flows.asknews.client import LONGEST_CONNECT_SECONDS, LONGEST_REQUEST_SECONDS
-from flows.poll_news import NewsFeed, poll_news
+from flows.poll_news import poll_news
 from flows.poll_stories import poll_stories
 from flows.polling.bounds import PAGE_SECONDS, PAGING_SECONDS, RUN_RETRIES, RUN_RETRY_DELAY_SECONDS, RUN_SECONDS
+from flows.polling.news_feed import NewsFeed
 from flows.polling.pages import poll_scopes
 from flows.polling.retries import BACKOFF_SECONDS, delay_bounds, fetch_again, retry_if_temporary
 from flows.settings import Settings

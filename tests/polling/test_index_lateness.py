@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.monitoring.verdicts.measures import measures_of
-from flows.poll_news import note_lateness
 from flows.polling.index_lateness import lateness_measure
+from flows.polling.measured import note_lateness
 from tests.polling.runs import NOW, polling_run, row_of
 
 FOUND_AFTER = {"median": 7.5, "p95": 14.0, "longest": 40.0}

@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.sandbox import Fault, create_app
 from flows.database.engine import create_engine, reading
-from flows.poll_stories import JOB_NAME, NEVER_SLICED, StoriesFeed
+from flows.poll_stories import JOB_NAME, NEVER_SLICED
 from flows.polling.pages import poll_scopes
 from flows.polling.statistics import Statistics
 from flows.polling.storage.tables import Article, RedditThread, RejectedRecord, Story, StorySentiment
+from flows.polling.stories_feed import StoriesFeed
 from flows.polling.windows import Reach
 from tests.asknews.fakes import client_of
 from tests.polling.runs import polling_run

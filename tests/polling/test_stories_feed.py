@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.entities import EntityMatcher, load_tracked
-from flows.poll_stories import StoriesFeed
 from flows.polling.budget import CreditBudget
 from flows.polling.feeds import Stored
 from flows.polling.statistics import Statistics
+from flows.polling.stories_feed import StoriesFeed
 from flows.polling.windows import Window
 from tests.asknews.fakes import client_of, story, update
 from tests.polling.runs import NOW

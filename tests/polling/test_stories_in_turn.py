@@ -11,11 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
-from flows.poll_stories import JOB_NAME, NEVER_SLICED, StoriesFeed
+from flows.poll_stories import JOB_NAME, NEVER_SLICED
 from flows.polling.pages import poll_scopes
 from flows.polling.storage.cursors import stalest_scopes
 from flows.polling.storage.lateness import read_late
 from flows.polling.storage.tables import Story
+from flows.polling.stories_feed import StoriesFeed
 from flows.polling.windows import Reach
 from tests.asknews.fakes import client_of, story
 from tests.polling.runs import polling_run
