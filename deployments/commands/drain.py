@@ -10,7 +10,6 @@ from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from rich.console import Console
 from rich.markup import escape
-from sqlalchemy.exc import SQLAlchemyError
 
 from deployments.failures import CommandFailed
 from deployments.parameters import Duration, GivenSettings
@@ -18,7 +17,7 @@ from deployments.server.environments import require_server
 from deployments.server.timers import hold_timers
 from deployments.server.work_pools import chosen_work_pools, count_active_runs, set_work_pools_paused
 from flows.database.clock import database_now
-from flows.database.engine import DatabaseUnavailable, opened_engine
+from flows.database.engine import DATABASE_ERRORS, opened_engine
 from flows.logs import configure_logging
 from flows.monitoring.alarms.planned_stops import begin_planned_stop, end_planned_stop
 from flows.monitoring.jobs.deployments import read_live_jobs
@@ -80,7 +79,7 @@ async def run_resume(pools: Pools = None, /, *, every: Every = False, settings: 
     try:
         async with opened_engine(settings) as engine, engine.begin() as connection:
             await end_planned_stop(connection, jobs)
-    except (DatabaseUnavailable, SQLAlchemyError) as error:
+    except DATABASE_ERRORS as error:
         console.print(f"[yellow]Nobody is told of the jobs for the rest of the planned stop: {_in_short(error)}")
     return 0
 
@@ -102,7 +101,7 @@ async def _silence(
         async with opened_engine(settings) as engine, engine.begin() as connection:
             until = await begin_planned_stop(connection, jobs, duration)
             now = await database_now(connection)
-    except (DatabaseUnavailable, SQLAlchemyError) as error:
+    except DATABASE_ERRORS as error:
         console.print(f"[yellow]The stop is not silenced, people may be told of it: {_in_short(error)}")
         return
     await hold_timers(client, jobs, duration)

@@ -15,7 +15,7 @@ import asyncpg
 from sqlalchemy import URL, Connection, Dialect, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
@@ -40,6 +40,10 @@ _EXAMPLES = "It looks like postgresql+asyncpg://user:password@host:5432/name or 
 
 class DatabaseUnavailable(Exception):
     """The pipeline's database cannot be reached, was lost, or refuses. The text holds no password and no values."""
+
+
+# What a statement may raise: the database is away, or not what the statement expects, as with another schema.
+DATABASE_ERRORS = (DatabaseUnavailable, SQLAlchemyError)
 
 
 def create_engine(url: str, *, keep_files_open: bool = True, keep_connections: bool = True) -> AsyncEngine:

@@ -5,15 +5,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from deployments.commands.doctor.checks import Check, Finding, Mark, sentence
 from deployments.commands.doctor.database import existing_database, only_watches
 from deployments.commands.doctor.news_contract import deviations
 from flows.asknews import AskNewsError, RetryableError, client_from_settings
 from flows.asknews.client import credits_of
 from flows.asknews.endpoints import api_endpoint
-from flows.database.engine import DatabaseUnavailable
+from flows.database.engine import DATABASE_ERRORS
 from flows.entities import load_tracked, search_names
 from flows.polling.budget import NEWS_CREDITS, BudgetExhausted, CreditBudget
 from flows.polling.secret_block import api_key_from_block
@@ -69,7 +67,7 @@ async def look_at_news(settings: Settings) -> Sequence[Finding]:
         return [_failure(subject, error)]
     except BudgetExhausted as error:
         return [Finding(subject, Mark.WARNING, f"No request was made: {error}")]
-    except (DatabaseUnavailable, SQLAlchemyError):
+    except DATABASE_ERRORS:
         text = "No request was made, as the database that counts the credits cannot be used."
         return [Finding(subject, Mark.FAILURE, text, "See what is said of the database.")]
     articles = answer.get("as_dicts")

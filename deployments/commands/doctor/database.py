@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.doctor.checks import Check, Finding, Mark, in_short
 from deployments.commands.doctor.machine import sqlite_file
 from flows.database.clock import database_now
-from flows.database.engine import DatabaseUnavailable, database_shown, opened_engine, reading
+from flows.database.engine import DATABASE_ERRORS, DatabaseUnavailable, database_shown, opened_engine, reading
 from flows.database.migrate import is_watch_only, newest_revision, revision_of
 from flows.monitoring.log.record import Fact, record
 from flows.settings import Settings
@@ -56,7 +56,7 @@ async def database_ahead(settings: Settings) -> timedelta | None:
             before = datetime.now(UTC)
             theirs = await database_now(connection)
             return theirs - (before + (datetime.now(UTC) - before) / 2)
-    except (DatabaseUnavailable, SQLAlchemyError):
+    except DATABASE_ERRORS:
         return None
 
 
@@ -65,7 +65,7 @@ async def only_watches(settings: Settings) -> bool:
     try:
         async with existing_database(settings) as engine:
             return await is_watch_only(engine)
-    except (DatabaseUnavailable, SQLAlchemyError):
+    except DATABASE_ERRORS:
         return False
 
 
@@ -95,6 +95,6 @@ async def _refusal_to_write(engine: AsyncEngine) -> str | None:
             await transaction.rollback()
     except DBAPIError as error:
         return in_short(error.orig or error)
-    except (DatabaseUnavailable, SQLAlchemyError) as error:
+    except DATABASE_ERRORS as error:
         return in_short(error)
     return None

@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from deployments.commands.doctor.checks import CHECK_SECONDS, Check, Finding, Mark
 from deployments.commands.doctor.machine import sqlite_file
-from flows.database.engine import DatabaseUnavailable, opened_engine, reading
+from flows.database.engine import DATABASE_ERRORS, opened_engine, reading
 from flows.monitoring.alarms.delivery import DELIVERY_SECONDS, NotDelivered, deliver, sender_of
 from flows.monitoring.alarms.messages import Kind, Message, Notice, Paragraph
 from flows.monitoring.alarms.receivers import InvalidReceiver, Receiver, receivers_of
@@ -106,5 +104,5 @@ async def _refusals(settings: Settings) -> dict[str, Refusal]:
     try:
         async with opened_engine(settings) as engine, reading(engine) as connection:
             return {refusal.receiver: refusal for refusal in await read_refusals(connection)}
-    except (DatabaseUnavailable, SQLAlchemyError):
+    except DATABASE_ERRORS:
         return {}

@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 import structlog
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.database.engine import DatabaseUnavailable, engine_from_settings, reading
+from flows.database.engine import DATABASE_ERRORS, engine_from_settings, reading
 from flows.monitoring.alarms.audience import read_audience
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.verdicts.history import read_history
@@ -210,7 +209,7 @@ class _Reader:
         try:
             async with asyncio.timeout(READ_SECONDS), reading(await self._get_engine()) as connection:
                 answer = await read(connection)
-        except (DatabaseUnavailable, SQLAlchemyError, TimeoutError) as caught:
+        except (*DATABASE_ERRORS, TimeoutError) as caught:
             error = caught
         self._note_outcome(error)
         return answer
