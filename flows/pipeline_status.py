@@ -56,19 +56,20 @@ async def pipeline_status(
         repaired = await repair(client, engine, settings)
         report = await judge(engine, settings, repaired.absent)
         published = await publish(client, engine, settings, report)
-        watch.summary = _summary(report, published.audience)
+        details = {
+            "status": report.overall.verdict,
+            "unhealthy_jobs": list(report.overall.unhealthy_jobs),
+            "repaired": repaired.repaired,
+            "lost": repaired.lost,
+            "missed": repaired.missed,
+            "deleted": repaired.deleted,
+        }
+        state = state_of(report, details, published.audience)
+        watch.summary = str(state.message)
         watch.is_trouble = not published.is_told
         repaired.raise_failures()
-    details = {
-        "status": report.overall.verdict,
-        "unhealthy_jobs": list(report.overall.unhealthy_jobs),
-        "repaired": repaired.repaired,
-        "lost": repaired.lost,
-        "missed": repaired.missed,
-        "deleted": repaired.deleted,
-    }
-    logger.info("status_finished", summary=watch.summary, **details)
-    return state_of(report, details, published.audience)
+    logger.info("status_finished", summary=state.message, **details)
+    return state
 
 
 def state_of(report: Report, details: dict[str, Any], audience: Audience) -> State[Any]:
@@ -76,8 +77,5 @@ def state_of(report: Report, details: dict[str, Any], audience: Audience) -> Sta
 
     Its message also says who cannot be told, and what is silenced.
     """
-    return Completed(name=report.overall.verdict.capitalize(), message=_summary(report, audience), data=details)
-
-
-def _summary(report: Report, audience: Audience) -> str:
-    return " ".join(filter(None, [explain_all(report), explain_audience(audience, report.at)]))
+    summary = " ".join(filter(None, [explain_all(report), explain_audience(audience, report.at)]))
+    return Completed(name=report.overall.verdict.capitalize(), message=summary, data=details)
