@@ -94,6 +94,11 @@ class Pipeline:
             is_chosen = deployment["entrypoint"].rsplit(".", 1)[1] in flow_names
             self._reschedule(deployment, anchor, active=is_chosen, interval=seconds)
 
+    def lift_limit(self, flow_name: str) -> None:
+        """Let several runs of the flow go on at once."""
+        (found,) = self.prefect.api("deployments/filter", flows={"name": {"any_": [flow_name]}})
+        self.prefect.change(f"deployments/{found['id']}", concurrency_limit=None)
+
     def apply_automations(self, receiver: Receiver) -> Changes:
         """Bring the automations to the deployments as they are now, which is a step of `vibecheck apply`."""
 
