@@ -170,10 +170,14 @@ class PrefectServer:
         return response.json() if response.content else None
 
     def process_of_run(self, flow_run_id: str) -> int | None:
-        """The id of the process that executes a run on this machine: a forked run's is called after it."""
+        """The id of the process that executes a run on this machine.
+
+        A forked run's is called after it; one that Prefect itself starts has the run in its environment.
+        """
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if (entry / "comm").read_text() == f"run {flow_run_id[:8]}\n":
+                is_forked = (entry / "comm").read_text() == f"run {flow_run_id[:8]}\n"
+                if is_forked or f"PREFECT__FLOW_RUN_ID={flow_run_id}".encode() in (entry / "environ").read_bytes():
                     return int(entry.name)
         return None
 
