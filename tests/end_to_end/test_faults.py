@@ -137,3 +137,18 @@ def test_a_killed_run_leaves_whole_pages_and_the_next_goes_on(pipeline: Pipeline
     assert stored() == 20 + again["metadata"]["inserted"]
     (first,) = pipeline.query("SELECT min(crawled_at) AS first, max(crawled_at) AS last FROM articles")
     assert first["first"] < cursor["window_end"] < first["last"]
+
+
+def test_a_poll_without_a_database_is_made_up_for_by_its_retry(pipeline: Pipeline) -> None:
+    away = pipeline.database.with_suffix(".away")
+    pipeline.database.rename(away)
+    pipeline.database.mkdir()
+    try:
+        execution_id = pipeline.run("poll_news/scheduled")
+        waits = {"id": {"any_": [execution_id]}, "state": {"name": {"any_": ["AwaitingRetry"]}}}
+        wait_until(lambda: pipeline.prefect.flow_runs(**waits), seconds=90, what="the run to wait for its retry")
+    finally:
+        pipeline.database.rmdir()
+        away.rename(pipeline.database)
+    row = pipeline.wait_for_row(execution_id)
+    assert (row["status"], row["attempt"]) == ("success", 2)
