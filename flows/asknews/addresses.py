@@ -14,7 +14,7 @@ _ENCODED = re.compile(r"[\x00-\x20\x7f<>\"\\^`{|}]+")
 
 
 def web_address(value: object) -> str:
-    """An absolute http or https address, with what cannot stand in one percent-encoded (such characters: inferred).
+    """Accept an absolute http or https address; percent-encode what cannot stand in one (such characters: inferred).
 
     Raises ValueError for any other, such as `javascript:`.
     """
@@ -31,6 +31,6 @@ def web_address(value: object) -> str:
 
 
 def reddit_address(value: object) -> str:
-    """As `web_address`; one without a host is a path at Reddit (inferred: AskNews' own SDK accepts such)."""
+    """Do as `web_address`; one without a host is a path at Reddit (inferred: AskNews' own SDK accepts such)."""
     address = string(value).strip()
     return web_address(f"https://www.reddit.com{address}" if re.match(r"/(?!/)", address) else address)

@@ -63,7 +63,7 @@ class Article(Record):
 
 
 def parse_articles(items: Sequence[object]) -> tuple[list[Article], list[Reject]]:
-    """Articles and rejects of one response's items, together exactly as many as `items`. Raises nothing."""
+    """Return articles and rejects of one response's items, together exactly as many as `items`. Raises nothing."""
     return parse_items(items, _parse_article, kind="article", id_field="article_id")
 
 

@@ -44,12 +44,12 @@ class Authentication(httpx.Auth):
 
     @staticmethod
     def is_ready(request: httpx.Request) -> bool:
-        """Whether `request` has its header: without it, it waits for a token and has not been sent."""
+        """Return whether `request` has its header: without it, it waits for a token and has not been sent."""
         return "Authorization" in request.headers
 
     @abstractmethod
     def redact(self, text: str) -> str:
-        """`text` with every secret that this object knows replaced."""
+        """Return `text` with every secret that this object knows replaced."""
 
 
 class ApiKey(Authentication):

@@ -105,7 +105,7 @@ class AskNewsClient:
         page_size: int,
         archive: bool = False,
     ) -> Page[Article]:
-        """Articles crawled from `start` to `end` that contain at least one of `names`, from `offset` on.
+        """Return articles crawled from `start` to `end` that contain at least one of `names`, from `offset` on.
 
         `start` and `end` are aware and widened to whole seconds. `page_size` is 1 to 101; the plan may cap it.
         `archive` also finds articles older than 48 hours, at five times the price. Raises AskNewsError, and ValueError
@@ -127,12 +127,12 @@ class AskNewsClient:
     async def search_news_json(
         self, *, names: Sequence[str], start: datetime, end: datetime, page_size: int
     ) -> Mapping[str, object]:
-        """The answer of `search_news` as it came, for those who ask whether it is as documented. Raises as that."""
+        """Return the answer of `search_news` as it came, to compare it with what is documented. Raises as that."""
         body, _ = await self._get(NEWS_PATH, news_query(names, start, end, page_size=page_size))
         return body
 
     async def limits(self) -> Mapping[str, object]:
-        """What the account may ask for: `request_rate` a second, `concurrency_limit` at once (doc). It is free.
+        """Return what the account may ask for: `request_rate` a second, `concurrency_limit` at once (doc). It is free.
 
         Raises AskNewsError.
         """
@@ -149,7 +149,7 @@ class AskNewsClient:
         page_size: int,
         reddit_threads: int,
     ) -> Page[Story]:
-        """Stories about `query` from `offset` on, with their updates and up to `reddit_threads` Reddit threads each.
+        """Return stories about `query` from `offset` on, with their updates and up to `reddit_threads` threads each.
 
         `start` and `end` are aware and widened to whole seconds. Raises AskNewsError, AccessDenied where the plan has
         no stories, and ValueError for arguments that make no query.
@@ -262,7 +262,7 @@ def _warn_of_change(path: str, records: Sequence[Tolerant]) -> None:
 
 
 def credits_of(usage: object) -> int | None:
-    """What a response says that it cost; None if it says nothing, and, with a warning, if it cannot be right."""
+    """Return what a response says that it cost; None if it says nothing, and, with a warning, if it cannot be right."""
     sent = cast(dict[str, object], usage).get("credits") if isinstance(usage, dict) else None
     if sent is None:
         return None

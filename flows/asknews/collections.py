@@ -16,7 +16,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def texts(count: int, limit: int) -> BeforeValidator:
-    """A list of strings, or one string for a list of one; blank ones are left out, the rest cut to both limits."""
+    """Accept a list of strings, or one string for a list of one; leave out blank ones, cut the rest to both limits."""
 
     def validate(value: object, info: ValidationInfo) -> list[str]:
         return _texts(value, count, limit, info)
@@ -25,7 +25,7 @@ def texts(count: int, limit: int) -> BeforeValidator:
 
 
 def texts_by_type(types: int, count: int, limit: int) -> BeforeValidator:
-    """An object of lists of strings; empty lists are left out, the rest cut to the limits."""
+    """Accept an object of lists of strings; leave out empty lists, cut the rest to the limits."""
 
     def validate(value: object, info: ValidationInfo) -> dict[str, list[str]]:
         result: dict[str, list[str]] = {}
@@ -39,7 +39,7 @@ def texts_by_type(types: int, count: int, limit: int) -> BeforeValidator:
 
 
 def counts(count: int, limit: int) -> BeforeValidator:
-    """An object of whole numbers; a list of strings becomes how often each occurs in it."""
+    """Accept an object of whole numbers; a list of strings becomes how often each occurs in it."""
 
     def validate(value: object, info: ValidationInfo) -> dict[str, int]:
         result: dict[str, int] = {}
@@ -58,7 +58,7 @@ def counts(count: int, limit: int) -> BeforeValidator:
 
 
 def values(validate_one: Callable[[object], T]) -> BeforeValidator:
-    """A list of what `validate_one` makes of each item, or one item for a list of one."""
+    """Accept a list, or one item for a list of one, and keep what `validate_one` makes of each item."""
 
     def validate(value: object, info: ValidationInfo) -> list[T]:
         given = cast(list[object], value) if isinstance(value, list) else [] if value is None else [value]
@@ -68,7 +68,7 @@ def values(validate_one: Callable[[object], T]) -> BeforeValidator:
 
 
 def records(model: type[ModelT]) -> BeforeValidator:
-    """A list of objects, each of them a `model`."""
+    """Accept a list of objects, each of them a `model`."""
 
     def validate(value: object, info: ValidationInfo) -> list[ModelT]:
         given = cast(list[object], value) if isinstance(value, list) else _none_of(value, info)
@@ -79,7 +79,7 @@ def records(model: type[ModelT]) -> BeforeValidator:
 
 
 def array(value: object) -> list[object]:
-    """A list, as it is."""
+    """Accept a list, as it is."""
     if not isinstance(value, list):
         raise ValueError("is not a list")  # noqa: TRY004  # pydantic collects ValueError, not TypeError
     return cast(list[object], value)

@@ -23,20 +23,20 @@ class Endpoint:
 
 
 def api_endpoint(base_url: str) -> Endpoint:
-    """The API at `base_url`."""
+    """Describe the API at `base_url`."""
     return Endpoint("AskNews", "ASKNEWS_API_URL", shown(httpx.URL(base_url)))
 
 
 def token_endpoint(token_url: str) -> Endpoint:
-    """The server that exchanges client credentials for a token."""
+    """Describe the server that exchanges client credentials for a token."""
     return Endpoint("AskNews' token endpoint", "ASKNEWS_TOKEN_URL", shown(httpx.URL(token_url)))
 
 
 def without_version(base_url: str) -> str:
-    """`base_url` without a `/v1` at its end."""
+    """Return `base_url` without a `/v1` at its end."""
     return base_url.rstrip("/").removesuffix(API_VERSION_PATH)
 
 
 def shown(url: httpx.URL) -> str:
-    """`url` without user, password, query and fragment, any of which may hold a secret."""
+    """Return `url` without user, password, query and fragment, any of which may hold a secret."""
     return str(url.copy_with(username=None, password=None, query=None, fragment=None))

@@ -35,7 +35,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """`text` without NUL characters, and with U+FFFD for each lone surrogate: what a database driver can encode."""
+    """Return `text` as a database driver can encode it: without NUL characters, and with U+FFFD for lone surrogates."""
     return _SURROGATES.sub("\ufffd", text.replace("\0", ""))
 
 
@@ -47,7 +47,7 @@ def note_altered(info: ValidationInfo) -> None:
 
 
 def side(validate: Callable[[object], object], otherwise: Any = None) -> BeforeValidator:
-    """A side field: what `validate` makes of it, or `otherwise`, noted, where that raises ValueError."""
+    """Accept a side field: keep what `validate` makes of it, or `otherwise`, noted, where that raises ValueError."""
 
     def tolerate(value: object, info: ValidationInfo) -> object:
         if value is None:
@@ -62,7 +62,7 @@ def side(validate: Callable[[object], object], otherwise: Any = None) -> BeforeV
 
 
 def text(limit: int, otherwise: str | None = "") -> BeforeValidator:
-    """A string, stripped and cut to `limit` characters; `otherwise` in place of a blank one or of another type."""
+    """Accept a string, stripped and cut to `limit` characters; put `otherwise` for a blank one or another type."""
 
     def validate(value: object, info: ValidationInfo) -> str | None:
         if not isinstance(value, str):
@@ -75,7 +75,7 @@ def text(limit: int, otherwise: str | None = "") -> BeforeValidator:
 
 
 def identifier(limit: int) -> BeforeValidator:
-    """A string, UUID or whole number that identifies something: never cut, so an over-long or blank one is refused."""
+    """Accept a string, UUID or whole number that identifies something; refuse a blank or over-long one: none is cut."""
 
     def validate(value: object) -> str:
         is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -88,7 +88,7 @@ def identifier(limit: int) -> BeforeValidator:
 
 
 def whole_number(value: object) -> int:
-    """A whole number of at most 32 bits; 1.0 counts as 1."""
+    """Accept a whole number of at most 32 bits; 1.0 counts as 1."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -99,7 +99,7 @@ def whole_number(value: object) -> int:
 
 
 def finite_number(value: object) -> float:
-    """A finite number, as a float."""
+    """Accept a finite number, as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("is not a number")
     try:
@@ -112,7 +112,7 @@ def finite_number(value: object) -> float:
 
 
 def moment(value: object) -> datetime:
-    """An aware UTC datetime, from an ISO 8601 string with an offset, from Unix seconds, or from an aware datetime."""
+    """Accept an ISO 8601 string with an offset, Unix seconds, or an aware datetime, as an aware UTC datetime."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
@@ -133,7 +133,7 @@ def moment(value: object) -> datetime:
 
 
 def uuid(value: object) -> UUID:
-    """A UUID, from its string."""
+    """Accept a UUID, or its string."""
     if isinstance(value, UUID):
         return value
     try:
@@ -143,14 +143,14 @@ def uuid(value: object) -> UUID:
 
 
 def string(value: object) -> str:
-    """A string, cleaned."""
+    """Accept a string, cleaned."""
     if not isinstance(value, str):
         raise ValueError("is not a string")
     return clean(value)
 
 
 def cut(value: str, limit: int, info: ValidationInfo) -> str:
-    """`value` cut to `limit` characters, which is noted."""
+    """Cut `value` to `limit` characters, and note where that shortens it."""
     if len(value) > limit:
         note_altered(info)
     return value[:limit]

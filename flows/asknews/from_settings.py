@@ -9,7 +9,7 @@ from flows.settings import Settings
 
 
 def client_from_settings(settings: Settings, *, api_key: SecretStr | None = None) -> AskNewsClient:
-    """A client for the configured account. The settings' API key comes first, then `api_key`, then client credentials.
+    """Make a client for the configured account, by the settings' API key, else `api_key`, else client credentials.
 
     `api_key` is one kept elsewhere, such as in a Prefect Secret block. Raises MissingCredentials, before any request,
     with the names of the variables to set.

@@ -29,12 +29,12 @@ class Page(Generic[RecordT]):
 
 
 def number_if_digits(offset: int | str) -> int | str:
-    """An offset that went through text, as a number again."""
+    """Turn an offset that went through text into a number again."""
     return int(offset) if isinstance(offset, str) and offset.isascii() and offset.isdigit() else offset
 
 
 def offset_after(offset: int | str, fetched: int, offered: object) -> int | str | None:
-    """Where the page after this one begins, None if the response says that there is none.
+    """Return where the page after this one begins, None if the response says that there is none.
 
     A numeric offset counts rows, so the next one is never beyond the rows fetched, whatever the response offers: going
     too far would lose rows, while reading one twice is harmless. Any other offset is opaque: the response's is taken,

@@ -68,7 +68,7 @@ class Reject:
 def parse_items(
     items: Sequence[object], parse: Callable[[object], RecordT], *, kind: RecordKind, id_field: str
 ) -> tuple[list[RecordT], list[Reject]]:
-    """The records that `parse` makes of `items`, in their order, and the items for which it raised ValueError."""
+    """Return the records that `parse` makes of `items`, in order, and the items for which it raised ValueError."""
     records: list[RecordT] = []
     rejects: list[Reject] = []
     for item in items:

@@ -94,7 +94,7 @@ class BoundedStream(httpx.AsyncByteStream):
 
 
 def json_of(response: httpx.Response, redact: Redact, endpoint: Endpoint, *, credentials: str) -> Any:
-    """The JSON of a successful response. Raises the tree's error for any other response; its body must be read.
+    """Return the JSON of a successful response. Raises the tree's error for any other response; its body must be read.
 
     `redact` takes secrets out of text that came from outside; `endpoint` is who was asked; `credentials` says what to
     check when they are refused.
@@ -118,12 +118,12 @@ def json_of(response: httpx.Response, redact: Redact, endpoint: Endpoint, *, cre
 
 
 def plan_of(headers: httpx.Headers) -> str:
-    """What tells one plan from another: its limits of rate and concurrency (doc); '' if the response names neither."""
+    """Return what tells one plan from another: its limits of rate and concurrency (doc); '' if neither is named."""
     return " ".join(f"{name}={headers[name][:LONGEST_LIMIT]}" for name in PLAN_HEADERS if name in headers)
 
 
 def retry_after_of(headers: httpx.Headers, now: datetime) -> float | None:
-    """The wait that `Retry-After` asks for: seconds from 0 to `LONGEST_RETRY_AFTER`, None if absent or meaningless.
+    """Return the wait that `Retry-After` asks for: 0 to `LONGEST_RETRY_AFTER` seconds, None if absent or meaningless.
 
     A date is taken relative to the response's own `Date`, so that a wrong clock on this side does not matter, else to
     `now` (aware).
@@ -252,7 +252,7 @@ def _validation_problem(problem: object) -> str:
 
 
 def one_line(text: str, redact: Redact) -> str:
-    """`text` on one line of at most `LONGEST_DETAIL` characters, without secrets."""
+    """Return `text` on one line of at most `LONGEST_DETAIL` characters, without secrets."""
     # Redacted before it is cut, because half a secret would not be recognised.
     return " ".join(redact(text).split())[:LONGEST_DETAIL]
 

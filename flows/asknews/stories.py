@@ -133,7 +133,7 @@ class _WireStory(Record):
     reddit_sentiment_timestamps: list[Any] = []
 
     def assemble(self, altered: set[str]) -> Story:
-        """The story; adds to `altered` what was unusable. Raises ValueError if parallel arrays cannot be paired."""
+        """Return the story; add to `altered` what was unusable. Raises ValueError if parallel arrays do not pair."""
         latest_first = sorted(self.updates, key=lambda update: update.updated_at or _NEVER, reverse=True)
         threads = [thread for update in latest_first for thread in update.reddit_threads]
         return Story(
@@ -196,7 +196,7 @@ class _WireStory(Record):
 
 
 def parse_stories(items: Sequence[object]) -> tuple[list[Story], list[Reject]]:
-    """Stories and rejects of one response's items, together exactly as many as `items`. Raises nothing."""
+    """Return stories and rejects of one response's items, together exactly as many as `items`. Raises nothing."""
     return parse_items(items, _parse_story, kind="story", id_field="uuid")
 
 

@@ -23,7 +23,7 @@ _NEVER_SENT = (
 
 
 def http_client(**options: Any) -> httpx.AsyncClient:
-    """An httpx.AsyncClient with `options`. Raises Misconfigured for certificates or a proxy that cannot be used."""
+    """Make an httpx.AsyncClient with `options`. Raises Misconfigured for unusable certificates or an unusable proxy."""
     try:
         return httpx.AsyncClient(**options)
     except OSError as error:
@@ -40,7 +40,7 @@ def http_client(**options: Any) -> httpx.AsyncClient:
 
 
 def error_of_transport(error: httpx.RequestError | OSError, redact: Redact, endpoint: Endpoint) -> AskNewsError:
-    """The tree's error for what httpx raised. It does not refer to `error`, which holds the request and its headers."""
+    """Return the tree's error for what httpx raised, without a reference to `error`: that holds request and headers."""
     translated = _translated(error, redact, endpoint)
     translated.was_sent = not isinstance(error, _NEVER_SENT)
     return translated
