@@ -34,5 +34,5 @@ class Base(DeclarativeBase):
 
 
 def table_of(model: type[Base]) -> Table:
-    """The table behind `model`, for statements that work on any table."""
+    """Return the table behind `model`, for statements that work on any table."""
     return Base.metadata.tables[model.__tablename__]

@@ -9,5 +9,5 @@ from flows.database.types import utc_now
 
 
 async def database_now(connection: AsyncConnection) -> datetime:
-    """The database's time, aware and in UTC."""
+    """Return the database's time, aware and in UTC."""
     return (await connection.execute(select(utc_now()))).scalar_one()

@@ -47,7 +47,7 @@ DATABASE_ERRORS = (DatabaseUnavailable, SQLAlchemyError)
 
 
 def create_engine(url: str, *, keep_files_open: bool = True, keep_connections: bool = True) -> AsyncEngine:
-    """An engine for `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`); nothing is opened yet.
+    """Make an engine for `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`); nothing is opened yet.
 
     Without `keep_files_open`, a file is open only while it is used: one that is put in its place is seen by the next
     transaction, and not for the first time after a restart. Without `keep_connections`, no connection is kept between
@@ -68,7 +68,7 @@ def create_engine(url: str, *, keep_files_open: bool = True, keep_connections: b
 async def engine_from_settings(
     settings: MonitoringSettings, *, keep_files_open: bool = True, keep_connections: bool = True
 ) -> AsyncEngine:
-    """The engine of the configured prefect-sqlalchemy block, else of the configured or default address.
+    """Return the engine of the configured prefect-sqlalchemy block, else of the configured or default address.
 
     `keep_files_open` and `keep_connections` are those of `create_engine`.
 
@@ -85,7 +85,7 @@ async def engine_from_settings(
 
 @asynccontextmanager
 async def opened_engine(settings: MonitoringSettings, *, keep_files_open: bool = True) -> AsyncGenerator[AsyncEngine]:
-    """The engine of `engine_from_settings`, disposed of at the end. Raises DatabaseUnavailable as that does."""
+    """Yield the engine of `engine_from_settings`, disposed of at the end. Raises DatabaseUnavailable as that does."""
     engine = await engine_from_settings(settings, keep_files_open=keep_files_open)
     try:
         yield engine
@@ -94,7 +94,7 @@ async def opened_engine(settings: MonitoringSettings, *, keep_files_open: bool =
 
 
 def database_shown(settings: MonitoringSettings) -> str:
-    """Which database the settings name, for people to read: never with its password."""
+    """Say which database the settings name, for people to read: never with its password."""
     if settings.database_block is not None:
         return f"of the block {settings.database_block!r}"
     return make_url(settings.effective_database_url()).render_as_string(hide_password=True)
@@ -102,7 +102,7 @@ def database_shown(settings: MonitoringSettings) -> str:
 
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection, None]:
-    """A connection in a transaction that only reads: on SQLite it takes no write lock, so readers never queue."""
+    """Yield a connection in a transaction that only reads: it takes no write lock on SQLite, so readers never queue."""
     async with engine.connect() as connection:
         await connection.execution_options(**{_READ_ONLY: True, "postgresql_readonly": True})
         async with connection.begin():

@@ -38,26 +38,26 @@ async def migrate(engine: AsyncEngine, *, watch_only: bool = False) -> str:
 
 
 async def revision_of(engine: AsyncEngine) -> str | None:
-    """The revision of the database's schema, or None before the first migration. Raises DatabaseUnavailable."""
+    """Return the revision of the database's schema, or None before the first migration. Raises DatabaseUnavailable."""
     async with reading(engine) as connection:
         return await connection.run_sync(_current_revision)
 
 
 async def is_watch_only(engine: AsyncEngine) -> bool:
-    """Whether the database holds the monitoring's tables alone. Raises DatabaseUnavailable."""
+    """Return whether the database holds the monitoring's tables alone. Raises DatabaseUnavailable."""
     async with reading(engine) as connection:
         return await connection.run_sync(lambda sync: inspect(sync).has_table(MONITORING_VERSION))
 
 
 def newest_revision() -> str:
-    """The revision that the code needs."""
+    """Return the revision that the code needs."""
     revision = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert revision is not None  # noqa: S101  # there is at least one
     return revision
 
 
 def alembic_config(connection: Connection | None = None, part: Part = WHOLE) -> Config:
-    """Alembic's configuration, to run its commands on `connection` (in the transaction that is open there)."""
+    """Return Alembic's configuration, to run its commands on `connection` (in the transaction that is open there)."""
     config = Config()
     folder = Path(__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder).replace("%", "%%"))

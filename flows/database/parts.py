@@ -39,7 +39,7 @@ class Part:
     has_rest: bool
 
     def holds(self, table: str) -> bool:
-        """Whether `table` belongs to the part."""
+        """Return whether `table` belongs to the part."""
         return self.has_monitoring if table in MONITORING_TABLES else self.has_rest
 
 

@@ -24,7 +24,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """`text` without what no database stores: NUL characters are removed, lone surrogates become U+FFFD."""
+    """Return `text` without what no database stores: NUL characters are removed, lone surrogates become U+FFFD."""
     return text if _is_clean(text) else _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\x00", ""))
 
 
@@ -39,7 +39,7 @@ def _is_clean(text: str) -> bool:
 
 
 def clean_json(value: object) -> Any:
-    """`value` in the one form in which both databases give it back unchanged.
+    """Return `value` in the one form in which both databases give it back unchanged.
 
     Text is cleaned, keys become text in sorted order, numbers that are whole become integers, NaN and the infinities
     (which JSON lacks) become null, and anything else that JSON lacks becomes its text.
@@ -73,7 +73,7 @@ def clean_json(value: object) -> Any:
 
 
 def canonical_json(value: object) -> str:
-    """The one text that stands for `value`, whatever the order of its keys."""
+    """Return the one text that stands for `value`, whatever the order of its keys."""
     return json.dumps(clean_json(value), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -57,7 +57,7 @@ class UpsertCounts:
 
     @classmethod
     def of(cls, rows: int, *, inserted: Set[object], touched: Set[object]) -> "UpsertCounts":
-        """The counts of `rows` records, some of them new, some of them changed in a row or in what belongs to it."""
+        """Count `rows` records, some of them new, some of them changed in a row or in what belongs to it."""
         updated = len(touched - inserted)
         return cls(len(inserted), updated, rows - len(inserted) - updated, new=inserted)
 
@@ -111,7 +111,7 @@ def _storable(value: object) -> object:
 
 
 def insert_into(connection: AsyncConnection, model: type[Base]) -> PostgresqlInsert:
-    """The connection's own INSERT, which knows ON CONFLICT. (SQLite's has the methods that we use of PostgreSQL's.)"""
+    """Return the connection's own INSERT, which knows ON CONFLICT (SQLite's has what we use of PostgreSQL's)."""
     if connection.dialect.name == "postgresql":
         return insert_postgresql(table_of(model))
     return cast(PostgresqlInsert, insert_sqlite(table_of(model)))
