@@ -47,7 +47,7 @@ _SILENT = frozenset({"'s", "'S", "-"})
 
 
 def normal_form(text: str) -> str:
-    """`text` with HTML's entities decoded and in one normal form (NFKC), with one sign for all that look alike."""
+    """Return `text` with HTML's entities decoded, in one normal form (NFKC), with one sign for all that look alike."""
     if "&" in text:
         # Twice, since what a feed has encoded, the next one encodes once more.
         text = unescape(unescape(text))
@@ -60,7 +60,7 @@ def normal_form(text: str) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of `text` in order, as written but in normal form, with punctuation as entries of its own.
+    """Return the words of `text` in order, as written but in normal form, with punctuation as entries of its own.
 
     A hyphen inside a word separates two words, as a space does; a possessive "'s" is left out. A character of a script
     without spaces is a word. An entry is a word exactly if `is_word` says so. Never raises for any string.
@@ -69,13 +69,13 @@ def split_words(text: str) -> list[str]:
 
 
 def split_normal(text: str) -> list[str]:
-    """As `split_words`, for text in normal form."""
+    """Do as `split_words`, for text in normal form."""
     tokens = (_ASCII_TOKEN if text.isascii() else _TOKEN).findall(text)
     return [token for token in tokens if token not in _SILENT]
 
 
 def fold(words: Iterable[str]) -> list[str]:
-    """Each of `words`, entries of `split_words`, without distinction of case; for comparing, not for showing."""
+    """Return each of `words`, entries of `split_words`, without distinction of case; for comparing, not for showing."""
     # All at once, which is many times faster than each alone. No entry holds a NUL: it is a break of line.
     folded = "\0".join(words).casefold()
     if not folded.isascii():
@@ -84,12 +84,12 @@ def fold(words: Iterable[str]) -> list[str]:
 
 
 def is_word(token: str) -> bool:
-    """Whether an entry of `split_words` is a word and not punctuation."""
+    """Return whether an entry of `split_words` is a word and not punctuation."""
     return token[0].isalnum()
 
 
 def half_words(tokens: Sequence[str]) -> list[int]:
-    """How far each entry of `split_words` takes the reader, in half words.
+    """Return how far each entry of `split_words` takes the reader, in half words.
 
     A word is two, a character of a script without spaces one (such scripts write a word in about two), punctuation
     nothing.

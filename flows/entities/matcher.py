@@ -66,7 +66,7 @@ class EntityMatcher:
                 self._ambiguous_names[phrase_of(entity.name)] = rules
 
     def mentioned(self, text: str, evidence: Iterable[str] = (), people: Iterable[str] = ()) -> tuple[str, ...]:
-        """The canonical names of all entities that `text` mentions, sorted. Time is linear in the text; never raises.
+        """Return the canonical names of all entities that `text` mentions, sorted. Takes linear time; never raises.
 
         1. A certain name counts wherever it stands as whole words, unless inside an excluding phrase.
         2. An ambiguous name counts where a context word stands near (`NEAR_WORDS`), no word of `not_near` does, and it

@@ -71,7 +71,7 @@ class PeopleFinder:
         self._full_name = re.compile(rf"{name}(?:[ \t]+(?:{_PARTICLES}))*[ \t]+(?P<surname>{_WORD})")
 
     def full_names(self, text: str) -> set[str]:
-        """The names with a surname in `text`, which must be in normal form."""
+        """Return the names with a surname in `text`, which must be in normal form."""
         return {
             found[0]
             for found in self._full_name.finditer(text)
@@ -79,7 +79,7 @@ class PeopleFinder:
         }
 
     def is_among(self, people: Iterable[Sequence[str]]) -> bool:
-        """Whether one of `people`, full names as folded words, bears the name, and is not the product by mistake."""
+        """Return whether one of `people`, folded full names, bears the name, and is not the product by mistake."""
         return any(not self._names.isdisjoint(person) and not self._known.issuperset(person) for person in people)
 
     def _is_surname(self, word: str) -> bool:
@@ -88,7 +88,7 @@ class PeopleFinder:
 
 
 def persons_among(words: Words, names: Sequence[Hit]) -> set[Hit]:
-    """Those of `names` that are a person's by what stands right before or after them."""
+    """Return those of `names` that are a person's by what stands right before or after them."""
     return {name for name in names if _is_introduced(words, name) or _is_explained(words, name)}
 
 

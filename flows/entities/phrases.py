@@ -41,7 +41,7 @@ class Words:
         return list(accumulate(half_words(self.written)))
 
     def capitalised(self, name: Hit) -> bool:
-        """Whether each word of `name` begins with a capital, or with what has no case."""
+        """Return whether each word of `name` begins with a capital, or with what has no case."""
         return not any(self.written[position][0].islower() for position in range(name.first, name.last + 1))
 
 
@@ -69,7 +69,7 @@ class PhraseTree:
         self.longest = 0
 
     def add(self, phrase: Sequence[str], *, in_capitals: bool = False) -> int:
-        """The number of `phrase` (as `phrase_of` gives it), a new one if it was not added before.
+        """Add `phrase` (as `phrase_of` gives it), unless it is known, and return its number.
 
         "#" in it stands for a version, "#.#" for a dotted one.
         """
@@ -85,7 +85,7 @@ class PhraseTree:
         return number
 
     def find(self, words: Words) -> list[Hit]:
-        """Every phrase that stands in `words`, in the order of their first words."""
+        """Return every phrase that stands in `words`, in the order of their first words."""
         hits: list[Hit] = []
         following = self._root.following
         for first, token in enumerate(words.folded):
@@ -109,7 +109,7 @@ def _follow(node: _Node, first: int, last: int, words: Words, hits: list[Hit]) -
 
 
 def is_version(word: str) -> bool:
-    """Whether `word` is what "#" stands for."""
+    """Return whether `word` is what "#" stands for."""
     return "0" <= word[0] <= "9" and _VERSION.fullmatch(word) is not None
 
 

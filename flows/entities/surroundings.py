@@ -28,7 +28,7 @@ class Around:
         self._reach = _NEAR_HALF_WORDS + 2 * longest
 
     def near(self, name: Hit, numbers: Set[int]) -> bool:
-        """Whether one of the phrases with these numbers stands wholly before or after `name`, within NEAR_WORDS."""
+        """Return whether a phrase with one of these numbers stands wholly before or after `name`, within NEAR_WORDS."""
         if not self._hits or not numbers:
             return False
         first, last = self._places[name.first], self._places[name.last]
@@ -42,7 +42,7 @@ class Around:
         return False
 
     def any(self, numbers: Set[int]) -> bool:
-        """Whether one of the phrases with these numbers stands anywhere."""
+        """Return whether one of the phrases with these numbers stands anywhere."""
         return any(hit.number in numbers for hit in self._hits)
 
 
@@ -56,7 +56,7 @@ class Voids:
         self._longest = longest
 
     def cover(self, name: Hit, numbers: Set[int]) -> bool:
-        """Whether one of the phrases with these numbers stands around `name`."""
+        """Return whether one of the phrases with these numbers stands around `name`."""
         return bool(self._by_first) and any(
             hit.last >= name.last and hit.number in numbers
             for first in range(name.first - self._longest, name.first + 1)
@@ -75,7 +75,7 @@ class FullNames:
         self._shapes = {(before, len(phrase)) for phrase in self.phrases for before in range(len(phrase))}
 
     def cover(self, words: Words, name: Hit) -> bool:
-        """Whether one of them stands around `name`. The time is bounded, however many there are."""
+        """Return whether one of them stands around `name`. The time is bounded, however many there are."""
         return any(
             name.first >= before
             and name.last - name.first + before < length

@@ -38,7 +38,7 @@ _LISTS = tuple(field.name for field in fields(TrackedEntity) if field.name not i
 
 
 def load_tracked(path: Path = TRACKED_FILE) -> tuple[TrackedEntity, ...]:
-    """The tracked entities, in the file's order.
+    """Read the tracked entities, in the file's order.
 
     Raises TrackedEntitiesError, with every problem found, when the file is not TOML or its content makes no sense, and
     OSError when it cannot be read.
@@ -50,7 +50,7 @@ def load_tracked(path: Path = TRACKED_FILE) -> tuple[TrackedEntity, ...]:
 
 
 def parse_tracked(toml: str) -> tuple[TrackedEntity, ...]:
-    """As `load_tracked`, from the file's text."""
+    """Do as `load_tracked`, from the file's text."""
     try:
         document: Mapping[str, object] = tomllib.loads(toml)
     except ValueError as error:  # a TOMLDecodeError, or a number of more digits than Python reads
@@ -74,7 +74,7 @@ def parse_tracked(toml: str) -> tuple[TrackedEntity, ...]:
 
 
 def search_names(entities: Iterable[TrackedEntity]) -> list[str]:
-    """What to ask AskNews for (its `string_guarantee`), so that one query finds what mentions any of `entities`.
+    """Return what to ask AskNews for (its `string_guarantee`), so that one query finds what mentions any of `entities`.
 
     Far fewer than the aliases: most of those contain the name itself. Without repetitions, in order.
     """
@@ -82,7 +82,7 @@ def search_names(entities: Iterable[TrackedEntity]) -> list[str]:
 
 
 def phrase_of(text: str) -> tuple[str, ...]:
-    """`text` as the folded words and punctuation that a text has to show, one after another, to contain it."""
+    """Return `text` as the folded words and punctuation that a text has to show, one after another, to contain it."""
     return tuple(fold(split_words(text)))
 
 
