@@ -111,7 +111,7 @@ class CreditBudget:
         )
 
     async def as_details(self, connection: AsyncConnection) -> dict[str, Any]:
-        """How much is used, as every job may report it to the monitoring in the details of its row."""
+        """Say how much is used, as every job may report it to the monitoring in the details of its row."""
         now = self.clock()
         period = period_start(now, self.billing_day)
         credits = await read_credits(connection, period)
@@ -128,7 +128,7 @@ class CreditBudget:
         }
 
     async def is_tight(self) -> bool:
-        """Whether so much is spent that the pipeline should slow down."""
+        """Return whether so much is spent that the pipeline should slow down."""
         async with reading(self.engine) as connection:
             credits = await read_credits(connection, period_start(self.clock(), self.billing_day))
         return credits.used >= self.soft_ratio * self.limit
@@ -144,7 +144,7 @@ def spent_by(left: float, rate: float, now: datetime, billing_day: int) -> date 
 
 
 def period_start(now: datetime, billing_day: int) -> date:
-    """The day (UTC) on which the billing period of `now` began; `billing_day` is 1 to 28, so that each month has it.
+    """Return the day (UTC) on which the billing period of `now` began; each month has `billing_day`, which is 1 to 28.
 
     AskNews bills by the month, from a day of the month that differs between accounts.
     """

@@ -29,7 +29,7 @@ logger = structlog.stdlib.get_logger()
 
 
 async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: State[Any], *, begun_at: datetime) -> bool:
-    """Whether Prefect shall retry: yes for a RetryableError, after the wait that its `Retry-After` asks for.
+    """Return whether Prefect shall retry: yes for a RetryableError, after the wait that its `Retry-After` asks for.
 
     Prefect draws its own delay only after this condition, so the rest of what the server asks for is waited here. That
     is bounded by `max_retry_wait_seconds`, lest a header stop the job for a day. The event tells the bounds of both.
@@ -63,7 +63,7 @@ async def retry_if_temporary(task: Task[..., Any], task_run: TaskRun, state: Sta
 
 
 def delay_bounds(seconds: float) -> tuple[float, float]:
-    """The shortest and the longest delay, in seconds, that Prefect's jitter makes of `seconds`."""
+    """Return the shortest and the longest delay, in seconds, that Prefect's jitter makes of `seconds`."""
     return seconds * lower_clamp_multiple(1 + JITTER_FACTOR), seconds * (1 + JITTER_FACTOR)
 
 

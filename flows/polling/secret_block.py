@@ -8,7 +8,7 @@ from flows.settings import Settings
 
 
 async def api_key_from_block(settings: Settings) -> SecretStr | None:
-    """The API key from its Prefect Secret block, where one is named and the environment has no key."""
+    """Read the API key from its Prefect Secret block, where one is named and the environment has no key."""
     if settings.asknews_api_key is not None or settings.asknews_secret_block is None:
         return None
     from prefect.blocks.system import Secret

@@ -66,7 +66,7 @@ class Statistics:
             raise
 
     def as_details(self) -> dict[str, Any]:
-        """The counts as JSON for the log row and the run's state."""
+        """Return the counts as JSON for the log row and the run's state."""
         return {
             **asdict(self),
             "by_entity": dict(sorted(self.by_entity.items())),
@@ -74,7 +74,7 @@ class Statistics:
         }
 
     def found_after_distribution(self) -> dict[str, float]:
-        """How long after their crawl new records were found, in minutes; nothing if there were none."""
+        """Say how long after their crawl new records were found, in minutes; nothing if there were none."""
         if not self.found_after:
             return {}
         ordered = sorted(self.found_after)
@@ -82,7 +82,7 @@ class Statistics:
         return {name: round(ordered[ceil(share * len(ordered)) - 1], 1) for name, share in at.items()}
 
     def summary(self) -> str:
-        """One sentence for the state's message and the artifact."""
+        """Sum up in one sentence, for the state's message and the artifact."""
         if self.fetched == 0:
             text = "Nothing new: AskNews returned no records."
         elif self.inserted == self.updated == self.newly_rejected == 0:

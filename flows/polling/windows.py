@@ -60,7 +60,7 @@ class Window:
     end: datetime
 
     def needs_archive(self, now: datetime) -> bool:
-        """Whether AskNews has to look in its archive for the beginning of this window."""
+        """Return whether AskNews has to look in its archive for the beginning of this window."""
         return now - self.start > ARCHIVE_AFTER
 
     def told(self, zone: tzinfo) -> str:
@@ -101,7 +101,7 @@ class Reach:
 
 
 def next_window(position: Position, reach: Reach, *, until: datetime) -> Window | None:
-    """The window to poll next, or None when the scope has been polled up to `until`.
+    """Return the window to poll next, or None when the scope has been polled up to `until`.
 
     1. A window that was left unfinished is finished first, as it was.
     2. A scope that was never polled begins `lookback` before `until`.
@@ -129,7 +129,7 @@ def upcoming_windows(window: Window, reach: Reach, *, until: datetime) -> list[W
 
 
 def progress(position: Position, *, begun_at: datetime, until: datetime) -> float:
-    """How much of the stretch from `begun_at` to `until` has been polled, in percent."""
+    """Return how much of the stretch from `begun_at` to `until` has been polled, in percent."""
     whole = (until - begun_at).total_seconds()
     if position.watermark is None or whole <= 0:
         return 0.0

@@ -33,7 +33,7 @@ class CursorRow:
 
 
 async def read_cursor(connection: AsyncConnection, job_name: str, scope: str = "") -> CursorRow | None:
-    """The cursor of a job and scope, or None before its first page."""
+    """Return the cursor of a job and scope, or None before its first page."""
     rows = await connection.execute(
         select(*(_TABLE.c[name] for name in CursorRow.__dataclass_fields__)).where(
             Cursor.job_name == job_name, Cursor.scope == scope
@@ -82,7 +82,7 @@ async def touch_cursor(connection: AsyncConnection, job_name: str, scope: str) -
 
 
 async def stalest_scopes(connection: AsyncConnection, job_name: str, scopes: Sequence[str], limit: int) -> list[str]:
-    """The `limit` scopes whose turn it is: those never tried first, then the ones tried longest ago."""
+    """Return the `limit` scopes whose turn it is: those never tried first, then the ones tried longest ago."""
     rows = await connection.execute(
         select(Cursor.scope, Cursor.updated_at).where(Cursor.job_name == job_name, Cursor.scope.in_(scopes))
     )

@@ -23,7 +23,7 @@ async def seed_entities(connection: AsyncConnection, entities: Iterable[tuple[st
 
 
 async def entity_ids(connection: AsyncConnection) -> dict[str, int]:
-    """The id of every known entity by name."""
+    """Return the id of every known entity by name."""
     rows = await connection.execute(select(TrackedEntity.name, TrackedEntity.id))
     return {row.name: row.id for row in rows}
 

@@ -85,6 +85,6 @@ async def store_rejected(connection: AsyncConnection, records: Iterable[Rejected
 
 
 def fingerprint_of(record: Rejected) -> str:
-    """The key of a rejected record: a SHA-256 in hexadecimal."""
+    """Return the key of a rejected record: a SHA-256 in hexadecimal."""
     identity = ("id", record.external_id) if record.external_id is not None else ("raw", record.raw)
     return hashlib.sha256("\x00".join((record.kind, *identity)).encode("utf-8", "surrogatepass")).hexdigest()
