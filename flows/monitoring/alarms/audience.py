@@ -20,17 +20,17 @@ class Audience:
     silences: Sequence[SilenceRow]
 
     def silence_of(self, job_name: str) -> SilenceRow | None:
-        """The job's silence that ends last, or None if people are told of it."""
+        """Return the job's silence that ends last, or None if people are told of it."""
         return next((silence for silence in self.silences if silence.job_name == job_name), None)
 
 
 async def read_audience(connection: AsyncConnection) -> Audience:
-    """What is known of it, from the database alone."""
+    """Read what is known of it, from the database alone."""
     return Audience(await read_refusals(connection), await active_silences(connection))
 
 
 def explain_audience(audience: Audience, now: datetime) -> str:
-    """Who cannot be told, and of which jobs people are not told; empty if everybody hears of everything."""
+    """Say who cannot be told, and of which jobs people are not told; nothing if everybody hears of everything."""
     by_words = sorted((explain_silence(silence, now), silence.job_name) for silence in audience.silences)
     silences = [
         f"{listed([name for _, name in same])}: {words}."

@@ -100,7 +100,7 @@ def _failure(error: Exception) -> str:
 
 
 async def sender_of(receiver: Receiver) -> Sender:
-    """How to reach `receiver`. Raises InvalidReceiver."""
+    """Find out how to reach `receiver`. Raises InvalidReceiver."""
     if block_address(receiver) is None:
         plugins = plugins_of_address(receiver)
     else:

@@ -23,7 +23,7 @@ _HAD_BEEN: dict[str | None, str] = {
 
 
 def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
-    """That an outage of which people know is over: the job recovered, or nothing is expected of it any more."""
+    """Tell that an outage of which people know is over: the job recovered, or nothing is expected of it any more."""
     name, reason = end.job_name, end.details.get("outage_reason")
     began = datetime.fromisoformat(end.details["outage_began"])
     warning = reason if reason in set(WarningCode) else None
@@ -79,7 +79,7 @@ def end_of_outage(end: TransitionRow, now: datetime, links: Links) -> Notice:
 
 
 def server_incident_over(since: datetime) -> Notice:
-    """Of the incident that the Prefect server opens by itself where alarms could not be delivered, `since` then."""
+    """Tell that the incident is over that the Prefect server opened as alarms could not be delivered, `since` then."""
     return Notice(
         job_name=STATUS_FLOW,
         kind=Kind.RECOVERY,

@@ -22,7 +22,7 @@ logger = structlog.stdlib.get_logger()
 
 
 def event_of(change: TransitionRow, notice: Notice | None, prefix: str) -> Event:
-    """The event of one change of verdict. `prefix` is what subjects begin with."""
+    """Make the event of one change of verdict. `prefix` is what subjects begin with."""
     return Event(
         id=uuid5(NAMESPACE_URL, f"vibecheck:transition:{change.id}:{change.noticed_at.isoformat()}"),
         occurred=change.noticed_at,  # pyright: ignore[reportArgumentType]  # any datetime will do
@@ -58,7 +58,7 @@ def judged(job_name: str, job: JobReport, report: Report) -> Event:
 
 
 def expected(job_name: str, at: datetime) -> Event:
-    """That the job is expected to work from then on, which may lie ahead: the server's timers start again then."""
+    """Tell that the job is to work from then on, which may lie ahead: the server's timers start again then."""
     return Event(
         occurred=at,  # pyright: ignore[reportArgumentType]  # any datetime will do
         event=JobEvent.EXPECTED,

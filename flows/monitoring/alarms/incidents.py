@@ -52,12 +52,12 @@ Service = Callable[[Incident], Call]
 
 
 def server_incident_key(source: str) -> str:
-    """The key of what the Prefect server itself reports: that nobody watches. The status flow's return closes it."""
+    """Return the key of what the Prefect server itself reports: nobody watches. The status flow's return closes it."""
     return f"vibecheck:server:{source}"
 
 
 def service_of(plugin: Any) -> Service | None:
-    """How to report an incident to what this Apprise plugin stands for, or None if it keeps no incidents."""
+    """Return how to report an incident to what this Apprise plugin stands for, or None if it keeps no incidents."""
     from apprise.plugins.jira import JIRA_API_LOOKUP, NotifyJira
     from apprise.plugins.opsgenie import OPSGENIE_API_LOOKUP, NotifyOpsgenie
     from apprise.plugins.pagerduty import PAGERDUTY_API_LOOKUP, NotifyPagerDuty

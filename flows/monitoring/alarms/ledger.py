@@ -41,7 +41,7 @@ Ended = Mapping[str, Mapping[str, Sequence[Entry]]]
 
 
 async def read_entries(connection: AsyncConnection, receivers: Collection[str]) -> list[Entry]:
-    """What these receivers have not heard the end of."""
+    """Read what these receivers have not heard the end of."""
     columns = [_OPEN.c[field.name] for field in fields(Entry)]
     rows = await connection.execute(
         select(*columns).where(_OPEN.c.receiver.in_(receivers)).order_by(_OPEN.c.receiver, _OPEN.c.opened_at)
@@ -78,7 +78,7 @@ async def note_taken(
 
 
 def ended(entries: Iterable[Entry], verdicts: Mapping[str, VerdictRow], outages: Mapping[str, Outage]) -> Ended:
-    """What has ended, by the last verdict on each job and, of unhealthy ones, their outage."""
+    """Find what has ended, by the last verdict on each job and, of unhealthy ones, their outage."""
     found: dict[str, dict[str, list[Entry]]] = {}
     for entry in entries:
         name = entry.job_name
@@ -94,7 +94,7 @@ def with_ends(
     report: Report,
     links: Links,
 ) -> list[Notice]:
-    """What a receiver is told, with the ends of what it was told before (`ends`, by the job's name).
+    """Add to what a receiver is told the ends of what it was told before (`ends`, by the job's name).
 
     They come with what it is told of the same job, or else with a recovery that others are told, or in words of their
     own.

@@ -78,7 +78,7 @@ class Message:
         return self.fitted_subject(LONGEST_SUBJECT)
 
     def fitted_subject(self, limit: int) -> str:
-        """The headlines that fit into so many characters, the worst first, and how many more there are."""
+        """Return the headlines that fit into so many characters, the worst first, and how many more there are."""
         headlines = [paragraph.headline for paragraph in self.paragraphs]
         prefix = f"{self.prefix}: "
         if len(headlines) > 1:
@@ -91,7 +91,7 @@ class Message:
         return cut(prefix + headlines[0], limit)
 
     def fitted_body(self, limit: int) -> str:
-        """The paragraphs that fit into so many characters, the worst first; the rest is counted; then the closing."""
+        """Return the paragraphs that fit into so many characters, worst first; a count of the rest; and the closing."""
         closing = cut(self.closing, max(limit // 3, 100))
         texts = [paragraph.text for paragraph in self.paragraphs]
         for count in range(len(texts), 0, -1):
@@ -105,7 +105,7 @@ class Message:
 
 
 def incident_key(job_name: str, began: datetime, warning: str | None = None) -> str:
-    """What identifies an outage of a job, or what was warned of, from its first message to its end.
+    """Identify an outage of a job, or what was warned of, from its first message to its end.
 
     Both may begin at the same moment.
     """
@@ -113,7 +113,7 @@ def incident_key(job_name: str, began: datetime, warning: str | None = None) -> 
 
 
 def cut(text: str, limit: int) -> str:
-    """`text`, or as much of it as fits into so many characters with an ellipsis."""
+    """Return `text`, or as much of it as fits into so many characters with an ellipsis."""
     return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip() + "…"
 
 

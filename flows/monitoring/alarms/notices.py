@@ -70,7 +70,7 @@ def notice_of(
     *,
     looks_healthy: bool = False,
 ) -> Notice | None:
-    """What one job's untold changes, oldest first, come to; None if there is nothing to tell.
+    """Say what one job's untold changes, oldest first, come to; None if there is nothing to tell.
 
     An outage that nobody was told of and that is over: one notice tells both. One that ended as the job was paused or
     removed: none, unless it was told of before. What is warned of since such an end is told with it. `looks_healthy`:
@@ -109,13 +109,13 @@ def reminder_of(
     *,
     is_first: bool = False,
 ) -> Notice:
-    """That a job is still unhealthy; `is_first` if nobody was told of this outage."""
+    """Tell that a job is still unhealthy; `is_first` if nobody was told of this outage."""
     kind = Kind.WARNING if (severity or "").lower() in _MILD else Kind.ALARM if is_first else Kind.REMINDER
     return _bad_news(kind, job_name, reason, began, details, now, links)
 
 
 def paragraphs_of(notices: Sequence[Notice], now: datetime, links: Links) -> list[Paragraph]:
-    """The notices as paragraphs, the worst first; one for all jobs that stand still for want of the same worker."""
+    """Turn the notices into paragraphs, worst first; one for all jobs that stand still for want of the same worker."""
     paragraphs: list[Paragraph] = []
     order = list(Kind)
     ordered = sorted(notices, key=lambda each: (order.index(each.kind), each.pool or "", each.since, each.job_name))
@@ -234,7 +234,7 @@ def _bad_news(
 
 
 def error_text(error: str) -> str:
-    """An error's text without what Prefect puts before it."""
+    """Return an error's text without what Prefect puts before it."""
     return error.strip().removeprefix(_PREFIX_OF_ERRORS).strip()
 
 

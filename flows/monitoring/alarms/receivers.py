@@ -26,7 +26,7 @@ class Receiver:
 
 
 def receivers_of(settings: MonitoringSettings) -> dict[str, Receiver]:
-    """Every receiver that is set, by its name; the default, where there is one, comes first."""
+    """Return every receiver that is set, by its name; the default, where there is one, comes first."""
     found = list[Receiver]()
     if settings.notification is not None:
         found.append(Receiver(DEFAULT, "VIBECHECK_NOTIFICATION", settings.notification))
@@ -39,7 +39,7 @@ def receivers_of(settings: MonitoringSettings) -> dict[str, Receiver]:
 
 
 def names_for(known: Mapping[str, Receiver], owner: str | None, severity: str | None) -> list[str]:
-    """The receivers of a job: its owner's and its severity's, both where both are set, else the default.
+    """Return the receivers of a job: its owner's and its severity's, both where both are set, else the default.
 
     Empty if none is set.
     """
@@ -48,7 +48,7 @@ def names_for(known: Mapping[str, Receiver], owner: str | None, severity: str | 
 
 
 def block_address(receiver: Receiver) -> tuple[str, str] | None:
-    """The type's slug and the name of an existing block, or None if the address is Apprise's.
+    """Return the type's slug and the name of an existing block, or None if the address is Apprise's.
 
     Raises InvalidReceiver if it is neither.
     """
@@ -65,7 +65,7 @@ def block_address(receiver: Receiver) -> tuple[str, str] | None:
 
 
 def plugins_of_address(receiver: Receiver) -> list[Any]:
-    """Apprise's plugins for the address, nearly always one. Raises InvalidReceiver for a wrong one."""
+    """Return Apprise's plugins for the address, nearly always one. Raises InvalidReceiver for a wrong one."""
     # Here, because Apprise takes long to import.
     from apprise import Apprise
 
@@ -79,7 +79,7 @@ def plugins_of_address(receiver: Receiver) -> list[Any]:
 
 
 def plugins_of_block(client: Iterable[Any]) -> list[Any]:
-    """The plugins of a block's Apprise client, which ask as those of an address do."""
+    """Return the plugins of a block's Apprise client, which ask as those of an address do."""
     plugins = list(client)
     for plugin in plugins:
         plugin.asset = _asset()

@@ -29,7 +29,7 @@ class Refusal:
 
 
 async def read_refusals(connection: AsyncConnection) -> list[Refusal]:
-    """The receivers that refuse, the one that has done so longest first."""
+    """Read which receivers refuse, the one that has done so longest first."""
     statement = (
         select(_RECEIVERS.c.name, _RECEIVERS.c.failing_since, _RECEIVERS.c.error)
         .where(_RECEIVERS.c.failing_since.is_not(None))
@@ -69,7 +69,7 @@ async def note_deliveries(
 
 
 def explain_refusals(refusals: Sequence[Refusal], now: datetime) -> str:
-    """In a sentence for each, who cannot be told since when, and why; empty if everybody can."""
+    """Say in a sentence for each who cannot be told since when, and why; nothing if everybody can."""
     return " ".join(
         f"Alarms cannot be delivered to the receiver {refusal.receiver!r} since {clock(refusal.since, now)}: "
         f"{refusal.error.rstrip('.')}."

@@ -32,7 +32,7 @@ class SilenceRow:
 
 
 async def active_silences(connection: AsyncConnection) -> list[SilenceRow]:
-    """The silences that are in force by the database's clock, by job, the one that ends last first."""
+    """Read the silences that are in force by the database's clock, by job, the one that ends last first."""
     columns = [_SILENCES.c[field.name] for field in fields(SilenceRow)]
     statement = (
         select(*columns)
@@ -75,11 +75,11 @@ async def end_acknowledgements(connection: AsyncConnection) -> None:
 
 
 def explain_silence(silence: SilenceRow, now: datetime) -> str:
-    """Until when, and why, people are not told of the job."""
+    """Say until when, and why, people are not told of the job."""
     until = "it has recovered" if silence.until is None else clock(silence.until, now)
     return f"Silenced until {until}: {silence.reason}"
 
 
 def names_silenced(silences: Sequence[SilenceRow]) -> set[str]:
-    """The jobs that people are not told of."""
+    """Return the jobs that people are not told of."""
     return {silence.job_name for silence in silences}
