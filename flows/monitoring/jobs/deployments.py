@@ -89,7 +89,7 @@ class LiveJob:
 
 
 async def read_live_jobs(client: PrefectClient, now: datetime) -> list[LiveJob]:
-    """The monitored jobs on the server, by name: three requests for each 200. Raises httpx.HTTPError."""
+    """Read the monitored jobs on the server, by name: three requests for each 200. Raises httpx.HTTPError."""
     monitored = DeploymentFilter(tags=DeploymentFilterTags(all_=[MONITORED_TAG]))
     jobs: list[LiveJob] = []
     async for page in deployment_pages(client, deployment_filter=monitored):
@@ -105,7 +105,7 @@ async def read_live_jobs(client: PrefectClient, now: datetime) -> list[LiveJob]:
 
 
 async def deployment_pages(client: PrefectClient, **filters: Any) -> AsyncGenerator[list[DeploymentResponse]]:
-    """The deployments that the filters find, each once, at most 200 at a time. Raises httpx.HTTPError.
+    """Yield the deployments that the filters find, each once, at most 200 at a time. Raises httpx.HTTPError.
 
     Newest first: by name, which is Prefect's own order, many are alike, and PostgreSQL puts those in another order in
     each answer. One that appears meanwhile moves others to where they are read twice; of those that are deleted
@@ -158,7 +158,7 @@ def _unplanned(specs: Sequence[ScheduleSpec], now: datetime) -> tuple[bool, date
 
 
 def spec_of(schedule: DeploymentSchedule) -> ScheduleSpec:
-    """The schedule as it is stored and computed with."""
+    """Turn the schedule into what is stored and computed with."""
     rule = schedule.schedule
     spec = ScheduleSpec(
         interval=None,

@@ -31,7 +31,7 @@ class Edit:
 
 
 async def read_edits(client: PrefectClient, deployment_ids: Collection[UUID], since: datetime) -> list[Edit]:
-    """The newest edits of these deployments since then. Raises httpx.HTTPError."""
+    """Read the newest edits of these deployments since then. Raises httpx.HTTPError."""
     wanted = EventFilter(
         event=EventNameFilter(name=list(_EVENTS)),
         resource=EventResourceFilter(id=[f"prefect.deployment.{id_}" for id_ in deployment_ids]),

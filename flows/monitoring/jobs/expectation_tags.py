@@ -36,7 +36,7 @@ class Expectations:
     """The tags that cannot be read, with the reason. They count as left out."""
 
     def as_json(self) -> dict[str, Any]:
-        """What the tags say, without what they leave out."""
+        """Return what the tags say, without what they leave out."""
         return {name: value for name, value in asdict(self).items() if value not in (None, ())}
 
 
@@ -76,7 +76,7 @@ def expectation_tags(
     owner: str | None = None,
     severity: Literal["low", "high"] | None = None,
 ) -> list[str]:
-    """The tags that say so, for `flow.deploy(tags=…)`, `flow.serve(tags=…)` and `flow.to_deployment(tags=…)`.
+    """Return the tags that say so, for `flow.deploy(tags=…)`, `flow.serve(tags=…)` and `flow.to_deployment(tags=…)`.
 
     Raises ValueError, which names the tag, for what no tag can say, such as a part of a second.
     """
@@ -103,7 +103,7 @@ def _length(value: timedelta) -> str:
 
 
 def from_json(stored: Mapping[str, Any] | None) -> Expectations:
-    """What `as_json` has made."""
+    """Read what `as_json` has made."""
     values: dict[str, Any] = dict(stored or {})
     wrong: list[str] = values.pop("wrong", [])
     return Expectations(**values, wrong=tuple(wrong))

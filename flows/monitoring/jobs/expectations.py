@@ -87,7 +87,7 @@ async def sync_expectations(client: PrefectClient, engine: AsyncEngine, now: dat
 def current_entry(
     live: LiveJob, known: StoredJob | None, history: Sequence[ScheduleEntry], now: datetime
 ) -> ScheduleEntry | None:
-    """The entry that the job's history lacks, or None if its last one is what the server has now."""
+    """Return the entry that the job's history lacks, or None if its last one is what the server has now."""
     if history and _is_same(history[-1], live.schedule, live.paused):
         return None
     changed_at = live.changed_at
@@ -102,7 +102,7 @@ def current_entry(
 
 
 def last_entry(job: StoredJob, history: Sequence[ScheduleEntry], now: datetime) -> ScheduleEntry:
-    """The entry that ends the history of a job whose deployment is gone.
+    """Return the entry that ends the history of a job whose deployment is gone.
 
     When it was deleted is not known: nothing is asked of the time since it was last seen.
     """
@@ -162,7 +162,7 @@ def _compare(
 
 
 def covered_until(last_run: LogRow | None, since: datetime) -> datetime:
-    """Up to when no tick is outstanding: by the last run, or the beginning. What comes later than that is due."""
+    """Say up to when no tick is outstanding: by the last run, or the beginning. What comes later than that is due."""
     planned_from = since + PLANNING_TIME
     if last_run is None:
         return planned_from

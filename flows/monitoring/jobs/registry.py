@@ -78,14 +78,14 @@ class ScheduleEntry:
 
 
 async def read_jobs(connection: AsyncConnection) -> dict[str, StoredJob]:
-    """Every job that was ever monitored, by its name."""
+    """Read every job that was ever monitored, by its name."""
     names = list(StoredJob.__dataclass_fields__)
     rows = await connection.execute(select(*(_JOBS.c[name] for name in names)).order_by(_JOBS.c.job_name))
     return {row["job_name"]: StoredJob(**row) for row in rows.mappings()}
 
 
 def deployments_of(jobs: Mapping[str, StoredJob]) -> dict[UUID, str]:
-    """The names of the jobs by the ids of their deployments, and of those that these have replaced."""
+    """Return the names of the jobs by the ids of their deployments, and of those that these have replaced."""
     earlier = {id_: name for name, job in jobs.items() if (id_ := job.earlier_deployment_id) is not None}
     return earlier | {id_: name for name, job in jobs.items() if (id_ := job.deployment_id) is not None}
 
@@ -149,7 +149,7 @@ async def append_schedules(connection: AsyncConnection, entries: Mapping[str, Sc
 async def schedule_history(
     connection: AsyncConnection, since: datetime | None = None
 ) -> Mapping[str, Sequence[ScheduleEntry]]:
-    """Each job's entries, oldest first: those that were valid at `since` or later, or all of them."""
+    """Read each job's entries, oldest first: those that were valid at `since` or later, or all of them."""
     statement = select(
         ScheduleHistory.job_name, ScheduleHistory.valid_from, ScheduleHistory.schedule, ScheduleHistory.paused
     ).order_by(ScheduleHistory.job_name, ScheduleHistory.valid_from)

@@ -59,7 +59,7 @@ class InvalidSchedule(ValueError):
 
 
 def ticks_between(specs: Iterable[ScheduleSpec], start: datetime, end: datetime) -> list[datetime]:
-    """The times from `start` on and before `end` at which any active schedule of `specs` is due, sorted, in UTC.
+    """Return the times from `start` on and before `end` at which any active schedule of `specs` is due, sorted, in UTC.
 
     The stretch is half open, so that neighbouring stretches share no tick. A time at which two schedules are due is one
     tick. Raises InvalidSchedule for a schedule that cannot be read, and ValueError for times without a timezone.
@@ -73,7 +73,7 @@ def ticks_between(specs: Iterable[ScheduleSpec], start: datetime, end: datetime)
 
 
 def next_ticks(specs: Iterable[ScheduleSpec], start: datetime, count: int) -> list[datetime]:
-    """The first `count` of the ticks from `start` on, as `ticks_between` has them; fewer if no more are to come.
+    """Return the first `count` of the ticks from `start` on, as `ticks_between` has them; fewer if no more are to come.
 
     It computes no more of them than that. Raises as `ticks_between` does.
     """
@@ -83,7 +83,7 @@ def next_ticks(specs: Iterable[ScheduleSpec], start: datetime, count: int) -> li
 
 
 def longest_gap_seconds(specs: Sequence[ScheduleSpec], now: datetime) -> float | None:
-    """The longest time, in seconds, between two neighbouring ticks around `now`, all active schedules taken together.
+    """Return the longest time, in seconds, between neighbouring ticks around `now`, of all active schedules together.
 
     A single interval is its own gap. Else the ticks of 8 days either side are looked at, or of more where they are
     rarer: for "weekdays at 9" the answer is the weekend, 72 hours, on every day of the week.
@@ -111,7 +111,7 @@ def _plausible(seconds: float) -> float:
 
 
 def schedule_in_words(specs: Iterable[ScheduleSpec]) -> str:
-    """The active schedules: `every 15 min`, `cron 0 6 * * * (Europe/Berlin)`, `every 2 weeks on Mon at 09:30`, or
+    """Name the active schedules: `every 15 min`, `cron 0 6 * * * (Europe/Berlin)`, `every 2 weeks on Mon at 09:30`, or
     `no schedule`. The timezone is named where it is not UTC and the clock on the wall counts.
     """
     return ", ".join(_in_words(spec) for spec in specs if spec["active"]) or "no schedule"

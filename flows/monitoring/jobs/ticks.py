@@ -20,7 +20,7 @@ TICKS_KEPT = 16
 
 
 def expected_ticks(history: Sequence[ScheduleEntry], start: datetime, end: datetime) -> list[datetime]:
-    """The ticks from `start` on and before `end` that `history` (one job's, oldest first) asks for, sorted, in UTC.
+    """Return the ticks from `start` on and before `end` by `history` (one job's, oldest first), sorted, in UTC.
 
     Nothing is known, and so nothing expected, of the time before its first entry. Raises InvalidSchedule.
     """
@@ -31,12 +31,12 @@ def expected_ticks(history: Sequence[ScheduleEntry], start: datetime, end: datet
 
 
 def first_ticks(specs: Sequence[ScheduleSpec], after: datetime) -> list[datetime]:
-    """The first few ticks later than `after`; fewer, or none, if no more are to come. Raises InvalidSchedule."""
+    """Return the first few ticks later than `after`; fewer, or none, if no more are to come. Raises InvalidSchedule."""
     return next_ticks(specs, after + timedelta(microseconds=1), TICKS_KEPT)
 
 
 def missed(job_name: str, tick: datetime) -> Fact:
-    """That no run was ever there for `tick`. The same words, whoever says them and whenever."""
+    """Say that no run was ever there for `tick`: in the same words, whoever says it and whenever."""
     return Fact(
         execution_id=missed_id(job_name, tick),
         job_name=job_name,
@@ -54,7 +54,7 @@ def missed(job_name: str, tick: datetime) -> Fact:
 
 
 def missed_id(job_name: str, tick: datetime) -> UUID:
-    """The execution id of a tick without a flow run."""
+    """Return the execution id of a tick without a flow run."""
     return uuid5(NAMESPACE_URL, f"vibecheck:{job_name}:{tick.astimezone(UTC).isoformat()}")
 
 

@@ -12,7 +12,7 @@ from flows.monitoring.prefect_runs import unless_refused
 
 
 async def absent_workers(client: PrefectClient, jobs: Sequence[LiveJob]) -> dict[str, AbsentWorker | None]:
-    """The work pool of each job that no worker would execute; None for one that somebody would. By the jobs' names.
+    """Return, by job, the work pool of each that no worker would execute, and None for one that somebody would.
 
     A pool that somebody paused is not one without workers. Jobs of pools of which the server does not tell are left
     out. Raises httpx.HTTPError when the server cannot be asked.
@@ -37,5 +37,5 @@ async def _absence(client: PrefectClient, pool: str) -> tuple[AbsentWorker | Non
 
 
 def names_in(jobs: Iterable[LiveJob], work_pool: str) -> list[str]:
-    """The jobs that a work pool executes."""
+    """Return the jobs that a work pool executes."""
     return sorted(job.job_name for job in jobs if job.work_pool == work_pool)

@@ -147,7 +147,7 @@ class _Reconciliation:
         self.repaired += await self._record(going)
 
     async def end_of_slice(self, start: datetime, until: datetime) -> datetime:
-        """How far beyond `until` one slice may go, so that what ended in it since `start` is not too much at once."""
+        """Say how far beyond `until` a slice may go, so that what ended in it since `start` is not too much at once."""
         end = min(until + LONGEST_SLICE, self.now)
         while end - until > SHORTEST_SLICE and await self.runs.count_ended(start, end) > RUNS_IN_A_SLICE:
             end = until + max((end - until) / 2, SHORTEST_SLICE)

@@ -71,7 +71,7 @@ class JobAccount:
     """What could not be seen, in words."""
 
     def problems(self) -> Iterable[Account]:
-        """What makes the log incomplete."""
+        """Return what makes the log incomplete."""
         return (account for account in (*self.ticks, *self.extra_runs, *self.doubles) if account.problem)
 
 
@@ -88,7 +88,7 @@ class Window:
     """Where the people are who are told."""
 
     def clock(self, moment: datetime) -> str:
-        """`moment` for people."""
+        """Write `moment` for people."""
         return clock(moment, self.now.astimezone(self.zone), with_seconds=True)
 
 
@@ -109,7 +109,7 @@ class _Tick:
 
 
 def account_for(evidence: Evidence, window: Window) -> JobAccount:
-    """The job's account.
+    """Give the job's account.
 
     1. Collect the ticks: the expected ones, those of scheduled runs, and those that a row calls missed.
     2. Judge each run with its row, and each row without a run; give it to its tick, or call it extra.

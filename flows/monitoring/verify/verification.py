@@ -45,7 +45,7 @@ class Verification:
         return not any(problem for job in self.jobs for problem in job.problems())
 
     def as_json(self) -> dict[str, Any]:
-        """The whole as plain values; times are datetimes, ids are UUIDs."""
+        """Return the whole as plain values; times are datetimes, ids are UUIDs."""
         return {"complete": self.is_complete, **asdict(self)}
 
 
