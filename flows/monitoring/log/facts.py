@@ -18,7 +18,7 @@ def fact_of(
     attempt: int | None = None,
     started_at: datetime | None = None,
 ) -> Fact:
-    """What is known of `run`, and how it ended where `closing` says so.
+    """Say what is known of `run`, and how it ended where `closing` says so.
 
     `attempt` and `started_at` are the run's own unless given: a hook receives the run from before its start.
     """
@@ -35,12 +35,12 @@ def fact_of(
 
 
 def is_part_of_another(run: FlowRun) -> bool:
-    """Whether another flow has called this one: it does not count as a run of the job, whose worker may be dead."""
+    """Return whether another flow called this one: it does not count as a run of the job, whose worker may be dead."""
     return run.deployment_id is None and run.parent_task_run_id is not None
 
 
 def end_of(run: FlowRun, job_name: str) -> Fact | None:
-    """What the server says about a run that is over, as the reconciler's word. None while the run is not over."""
+    """Say, as the reconciler, what the server tells of a run that is over. None while the run is not over."""
     outcome = None if run.state is None else outcome_of(run.state, run_count=run.run_count)
     if run.state is None or outcome is None:
         return None

@@ -59,7 +59,7 @@ class Closing:
         object.__setattr__(self, "details", bounded(details))
 
     def rank(self) -> tuple[object, ...]:
-        """The total order of closings: the greatest wins whole."""
+        """Rank closings in a total order: the greatest wins whole."""
         return (
             AUTHORITY.index(self.closed_by),
             STATUSES.index(self.status),
@@ -103,7 +103,7 @@ class Fact:
 
 
 def merge(a: Fact, b: Fact) -> Fact:
-    """All that `a` and `b` know about one execution. Raises ValueError if they are about different ones.
+    """Join all that `a` and `b` know about one execution. Raises ValueError if they are about different ones.
 
     1. The closing with the greatest rank wins whole: no row mixes one writer's status with another's error.
     2. The execution started when its first attempt did; a start beats the time at which it should have started.
@@ -124,7 +124,7 @@ def merge(a: Fact, b: Fact) -> Fact:
 
 
 def bounded(details: Mapping[str, Any]) -> dict[str, Any]:
-    """`details` (clean JSON), or, where they are longer than LONGEST_DETAILS characters, as many as fit.
+    """Return `details` (clean JSON), or, where they are longer than LONGEST_DETAILS characters, as many as fit.
 
     The shortest are kept first: those are the counts and reasons, which others read. `left_out` then says how many
     are missing. What was bounded once stays as it is.

@@ -17,7 +17,7 @@ MisfireGrace = Annotated[int, Field(ge=1)]
 
 
 async def misfire(grace_seconds: float) -> State[Any] | None:
-    """The `Skipped` state to return when the current run starts more than `grace_seconds` late, else None.
+    """Return the `Skipped` state to return when the current run starts more than `grace_seconds` late, else None.
 
     Only a run that the schedule created is judged, and only its first attempt: what a person starts, puts off or
     retries, and what is retried by itself, does its work however late it is. A flow called without a server run is
@@ -35,7 +35,7 @@ async def misfire(grace_seconds: float) -> State[Any] | None:
 
 
 def misfire_of(flow_run: FlowRun, grace_seconds: float, *, now: datetime) -> State[Any] | None:
-    """As `misfire`, for a given run at a given time, of which only the schedule has said when it is wanted."""
+    """Do as `misfire`, for a given run at a given time, of which only the schedule has said when it is wanted."""
     if not flow_run.auto_scheduled or flow_run.run_count > 1 or flow_run.expected_start_time is None:
         return None
     late_seconds = (now - flow_run.expected_start_time).total_seconds()

@@ -12,12 +12,12 @@ DEFAULT_DEPLOYMENT = "scheduled"
 
 
 def job_name_of(flow: str, deployment: str) -> str:
-    """The job's name, which depends on nothing else that is deployed: `flow`, or `flow/deployment`."""
+    """Return the job's name, which depends on nothing else that is deployed: `flow`, or `flow/deployment`."""
     return flow if deployment == DEFAULT_DEPLOYMENT else f"{flow}/{deployment}"
 
 
 def run_name() -> str:
-    """What a run is called in Prefect's UI: the flow and the time it was due, such as `poll_news 23 Nov 19:15 UTC`."""
+    """Name a run in Prefect's UI by the flow and the time it was due, such as `poll_news 23 Nov 19:15 UTC`."""
     return f"{flow_run.flow_name} {flow_run.scheduled_start_time.astimezone(_zone()):%d %b %H:%M %Z}"
 
 

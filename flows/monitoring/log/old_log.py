@@ -42,7 +42,7 @@ class OldRow:
 
 
 async def read_old_rows(connection: AsyncConnection, *, after_id: int, limit: int) -> list[OldRow]:
-    """At most `limit` rows with an id above `after_id`, in order of id. Times without a zone are taken as UTC.
+    """Read at most `limit` rows with an id above `after_id`, in order of id. Times without a zone are taken as UTC.
 
     Raises sqlalchemy.exc.DBAPIError when the table is not there or has not its ten columns.
     """

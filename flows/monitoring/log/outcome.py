@@ -35,7 +35,7 @@ class Outcome:
 
 
 def outcome_of(state: State[Any], *, run_count: int | None) -> Outcome | None:
-    """The outcome that `state` stands for, or None while the run is not over.
+    """Return the outcome that `state` stands for, or None while the run is not over.
 
     `run_count` is how often the run's body was started, or None where that is not known (a hook's run is stale). It
     tells a run that was cancelled while it ran from one that never started: refused for overlap, or swept as late.

@@ -44,7 +44,7 @@ async def record(connection: AsyncConnection, fact: Fact) -> bool:
 
 
 async def record_all(connection: AsyncConnection, facts: Iterable[Fact]) -> int:
-    """`record` each fact, in pages of statements, and return how many of them changed the log.
+    """Record each fact, in pages of statements, and return how many of them changed the log.
 
     In the order of their executions, so that two who record the same do not wait for each other.
     """

@@ -44,7 +44,7 @@ _NEWEST_FIRST = (ExecutionLog.started_at.desc(), ExecutionLog.id.desc())
 
 
 def columns_of(row: ReadOnlyColumnCollection[str, Column[Any]]) -> dict[str, Column[Any]]:
-    """The columns of which a LogRow is made, by its fields' names, of the table or an alias of it."""
+    """Return the columns of which a LogRow is made, by its fields' names, of the table or an alias of it."""
     return {name: row["metadata" if name == "details" else name] for name in _FIELDS}
 
 
@@ -56,19 +56,19 @@ async def insert_row(connection: AsyncConnection, row: LogRow) -> bool:
 
 
 async def insert_rows(connection: AsyncConnection, rows: Sequence[LogRow]) -> set[UUID]:
-    """`insert_row` for a page of rows of different executions. Return the executions whose rows were inserted."""
+    """Do `insert_row` for a page of rows of different executions. Return the executions whose rows were inserted."""
     statement = insert_into(connection, ExecutionLog).on_conflict_do_nothing(index_elements=["execution_id"])
     inserted = await connection.execute(statement.returning(ExecutionLog.execution_id), [_values(row) for row in rows])
     return set(inserted.scalars())
 
 
 async def lock_row(connection: AsyncConnection, execution_id: UUID) -> LogRow | None:
-    """The row of an execution, locked until the transaction ends, or None."""
+    """Lock the row of an execution until the transaction ends, and return it, or None."""
     return (await lock_rows(connection, [execution_id])).get(execution_id)
 
 
 async def lock_rows(connection: AsyncConnection, execution_ids: Collection[UUID]) -> dict[UUID, LogRow]:
-    """The rows of those of the executions that have one, locked in the order of their executions."""
+    """Lock, in the order of their executions, the rows of those that have one, and return them."""
     wanted = _select().where(ExecutionLog.execution_id.in_(execution_ids)).order_by(ExecutionLog.execution_id)
     return {row.execution_id: row for row in await _read(connection, wanted.with_for_update())}
 
@@ -85,7 +85,7 @@ async def update_rows(connection: AsyncConnection, rows: Sequence[LogRow]) -> No
 
 
 async def read_rows(connection: AsyncConnection, execution_ids: Sequence[UUID]) -> dict[UUID, LogRow]:
-    """The rows of those of the executions that have one."""
+    """Read the rows of those of the executions that have one."""
     found: dict[UUID, LogRow] = {}
     for page in pages(execution_ids):
         rows = await _read(connection, _select().where(ExecutionLog.execution_id.in_(page)))
@@ -94,7 +94,7 @@ async def read_rows(connection: AsyncConnection, execution_ids: Sequence[UUID]) 
 
 
 async def job_of_deployment(connection: AsyncConnection, deployment_id: UUID) -> str | None:
-    """The name of the job that a deployment is or was, or None if it was not seen yet."""
+    """Return the name of the job that a deployment is or was, or None if it was not seen yet."""
     statement = (
         select(MonitoredJob.job_name)
         .where(or_(MonitoredJob.deployment_id == deployment_id, MonitoredJob.earlier_deployment_id == deployment_id))
@@ -107,7 +107,7 @@ async def job_of_deployment(connection: AsyncConnection, deployment_id: UUID) ->
 async def latest_runs(
     connection: AsyncConnection, job_name: str, limit: int, *, only_ran: bool = False
 ) -> Sequence[LogRow]:
-    """A job's newest rows, newest first. With `only_ran`, without `skipped`, `cancelled` and `missed`."""
+    """Return a job's newest rows, newest first. With `only_ran`, without `skipped`, `cancelled` and `missed`."""
     statement = _select().where(ExecutionLog.job_name == job_name)
     if only_ran:
         statement = statement.where(text(RAN))
@@ -115,14 +115,14 @@ async def latest_runs(
 
 
 async def latest_success(connection: AsyncConnection, job_name: str) -> LogRow | None:
-    """A job's newest row with the status `success`."""
+    """Return a job's newest row with the status `success`."""
     statement = _select().where(ExecutionLog.job_name == job_name, text(SUCCEEDED))
     rows = await _read(connection, statement.order_by(*_NEWEST_FIRST).limit(1))
     return rows[0] if rows else None
 
 
 async def latest_run_of_each_job(connection: AsyncConnection) -> dict[str, LogRow | None]:
-    """The newest row of each job in `monitored_jobs`, as by `latest_runs(only_ran=True)`; None if it never ran."""
+    """Return the newest row of each job in `monitored_jobs`, as `latest_runs(only_ran=True)` does; None if none ran."""
     newest = (
         select(ExecutionLog.id)
         .where(ExecutionLog.job_name == MonitoredJob.job_name, text(RAN))
@@ -142,7 +142,7 @@ async def latest_run_of_each_job(connection: AsyncConnection) -> dict[str, LogRo
 
 
 async def open_rows(connection: AsyncConnection, before: datetime, *, limit: int | None = None) -> Sequence[LogRow]:
-    """The rows, or the first `limit`, that are `running` though they started before `before`, oldest first."""
+    """Return the rows, or the first `limit`, that are `running` though they started before `before`, oldest first."""
     statement = _select().where(text(OPEN), ExecutionLog.started_at < before)
     return await _read(connection, statement.order_by(ExecutionLog.started_at).limit(limit))
 
@@ -150,7 +150,7 @@ async def open_rows(connection: AsyncConnection, before: datetime, *, limit: int
 async def rows_between(
     connection: AsyncConnection, job_names: Sequence[str], start: datetime, end: datetime
 ) -> Sequence[LogRow]:
-    """The jobs' rows with `start <= started_at < end`, each job's oldest first.
+    """Return the jobs' rows with `start <= started_at < end`, each job's oldest first.
 
     `started_at` may be later than `scheduled_for`.
     """
@@ -165,7 +165,7 @@ async def rows_between(
 async def ticks_logged(
     connection: AsyncConnection, job_names: Sequence[str], start: datetime, end: datetime
 ) -> list[tuple[str, datetime, UUID]]:
-    """Which ticks have rows with `start <= started_at < end`: job, tick and execution of each."""
+    """Return which ticks have rows with `start <= started_at < end`: job, tick and execution of each."""
     columns = (ExecutionLog.job_name, ExecutionLog.scheduled_for, ExecutionLog.execution_id)
     statement = select(*columns).where(
         ExecutionLog.started_at >= start, ExecutionLog.started_at < end, ExecutionLog.scheduled_for.is_not(None)
@@ -199,7 +199,7 @@ async def delete_older_than(connection: AsyncConnection, before: datetime, kept:
 
 
 async def rows_worth_keeping(connection: AsyncConnection) -> set[int]:
-    """The ids of each job's newest row and newest success, for all jobs that ever had a row."""
+    """Return the ids of each job's newest row and newest success, for all jobs that ever had a row."""
     # From name to name through the index: DISTINCT would read all of it.
     jobs = select(func.min(ExecutionLog.job_name).label("name")).cte("jobs", recursive=True)
     next_name = select(func.min(ExecutionLog.job_name)).where(ExecutionLog.job_name > jobs.c.name)

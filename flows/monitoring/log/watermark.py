@@ -12,7 +12,7 @@ _ONLY_ROW = 1
 
 
 async def read_watermark(connection: AsyncConnection) -> datetime | None:
-    """The time up to which the log has been reconciled, or None before the first time."""
+    """Read the time up to which the log has been reconciled, or None before the first time."""
     return await connection.scalar(select(ReconcilerWatermark.reconciled_until))
 
 
