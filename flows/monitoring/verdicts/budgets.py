@@ -46,7 +46,7 @@ class Budget(BaseModel):
 
 
 def budget_of(details: Mapping[str, Any]) -> Budget | None:
-    """The budget that a row's details report; None if they report none, or not in this form."""
+    """Read the budget that a row's details report; None if they report none, or not in this form."""
     try:
         return Budget.model_validate(details["budget"])
     except (KeyError, ValidationError):

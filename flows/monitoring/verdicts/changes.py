@@ -229,7 +229,7 @@ def _between_judgements(report: Report) -> timedelta:
 
 
 def circumstances_of(job: JobReport, now: datetime) -> dict[str, Any]:
-    """What a message says of an unhealthy job, noted when it is found: it may be delivered much later."""
+    """Return what a message says of an unhealthy job, noted when it is found: it may be delivered much later."""
     last_failure = job.last_failure
     # What fails, or hangs, does so for another reason, whatever has become of the worker since.
     is_for_want_of_worker = job.judgement.reason in (Reason.NO_WORKER, Reason.OVERDUE, Reason.NOT_STARTED)

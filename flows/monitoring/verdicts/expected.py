@@ -16,7 +16,7 @@ from flows.monitoring.verdicts.rules import ExpectedJob
 
 
 def expected_of(job: StoredJob) -> ExpectedJob:
-    """What is expected of it."""
+    """Say what is expected of it."""
     # One that is longer was stored before such schedules were refused.
     interval = job.interval_seconds if 0 < job.interval_seconds <= LONGEST_INTERVAL_SECONDS else None
     is_unscheduled = not job.paused and not job.schedule
@@ -37,7 +37,7 @@ def expected_of(job: StoredJob) -> ExpectedJob:
 
 
 def next_tick_of(job: StoredJob, last_run: datetime | None, now: datetime) -> datetime | None:
-    """What the scheduler had planned when the status flow last looked, or, if the job has run since, the tick after."""
+    """Return the tick planned when the status flow last looked, or, if the job has run since, the tick after."""
     if job.paused or job.next_run_at is None:
         return None
     if job.next_run_at > now or last_run is None or last_run < job.next_run_at:

@@ -62,7 +62,7 @@ class JobHistory:
 
 
 async def read_history(connection: AsyncConnection, job: ExpectedJob, now: datetime) -> JobHistory:
-    """The job's past at `now`. Only the time since `job.since` counts: before, it may have had another schedule."""
+    """Read the job's past at `now`. Only the time since `job.since` counts: before, its schedule may have differed."""
     runs = await latest_runs(connection, job.name, RUNS_SHOWN)
     downtimes: list[Downtime] = []
     uptimes: dict[str, Uptime] = {}
@@ -78,14 +78,14 @@ async def read_history(connection: AsyncConnection, job: ExpectedJob, now: datet
 
 
 def uptime(downtimes: Sequence[Downtime], start: datetime, end: datetime) -> Uptime:
-    """The share of the time from `start` to `end` that is in none of `downtimes`, which do not overlap."""
+    """Return the share of the time from `start` to `end` that is in none of `downtimes`, which do not overlap."""
     window = (end - start).total_seconds()
     down = sum(max(0.0, (min(each.end, end) - max(each.start, start)).total_seconds()) for each in downtimes)
     return Uptime(1 - down / window, window)
 
 
 def longest_wait(job: ExpectedJob, interval: timedelta) -> timedelta:
-    """How long after a delivery the next one may come: 2 intervals, or the longest gap between ticks and the grace.
+    """Say how long after a delivery the next may come: 2 intervals, or the longest gap between ticks and the grace.
 
     `stale_after` makes it shorter.
     """

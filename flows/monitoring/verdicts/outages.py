@@ -23,7 +23,7 @@ class Outage:
 
 
 async def last_outages(connection: AsyncConnection, job_names: Collection[str]) -> dict[str, Outage]:
-    """The last change of each of the jobs from something else to unhealthy, whatever its reason became meanwhile."""
+    """Read each job's last change from something else to unhealthy, whatever its reason became meanwhile."""
     unhealthy = literal(Verdict.UNHEALTHY)
     change = aliased(JobTransition)
     newest = (

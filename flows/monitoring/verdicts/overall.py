@@ -34,7 +34,7 @@ def judge_all(
     stale_since: datetime | None = None,
     not_started_is_healthy: bool = False,
 ) -> Overall:
-    """The verdict on all jobs together, from the `judgements` on each, by name.
+    """Judge all jobs together, from the `judgements` on each, by name.
 
     Unhealthy if a job is, if a job whose first tick has come has not started (unless `not_started_is_healthy`), if no
     job is expected at all, and if it is stale, as `judge_staleness` tells.
@@ -54,7 +54,7 @@ def judge_all(
 def judge_staleness(
     status_flow: ExpectedJob | None, reported_at: datetime | None, now: datetime
 ) -> tuple[bool, datetime | None]:
-    """Whether the status flow has gone quiet, and since when if that is known.
+    """Judge whether the status flow has gone quiet, and since when if that is known.
 
     It has if it reported (`reported_at`) more than 3 of its intervals ago, or never did though it is expected for as
     long, or is not expected. One that somebody paused has not, nor one that nothing schedules: nobody knows when it is
@@ -73,7 +73,7 @@ def judge_staleness(
 
 
 def is_silence(status_flow: ExpectedJob, since: datetime, now: datetime) -> bool:
-    """Whether the Prefect server may have told of a silence of the status flow since then, so that its end is told.
+    """Return whether the Prefect server may have told of a silence of the status flow since then, so its end is told.
 
     Rather once too often: nobody minds an end that was told in vain, and an incident that nobody closes stays open.
     """

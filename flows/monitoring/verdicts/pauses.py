@@ -32,7 +32,7 @@ class Pause:
 async def last_delivery(
     connection: AsyncConnection, job_name: str, *, before: datetime | None = None
 ) -> datetime | None:
-    """When the job's newest run that delivered (and started before `before`) started; None if there is none."""
+    """Say when the job's newest run that delivered (and started before `before`) started; None if there is none."""
     statement = _delivered(job_name).order_by(ExecutionLog.started_at.desc(), ExecutionLog.id.desc()).limit(1)
     if before is not None:
         statement = statement.where(ExecutionLog.started_at < before)
@@ -42,7 +42,7 @@ async def last_delivery(
 async def long_pauses(
     connection: AsyncConnection, job_name: str, *, start: datetime, end: datetime, longer_than_seconds: float
 ) -> list[Pause]:
-    """Where the starts of runs that delivered lie further apart than that, oldest first.
+    """Find where the starts of runs that delivered lie further apart than that, oldest first.
 
     `start` and `end` count as such runs. One pause or another may be shorter by up to 10 ms.
     """

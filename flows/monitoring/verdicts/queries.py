@@ -92,13 +92,13 @@ _JOB_COLUMNS, _RUN_COLUMNS, _OUTCOME_COLUMNS = (len(fields(kind)) for kind in (S
 
 
 async def read_moment(connection: AsyncConnection) -> tuple[datetime, datetime | None]:
-    """The database's time, and up to when the log has been reconciled; None before the first time."""
+    """Read the database's time, and up to when the log has been reconciled; None before the first time."""
     row = (await connection.execute(_moment())).one()
     return row.now, row.reconciled_until
 
 
 async def read_newest(connection: AsyncConnection, now: datetime) -> dict[str, Newest]:
-    """Each job that is expected to run with its newest rows, by its name in its order: one statement for all."""
+    """Read each job that is expected to run with its newest rows, by its name in its order: one statement for all."""
     found: dict[str, Newest] = {}
     for row in await connection.execute(_newest(), {"now": now}):
         # The columns come in the order of the fields.
@@ -118,21 +118,21 @@ async def read_newest(connection: AsyncConnection, now: datetime) -> dict[str, N
 async def latest_outcomes(
     connection: AsyncConnection, job_names: Collection[str], limit: int
 ) -> dict[str, list[OutcomeRow]]:
-    """How the newest runs of each of the jobs ended, newest first; without those that are going on or did nothing."""
+    """Read how the newest runs of each job ended, newest first; without those that are going on or did nothing."""
     return await _of_each_job(connection, job_names, limit, _latest_outcomes, OutcomeRow)
 
 
 async def first_failures(
     connection: AsyncConnection, job_names: Collection[str], limit: int
 ) -> dict[str, list[OutcomeRow]]:
-    """The first failures since each of the jobs last delivered, newest first: they tell since when it fails."""
+    """Read the first failures since each of the jobs last delivered, newest first: they tell since when it fails."""
     return await _of_each_job(connection, job_names, limit, _first_failures, OutcomeRow)
 
 
 async def latest_successes(
     connection: AsyncConnection, job_names: Collection[str], limit: int
 ) -> dict[str, list[SuccessRow]]:
-    """The newest successful runs of each of the jobs, newest first."""
+    """Read the newest successful runs of each of the jobs, newest first."""
     return await _of_each_job(connection, job_names, limit, _latest_successes, SuccessRow)
 
 

@@ -7,7 +7,7 @@ from flows.monitoring.vocabulary import Reason, Status
 
 
 def recovered_at(reason: Reason, since: datetime, facts: JobFacts) -> datetime | None:
-    """When a job that was unhealthy for `reason` since `since`, and no longer is, became healthy again.
+    """Say when a job that was unhealthy for `reason` since `since`, and no longer is, became healthy again.
 
     That is the start of the first run after `since` for a job that did not run, and else the end of the first run that
     ended after it: any for a stuck one, a success for one that had none, one that did not fail for a failing one. None

@@ -77,7 +77,7 @@ class Report:
     """When the status flow last reported, if by the log alone that is a silence; told to itself as well."""
 
     def by_concern(self) -> list[JobReport]:
-        """The jobs: what is wrong first, then what deserves a look, and the status flow after those that it watches."""
+        """Sort the jobs: what is wrong first, then what deserves a look, and the status flow after those it watches."""
 
         def concern(job: JobReport) -> tuple[bool, bool, bool, str]:
             is_fine = job.judgement.verdict != Verdict.UNHEALTHY
@@ -104,7 +104,7 @@ class Report:
 
 
 async def read_report(connection: AsyncConnection, settings: MonitoringSettings, *, is_judging: bool = False) -> Report:
-    """The report, from one connection in a transaction (that only reads). Raises DatabaseUnavailable.
+    """Read the report, from one connection in a transaction (that only reads). Raises DatabaseUnavailable.
 
     1. Ask the database for its clock: every age is told by it.
     2. Read what is expected, and the newest rows of each job: one statement for all.
@@ -232,7 +232,7 @@ def _report_job(past: _Past, now: datetime, limits: Limits, reconciled_until: da
 
 
 def outcome_of(row: OutcomeRow) -> Outcome:
-    """What the rules want to know of it."""
+    """Return what the rules want to know of it."""
     return Outcome(status=row.status, started_at=row.started_at, completed_at=row.completed_at)
 
 

@@ -116,7 +116,7 @@ class Judgement:
 
 
 def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> Judgement:
-    """The verdict on `job` at `now`. The first that holds, in this order:
+    """Judge `job` at `now` by the first that holds, in this order:
 
     1. paused: the deployment is paused. Neither healthy nor alarming, whatever else is wrong.
     2. unhealthy, no_schedule or bad_schedule: it has lost its schedule, or has one that cannot be computed.
@@ -143,7 +143,7 @@ def judge(job: ExpectedJob, facts: JobFacts, now: datetime, limits: Limits) -> J
 
 
 def late_from(job: ExpectedJob, facts: JobFacts) -> datetime | None:
-    """The moment after which the job is late unless a run starts; None if nothing is due, or it is not known what.
+    """Say after which moment the job is late unless a run starts; None if nothing is due, or it is not known what.
 
     By its known ticks: `within`, or a grace, after the first tick that no run has covered. A run covers the ticks up to
     its start. Without: 2 intervals after the last run started. Time before `since` does not count, so that a job that
@@ -160,7 +160,7 @@ def late_from(job: ExpectedJob, facts: JobFacts) -> datetime | None:
 
 
 def grace(tags: Expectations, longest_interval_seconds: float | None) -> timedelta:
-    """How long after a tick a run may start: `within`, or a tenth of the gap between ticks, from 10 minutes to 1 hour.
+    """Say how long after a tick a run may start: `within`, or a tenth of the gap between ticks, 10 minutes to 1 hour.
 
     10 minutes, because runs that only Prefect knows of are seen every 5; an hour, because who has a nightly job wants
     to hear of it before the day begins.
@@ -213,7 +213,7 @@ def _is_before_first_tick(job: ExpectedJob, now: datetime) -> bool:
 
 
 def telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:
-    """Those of runs that did something."""
+    """Keep the outcomes of runs that did something."""
     return (each for each in outcomes if each.status in (Status.SUCCESS, Status.PARTIAL_FAILURE, Status.FAILURE))
 
 

@@ -63,12 +63,12 @@ class TransitionRow(Transition):
 
 
 async def read_verdicts(connection: AsyncConnection, retired: Collection[str] = ()) -> dict[str, VerdictRow]:
-    """The last verdict on each job that is expected to run, by the job's name; and on the `retired` jobs named."""
+    """Read the last verdict on each job that is expected to run, by the job's name; and on the `retired` jobs named."""
     return await _read_verdicts(connection, or_(_JOBS.c.retired_at.is_(None), _JOBS.c.job_name.in_(retired)))
 
 
 async def retired_in_trouble(connection: AsyncConnection) -> dict[str, VerdictRow]:
-    """The jobs of which nothing is expected any more, and whose last verdict still has a reason."""
+    """Read the jobs of which nothing is expected any more, and whose last verdict still has a reason."""
     return await _read_verdicts(connection, and_(_JOBS.c.retired_at.is_not(None), _JOBS.c.reason.is_not(None)))
 
 
@@ -79,7 +79,7 @@ async def _read_verdicts(connection: AsyncConnection, condition: ColumnElement[b
 
 
 async def change_verdict(connection: AsyncConnection, transition: Transition, *, from_reason: str | None) -> bool:
-    """`change_verdicts` for one change; whether it was made."""
+    """Do `change_verdicts` for one change, and return whether it was made."""
     return bool(await change_verdicts(connection, [Change(transition, from_reason)]))
 
 
@@ -122,7 +122,7 @@ def _as_row(change: Change) -> Select[*tuple[Any, ...]]:
 
 
 async def unsent_transitions(connection: AsyncConnection, limit: int) -> list[TransitionRow]:
-    """The oldest changes of verdict whose event was not emitted yet, in their order."""
+    """Read the oldest changes of verdict whose event was not emitted yet, in their order."""
     columns = [_TRANSITIONS.c[field.name] for field in fields(TransitionRow)]
     statement = select(*columns).where(text(UNSENT)).order_by(_TRANSITIONS.c.id).limit(limit)
     rows = await connection.execute(statement)
@@ -130,7 +130,7 @@ async def unsent_transitions(connection: AsyncConnection, limit: int) -> list[Tr
 
 
 async def transitions_noticed_since(connection: AsyncConnection, since: datetime, limit: int) -> list[TransitionRow]:
-    """The newest changes of verdict that were noticed since then, told or not, in their order."""
+    """Read the newest changes of verdict that were noticed since then, told or not, in their order."""
     columns = [_TRANSITIONS.c[field.name] for field in fields(TransitionRow)]
     noticed = select(*columns).where(_TRANSITIONS.c.noticed_at >= since)
     rows = await connection.execute(noticed.order_by(_TRANSITIONS.c.id.desc()).limit(limit))
@@ -138,7 +138,7 @@ async def transitions_noticed_since(connection: AsyncConnection, since: datetime
 
 
 async def transitions_of(connection: AsyncConnection, job_name: str, since: datetime) -> list[Transition]:
-    """The changes of the job's verdict since then, oldest first."""
+    """Read the changes of the job's verdict since then, oldest first."""
     columns = [_TRANSITIONS.c[field.name] for field in fields(Transition)]
     of_job = (_TRANSITIONS.c.job_name == job_name, _TRANSITIONS.c.at >= since)
     rows = await connection.execute(select(*columns).where(*of_job).order_by(_TRANSITIONS.c.at, _TRANSITIONS.c.id))

@@ -24,7 +24,7 @@ _BUDGET_IS_WHY = " The budget of this period is nearly spent, and runs beyond it
 
 
 def clock(moment: datetime, now: datetime, *, with_seconds: bool = False) -> str:
-    """A moment in the timezone of `now`, with its date if that is not today's: `14:15 UTC`, `3 Sep 14:15 CEST`."""
+    """Tell a moment in the timezone of `now`, with its date if that is not today's: `14:15 UTC`, `3 Sep 14:15 CEST`."""
     local = moment.astimezone(now.tzinfo)
     date = (
         ""
@@ -35,7 +35,7 @@ def clock(moment: datetime, now: datetime, *, with_seconds: bool = False) -> str
 
 
 def explain_job(job: JobReport, now: datetime) -> str:
-    """The verdict on a job in a sentence or two, with what was expected."""
+    """Explain the verdict on a job in a sentence or two, with what was expected."""
     judgement, expected = job.judgement, job.expected
     due = "" if expected.longest_interval_seconds is None else how_often(expected)
     age = "" if judgement.age_seconds is None else duration(judgement.age_seconds)
@@ -85,7 +85,7 @@ def explain_job(job: JobReport, now: datetime) -> str:
 
 
 def how_often(expected: ExpectedJob) -> str:
-    """How often the job is due: `every 15 min`; `at least every 3 d` where its ticks are not evenly spaced.
+    """Say how often the job is due: `every 15 min`; `at least every 3 d` where its ticks are not evenly spaced.
 
     A day on which the clocks change counts as a day.
     """
@@ -102,13 +102,13 @@ def how_often(expected: ExpectedJob) -> str:
 
 
 def start_worker(work_pool: str) -> str:
-    """The command that starts a worker for a work pool: ours for ours, and Prefect's own for anybody else's."""
+    """Return the command that starts a worker for a work pool: ours for ours, and Prefect's own for anybody else's."""
     is_ours = work_pool == OUR_POOLS or work_pool.startswith(f"{OUR_POOLS}-")
     return f"{'vibecheck worker' if is_ours else 'prefect worker start'} --pool {shlex.quote(work_pool)}"
 
 
 def explain_run(row: LogRow) -> str:
-    """What a run did, or why it did not, as far as its row tells; it may be empty."""
+    """Say what a run did, or why it did not, as far as its row tells; it may be empty."""
     if row.error_message:
         return row.error_message
     # A flow's own words, or Prefect's where the flow's reason could not be read.
@@ -121,7 +121,7 @@ def explain_run(row: LogRow) -> str:
 
 
 def explain_warning(warning: WarningCode, job: JobReport) -> str:
-    """A warning in a sentence. It does not make the job unhealthy."""
+    """Explain a warning in a sentence. It does not make the job unhealthy."""
     match warning:
         case WarningCode.STALE_DATA:
             return "Its last successful runs brought nothing new: look whether the source still has what is asked for."
@@ -149,7 +149,7 @@ def explain_warning(warning: WarningCode, job: JobReport) -> str:
 
 
 def listed(names: Sequence[str], limit: int = LIST_OF_NAMES) -> str:
-    """The names that fit into so many characters, and how many more there are."""
+    """List the names that fit into so many characters, and say how many more there are."""
     for count in range(min(len(names), limit), 0, -1):
         rest = len(names) - count
         text = ", ".join(names[:count]) + (f" and {rest} more" if rest else "")
@@ -159,7 +159,7 @@ def listed(names: Sequence[str], limit: int = LIST_OF_NAMES) -> str:
 
 
 def explain_all(report: Report) -> str:
-    """The verdict on the whole in a sentence, or one for each thing that is wrong."""
+    """Explain the verdict on the whole in a sentence, or one for each thing that is wrong."""
     overall = report.overall
     if not report.jobs:
         return (
