@@ -54,7 +54,7 @@ logger = structlog.stdlib.get_logger()
 
 
 def create_app(settings: MonitoringSettings) -> FastAPI:
-    """The application. It opens the database when it starts, and answers without it when that fails."""
+    """Make the application. It opens the database when it starts, and answers without it when that fails."""
     reader = _Reader(settings)
 
     @asynccontextmanager
@@ -78,21 +78,21 @@ def create_app(settings: MonitoringSettings) -> FastAPI:
     app.add_middleware(_WithHeaders)
 
     async def alive() -> Alive:
-        """The health service itself answers. It says nothing about the jobs or the database."""
+        """Say that the health service itself answers. This says nothing about the jobs or the database."""
         return Alive()
 
     async def scheduler_health() -> Response:
-        """The verdict on every job: 200 if all are healthy (or paused), else 503."""
+        """Return the verdict on every job: 200 if all are healthy (or paused), else 503."""
         answer = await reader.verdicts() or _verdicts(unavailable_document())
         return Response(answer.body, answer.status_code, media_type="application/json")
 
     async def status_page() -> HTMLResponse:
-        """The same for people: the status page. 503 if the database cannot be read."""
+        """Show the same to people: the status page. 503 if the database cannot be read."""
         answer = await reader.page() or _Answer(503, render_page(None))
         return HTMLResponse(answer.body, answer.status_code)
 
     async def metrics() -> Response:
-        """The same for Prometheus. 503 if the database cannot be read, which counts as a scrape that failed."""
+        """Tell Prometheus the same. 503 if the database cannot be read, which counts as a scrape that failed."""
         answer = await reader.metrics() or _Answer(503, "# The database cannot be read.\n")
         return Response(answer.body, answer.status_code, media_type=CONTENT_TYPE)
 
@@ -193,15 +193,15 @@ class _Reader:
             await self._engine.dispose()
 
     async def verdicts(self) -> _Answer | None:
-        """The verdicts, or None if the database cannot be read in time."""
+        """Return the verdicts, or None if the database cannot be read in time."""
         return await _in_time(self._verdicts)
 
     async def metrics(self) -> _Answer | None:
-        """The metrics, or None if the database cannot be read in time."""
+        """Return the metrics, or None if the database cannot be read in time."""
         return await _in_time(self._metrics)
 
     async def page(self) -> _Answer | None:
-        """The status page, or None if the database cannot be read in time."""
+        """Return the status page, or None if the database cannot be read in time."""
         return await _in_time(self._page)
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T | None:

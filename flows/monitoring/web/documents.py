@@ -93,7 +93,7 @@ class Alive(BaseModel):
 
 
 def document_of(report: Report, audience: Audience) -> SchedulerHealth:
-    """The report as it is published: no error messages of runs and no addresses in it."""
+    """Return the report as it is published: no error messages of runs and no addresses in it."""
     return SchedulerHealth(
         status=report.overall.verdict,
         reason=_reason(report),
@@ -110,7 +110,7 @@ def document_of(report: Report, audience: Audience) -> SchedulerHealth:
 
 
 def unavailable_document(explanation: str = UNAVAILABLE) -> SchedulerHealth:
-    """What to publish when the report cannot be read."""
+    """Return what to publish when the report cannot be read."""
     return SchedulerHealth(
         status=Verdict.UNHEALTHY,
         reason="database_unavailable",

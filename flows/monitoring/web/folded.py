@@ -24,7 +24,7 @@ _WORDS = {
 
 
 def split(report: Report, audience: Audience) -> tuple[Sequence[JobReport], Sequence[JobReport]]:
-    """The jobs that have a card, and the others; what is wrong comes first, and of that what nobody has silenced."""
+    """Split the jobs into those with a card and the others; what is wrong comes first, of that what nobody silenced."""
     silenced = names_silenced(audience.silences)
 
     def order(job: JobReport) -> tuple[bool, bool]:
@@ -36,7 +36,7 @@ def split(report: Report, audience: Audience) -> tuple[Sequence[JobReport], Sequ
 
 
 def folded(jobs: Sequence[JobReport], report: Report, audience: Audience) -> list[dict[str, Any]]:
-    """The jobs without a card, by verdict, as lines to unfold; those for which there is no room are counted."""
+    """Fold the jobs without a card into lines to unfold, by verdict; those for which there is no room are counted."""
     order = list(_WORDS)
     groups: list[dict[str, Any]] = []
     room = LINES_CHARACTERS

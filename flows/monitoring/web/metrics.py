@@ -19,7 +19,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 def metrics_of(report: Report, audience: Audience) -> str:
-    """The verdicts of this moment, with the names of jobs, owners and receivers; no error messages and no addresses."""
+    """Tell the verdicts of this moment, with names of jobs, owners and receivers; no error messages, no addresses."""
     return generate_latest(_Metrics(report, audience)).decode()
 
 
@@ -29,7 +29,7 @@ class _Metrics:
     audience: Audience
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """What prometheus_client asks for."""
+        """Yield what prometheus_client asks for."""
         is_healthy = self.report.overall.verdict == Verdict.HEALTHY
         yield GaugeMetricFamily("vibecheck_healthy", "1 while /health/scheduler answers 200, else 0.", is_healthy)
         yield self._info()

@@ -62,7 +62,7 @@ class Snapshot:
 
 
 def render_page(snapshot: Snapshot | None) -> str:
-    """The page as HTML; None is for a database that cannot be read. What came from outside is escaped."""
+    """Render the page as HTML; None is for a database that cannot be read. What came from outside is escaped."""
     page = _unavailable() if snapshot is None else _page(snapshot)
     template = _environment().get_template("status.html")
     return template.render(
@@ -72,7 +72,7 @@ def render_page(snapshot: Snapshot | None) -> str:
 
 @lru_cache(maxsize=1)
 def content_security_policy() -> str:
-    """What the page may do: show itself, run its own script, and fetch itself again."""
+    """Say what the page may do: show itself, run its own script, and fetch itself again."""
     digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src 'self'; "

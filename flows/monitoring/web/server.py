@@ -44,7 +44,7 @@ def serve(settings: MonitoringSettings, *, host: str, port: int) -> int:
 
 
 def make_server(settings: MonitoringSettings, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
-    """A quiet server for the application; run it with the sockets that it shall serve."""
+    """Make a quiet server for the application; run it with the sockets that it shall serve."""
     config = uvicorn.Config(
         create_app(settings),
         access_log=False,
@@ -59,7 +59,7 @@ def make_server(settings: MonitoringSettings, kind: type[uvicorn.Server] = uvico
 
 
 def url_of(listener: socket.socket) -> str:
-    """The address to reach `listener` at."""
+    """Return the address to reach `listener` at."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

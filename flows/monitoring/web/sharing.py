@@ -25,7 +25,7 @@ class Shared(Generic[T]):
         self._fresh_until = 0.0
 
     async def get(self) -> T:
-        """The answer. Raises TimeoutError if it does not come in time."""
+        """Return the answer. Raises TimeoutError if it does not come in time."""
         loop = asyncio.get_running_loop()
         task = self._task
         if task is None or (task.done() and loop.time() >= self._fresh_until):
