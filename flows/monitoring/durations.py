@@ -7,7 +7,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(seconds: float) -> str:
-    """A length of time, no more exact than of use: `0.4 s`, `42 s`, `3 min 5 s`, `47 min`, `3 h 5 min`, `12 d`."""
+    """Tell a length of time, no more exact than of use: `0.4 s`, `42 s`, `3 min 5 s`, `47 min`, `3 h 5 min`, `12 d`."""
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = int(seconds) if seconds < 600 else int(seconds) // 60 * 60
@@ -19,5 +19,5 @@ def duration(seconds: float) -> str:
 
 
 def every(seconds: float) -> str:
-    """How often something is due: `every 15 min`, `every hour`."""
+    """Say how often something is due: `every 15 min`, `every hour`."""
     return f"every {_WHOLE_UNITS.get(seconds) or duration(seconds)}"

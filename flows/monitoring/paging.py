@@ -10,6 +10,6 @@ T = TypeVar("T")
 
 
 def pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The items, PAGE of them at a time."""
+    """Yield the items, PAGE of them at a time."""
     for start in range(0, len(items), PAGE):
         yield items[start : start + PAGE]

@@ -33,14 +33,14 @@ logger = structlog.stdlib.get_logger()
 
 
 async def server_now(client: PrefectClient) -> datetime:
-    """The server's clock, to the second: the one that sets the times of states, and plans the ticks."""
+    """Read the server's clock, to the second: the one that sets the times of states, and plans the ticks."""
     # Any question would do; this is one that Prefect Cloud answers as well.
     date = (await client.request("POST", "/flows/count", json={})).headers.get("date")
     return parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
 
 
 async def unless_refused(answer: Awaitable[T], **about: str) -> T | None:
-    """The answer to one request; None if the server refuses it, which ends nothing but what it was asked for.
+    """Return the answer to one request; None if the server refuses it, which ends nothing but what it was asked for.
 
     A server that cannot be reached at all refuses everything: that raises httpx.HTTPError.
     """
@@ -52,7 +52,7 @@ async def unless_refused(answer: Awaitable[T], **about: str) -> T | None:
 
 
 async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
-    """All runs that a filter finds. Raises httpx.HTTPError."""
+    """Read all runs that a filter finds. Raises httpx.HTTPError."""
     found: dict[UUID, FlowRun] = {}
     offset = 0
     while page := await client.read_flow_runs(
@@ -77,35 +77,35 @@ class JobRuns:
     jobs: Mapping[UUID, str]
 
     def job_of(self, run: FlowRun) -> str:
-        """The name of the job that one of these runs belongs to."""
+        """Name the job that one of these runs belongs to."""
         assert run.deployment_id is not None  # noqa: S101  # it was found by its deployment
         return self.jobs[run.deployment_id]
 
     def of(self, deployments: Iterable[UUID]) -> "JobRuns":
-        """The runs of some of the jobs alone."""
+        """Keep the runs of some of the jobs alone."""
         wanted = set(deployments)
         return replace(self, jobs={id_: name for id_, name in self.jobs.items() if id_ in wanted})
 
     async def in_states(self, types: Iterable[StateType]) -> list[FlowRun]:
-        """The runs whose state is of one of `types`."""
+        """Read the runs whose state is of one of `types`."""
         return await self._read(state=_in(types))
 
     async def overdue(self, due_before: datetime) -> list[FlowRun]:
-        """The runs that were to start before `due_before`, and that no worker has taken."""
+        """Read the runs that were to start before `due_before`, and that no worker has taken."""
         due = FlowRunFilterExpectedStartTime(before_=due_before)  # pyright: ignore[reportArgumentType]  # pendulum
         return await self._read(state=_in([StateType.SCHEDULED]), expected_start_time=due)
 
     async def due(self, start: datetime, end: datetime) -> list[FlowRun]:
-        """The runs that were to start from `start` to `end`, whatever became of them."""
+        """Read the runs that were to start from `start` to `end`, whatever became of them."""
         due = FlowRunFilterExpectedStartTime(after_=start, before_=end)  # pyright: ignore[reportArgumentType]  # pendulum
         return await self._read(expected_start_time=due)
 
     async def ended(self, start: datetime, end: datetime) -> list[FlowRun]:
-        """The runs that came to an end from `start` to `end`."""
+        """Read the runs that came to an end from `start` to `end`."""
         return await self._read(state=_in(TERMINAL), end_time=_from_to(start, end))
 
     async def count_ended(self, start: datetime, end: datetime) -> int:
-        """How many runs `ended` would return."""
+        """Count the runs that `ended` would return."""
         if not self.jobs:
             return 0
         return await self.client.count_flow_runs(
@@ -113,7 +113,7 @@ class JobRuns:
         )
 
     async def with_ids(self, ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
-        """Those of the runs that the server still has, of whichever job."""
+        """Read those of the runs that the server still has, of whichever job."""
         found: dict[UUID, FlowRun] = {}
         for page in pages(ids):
             wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(page)))
