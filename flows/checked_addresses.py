@@ -64,7 +64,7 @@ def check_database_address(value: SecretStr | None) -> SecretStr | None:
 
 
 def password_in(address: str) -> str | None:
-    """The password in any address, as it stands there: up to the first `@`, whatever stands in it."""
+    """Return the password in any address, as it stands there: up to the first `@`, whatever stands in it."""
     login = _LOGIN.match(address.partition("://")[2])
     return (login.group().partition(":")[2].removesuffix("@") or None) if login else None
 

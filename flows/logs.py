@@ -34,7 +34,7 @@ def register_secret(secret: str) -> None:
 
 
 def redact(value: Any) -> Any:
-    """`value` with every known secret in its strings replaced; mappings, lists and tuples are searched."""
+    """Return `value` with every known secret in its strings replaced; mappings, lists and tuples are searched."""
     if isinstance(value, str):
         for secret in _secrets:
             value = value.replace(secret, REDACTED)
@@ -117,7 +117,7 @@ def attach_handlers(settings: MonitoringSettings, *, to_prefect: bool = True) ->
 
 
 def own_logger() -> structlog.stdlib.BoundLogger:
-    """A logger for code that runs in other people's flows, however structlog is configured there."""
+    """Return a logger for code that runs in other people's flows, however structlog is configured there."""
     return structlog.wrap_logger(
         _our_logger(), processors=_PROCESSORS, wrapper_class=structlog.stdlib.BoundLogger, context_class=dict
     )

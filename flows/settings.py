@@ -139,19 +139,19 @@ class MonitoringSettings(BaseSettings):
     )
 
     def installation_name(self) -> str:
-        """What messages call this installation: the configured name, or the host's."""
+        """Return what messages call this installation: the configured name, or the host's."""
         return self.installation or gethostname()
 
     def has_database(self) -> bool:
-        """Whether a database is configured, or the embedded one has been made."""
+        """Return whether a database is configured, or the embedded one has been made."""
         return bool(self.database_url or self.database_block) or self._embedded_database().exists()
 
     def zone(self) -> ZoneInfo:
-        """The timezone in which people are told times."""
+        """Return the timezone in which people are told times."""
         return ZoneInfo(self.timezone)
 
     def effective_database_url(self) -> str:
-        """The address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""
+        """Return the address to connect to: the configured one, or the embedded SQLite file. It may hold a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite+aiosqlite:///{self._embedded_database()}"
@@ -228,15 +228,15 @@ class Settings(MonitoringSettings):
     )
 
     def is_sandbox(self) -> bool:
-        """Whether the key is the one that `vibecheck up` gives the sandbox's pollers; AskNews itself refuses it."""
+        """Return whether the key is the one that `vibecheck up` gives the sandbox's pollers; AskNews refuses it."""
         return self.asknews_api_key is not None and self.asknews_api_key.get_secret_value() == SANDBOX_KEY
 
     def has_asknews_credentials(self) -> bool:
-        """Whether anything is configured to log in to AskNews with."""
+        """Return whether anything is configured to log in to AskNews with."""
         return bool(self.asknews_api_key or self.asknews_client_id or self.asknews_secret_block)
 
     def missing_half_of_login(self) -> str | None:
-        """What is wrong with the client credentials where one of the two is not set, else None."""
+        """Say what is wrong with the client credentials where one of the two is not set, else None."""
         given = {"ASKNEWS_CLIENT_ID": self.asknews_client_id, "ASKNEWS_CLIENT_SECRET": self.asknews_client_secret}
         absent = [name for name, value in given.items() if value is None]
         if len(absent) != 1:
@@ -247,7 +247,7 @@ class Settings(MonitoringSettings):
 
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
-    """The process's settings, read once, at the first call and never at import.
+    """Return the process's settings, read once, at the first call and never at import.
 
     Raises pydantic.ValidationError, which names the variable but never shows its value, and UnicodeDecodeError for a
     `.env` that is not UTF-8.
