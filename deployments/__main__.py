@@ -87,7 +87,7 @@ def run(tokens: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    """Entry point of the `vibecheck` command."""
+    """Run the `vibecheck` command, and leave with its exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # until here it ended the process: `vibecheck.__main__`
     try:
         code = run()

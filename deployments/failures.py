@@ -50,7 +50,7 @@ def _in_words(error: Exception) -> str | None:
 
 
 def which_database(error: Exception) -> str:
-    """What `error` says, and the setting that names the database."""
+    """Say what `error` says, and which setting names the database."""
     hint = "Is it the right one (VIBECHECK_DATABASE_URL), and does it run?"
     return str(error) if "VIBECHECK_" in str(error) else f"{str(error).rstrip('.')}. {hint}"
 

@@ -76,7 +76,7 @@ def table_of_changes(changes: Sequence[Change], now: datetime) -> Table:
 
 
 def schedule_changes(entries: Sequence[ScheduleEntry]) -> Iterator[Change]:
-    """The entries of a job's schedule history, in words."""
+    """Put the entries of a job's schedule history into words."""
     for entry in entries:
         what = schedule_in_words(cast("list[ScheduleSpec]", entry.schedule))
         # The schedules of a paused job are kept, but none is active.

@@ -33,7 +33,7 @@ class Restart:
     again_at: datetime
 
     def in_words(self, now: datetime) -> str:
-        """What happened to the process and will, with times in the timezone of `now`."""
+        """Say what happened to the process and will, with times in the timezone of `now`."""
         ended = f"{self.name} {self.how_it_ended} at {clock(self.at, now, with_seconds=True)}"
         begins = clock(self.again_at, now, with_seconds=True)
         again = f"was started again at {begins}" if self.again_at <= now else f"will be started again at {begins}"

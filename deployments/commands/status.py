@@ -142,7 +142,7 @@ def _print(console: Console, seen: Seen | CannotTell, *, as_json: bool, indent: 
 
 
 def render(seen: Seen | CannotTell) -> RenderableType:
-    """What the terminal shows."""
+    """Render what the terminal shows."""
     if isinstance(seen, CannotTell):
         return Text.assemble(("Cannot tell: ", "red bold"), str(seen))
     report = seen.report

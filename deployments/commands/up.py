@@ -76,7 +76,7 @@ async def _run(
 
 @asynccontextmanager
 async def drained_at_the_end(children: Children, console: Console) -> AsyncGenerator[None]:
-    """However the block ends, let the workers finish their runs, and stop every process."""
+    """Let the workers finish their runs, and stop every process, however the block ends."""
     try:
         yield
     finally:

@@ -105,7 +105,7 @@ def print_line(console: Console, line: str) -> None:
 
 
 def timeline(verification: Verification, zone: tzinfo = UTC) -> Iterator[str]:
-    """The verification as lines of rich markup: for each job its ticks, those that are alike in one line."""
+    """Yield the verification as lines of rich markup: for each job its ticks, those that are alike in one line."""
     since, until = verification.since.astimezone(zone), verification.until.astimezone(zone)
     clock = _Clock("%H:%M:%S" if since.date() == until.date() else "%m-%d %H:%M:%S", zone)
     yield f"Ticks from {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S %Z}"
@@ -134,7 +134,7 @@ class _Clock:
     zone: tzinfo
 
     def tell(self, first: datetime, last: datetime) -> str:
-        """Both, or the one time that they are."""
+        """Tell both, or the one time that they are."""
         begin, end = first.astimezone(self.zone), last.astimezone(self.zone)
         return (f"{begin:{self.form}} … " if first != last else "") + f"{end:{self.form} %Z}"
 

@@ -27,7 +27,7 @@ WINDOW = timedelta(hours=47)
 
 
 def asknews_checks(settings: Settings, *, spend: bool) -> list[Check]:
-    """The checks of AskNews; with `spend` one of them makes a request of one credit."""
+    """Return the checks of AskNews; with `spend` one of them makes a request of one credit."""
     seconds = settings.request_timeout_seconds + 10.0
     checks = [Check(SUBJECT, partial(look_at_account, settings), seconds)]
     return [*checks, Check("news", partial(look_at_news, settings), seconds)] if spend else checks

@@ -15,7 +15,7 @@ MOST_AHEAD = timedelta(seconds=5)
 
 
 def clock_checks(settings: Settings) -> list[Check]:
-    """The check of the clocks."""
+    """Return the check of the clocks."""
 
     async def look() -> Sequence[Finding]:
         database, prefect = await asyncio.gather(database_ahead(settings), prefect_ahead())

@@ -46,7 +46,7 @@ async def run_doctor(
 
 
 def all_checks(settings: Settings, *, send: bool, spend: bool) -> Sequence[Check]:
-    """Every check, in the order in which it is told."""
+    """Return every check, in the order in which it is told."""
     return [
         *machine_checks(settings),
         *database_checks(settings),

@@ -22,7 +22,7 @@ MIGRATES = "Migrate it: `vibecheck apply` (or `vibecheck up`, which does so as i
 
 
 def database_checks(settings: Settings) -> list[Check]:
-    """The checks of the database."""
+    """Return the checks of the database."""
     return [Check(SUBJECT, partial(look_at_database, settings))]
 
 
@@ -41,7 +41,7 @@ async def look_at_database(settings: Settings) -> Sequence[Finding]:
 
 @asynccontextmanager
 async def existing_database(settings: Settings) -> AsyncGenerator[AsyncEngine]:
-    """The engine of the database, without making its file. Raises DatabaseUnavailable if that is not there either."""
+    """Yield the engine of the database, without making its file. Raises DatabaseUnavailable also if it is not there."""
     file = sqlite_file(settings)
     if file is not None and not file.exists():
         raise DatabaseUnavailable(f"there is no file {file} yet")

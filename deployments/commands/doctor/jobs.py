@@ -26,7 +26,7 @@ APPLY = "Apply: `vibecheck apply`."
 
 
 def job_checks(client: PrefectClient, settings: Settings) -> list[Check]:
-    """The checks of what is on a server that answers."""
+    """Return the checks of what is on a server that answers."""
     reading = asyncio.ensure_future(_read(client))
 
     async def look_at_pools() -> Sequence[Finding]:

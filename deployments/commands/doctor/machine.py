@@ -17,7 +17,7 @@ TOO_LITTLE_FREE_BYTES = 100_000_000
 
 
 def machine_checks(settings: Settings) -> list[Check]:
-    """The checks of this machine."""
+    """Return the checks of this machine."""
 
     async def look_at_settings() -> Sequence[Finding]:
         return [_settings(settings)]

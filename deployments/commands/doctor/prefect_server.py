@@ -36,13 +36,13 @@ Connect = Callable[[], AbstractAsyncContextManager[PrefectClient]]
 
 @asynccontextmanager
 async def connected() -> AsyncGenerator[PrefectClient]:
-    """A client of the server at PREFECT_API_URL that gives up soon."""
+    """Yield a client of the server at PREFECT_API_URL that gives up soon."""
     async with get_client(httpx_settings={"timeout": CONNECT_SECONDS}) as client:
         yield client
 
 
 def prefect_checks(settings: Settings, connect: Connect = connected) -> list[Check]:
-    """The checks of the server and of what is on it: one, since all else depends on that it answers."""
+    """Return the checks of the server and of what is on it: one, since all else depends on that it answers."""
 
     async def look() -> Sequence[Finding]:
         try:

@@ -26,7 +26,7 @@ _TEXTS = {
 
 
 def receiver_checks(settings: Settings, *, send: bool) -> list[Check]:
-    """The checks of the receivers; with `send` each gets a test alarm and its recovery."""
+    """Return the checks of the receivers; with `send` each gets a test alarm and its recovery."""
     receivers = receivers_of(settings)
     if not receivers:
         return [Check(SUBJECT, _nobody)]

@@ -13,7 +13,7 @@ _MARKS = {Mark.WELL: ("✓", "green"), Mark.WARNING: ("!", "yellow"), Mark.FAILU
 
 
 def as_table(findings: Sequence[Finding]) -> Table:
-    """A line for each finding, and below it what to do."""
+    """Put each finding on a line, and below it what to do."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -27,7 +27,7 @@ def as_table(findings: Sequence[Finding]) -> Table:
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """The worst mark, and each finding with its own."""
+    """Return the worst mark, and each finding with its own."""
     document = {
         "result": worst(findings).value,
         "findings": [
@@ -39,7 +39,7 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """How many there are of what is not well."""
+    """Say how many there are of what is not well."""
     counts = {mark: sum(finding.mark is mark for finding in findings) for mark in Mark}
     if worst(findings) is Mark.WELL:
         return "All is well."
