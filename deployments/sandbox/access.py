@@ -47,7 +47,7 @@ class Access:
             raise ApiError(401)
 
     def issue(self, authorization: str, form: str) -> dict[str, object]:
-        """A token for HTTP Basic `authorization` and a form body, as JSON to answer with. Raises `TokenRefused`."""
+        """Issue a token for HTTP Basic `authorization` and a form body, as JSON to answer. Raises `TokenRefused`."""
         fields = {name: values[0] for name, values in parse_qs(form).items()}
         if fields.get("grant_type") != "client_credentials":
             raise TokenRefused(400, "unsupported_grant_type")
@@ -87,7 +87,7 @@ class Access:
 
 
 def credential_kind(authorization: str) -> str:
-    """What sort of credential a request carried, without the credential: `api_key`, `token`, `basic` or `none`."""
+    """Name the sort of credential of a request, without the credential: `api_key`, `token`, `basic` or `none`."""
     scheme, _, credential = authorization.partition(" ")
     match scheme.lower():
         case "bearer":

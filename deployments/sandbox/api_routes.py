@@ -20,7 +20,7 @@ ABSURD_CREDITS = 2**31 - 1
 
 
 def api_router(sandbox: Sandbox) -> APIRouter:
-    """The routes that AskNews has, as far as a pipeline needs them."""
+    """Return the routes that AskNews has, as far as a pipeline needs them."""
     router = APIRouter()
     guarded = [Depends(sandbox.access.require)]
 

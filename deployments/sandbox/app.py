@@ -44,7 +44,7 @@ def create_app(
     concurrency: int = 20,
     faults: Iterable[Fault] = (),
 ) -> FastAPI:
-    """An AskNews-compatible application.
+    """Make an AskNews-compatible application.
 
     News:
         clock: gives the sandbox's present, as an aware datetime. The same moment gives the same news.

@@ -47,17 +47,17 @@ class Text:
 
 
 def iso(unix_seconds: int) -> str:
-    """The moment as AskNews writes it: UTC, whole seconds, `Z`."""
+    """Write the moment as AskNews does: UTC, whole seconds, `Z`."""
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def entity_lists(entities: Evidence) -> dict[str, list[str]]:
-    """All 24 lists of names; most are empty."""
+    """Return all 24 lists of names; most are empty."""
     return {kind: list(entities.get(kind, ())) for kind in ENTITY_TYPES}
 
 
 def article_payload(draw: Draw, stamp: Stamp, text: Text, address: str) -> dict[str, object]:
-    """The JSON of one article."""
+    """Return the JSON of one article."""
     outlet = text.outlet
     # Older articles carry a single classification as a string.
     classification: object = text.classification if isinstance(text.classification, str) else list(text.classification)

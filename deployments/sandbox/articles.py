@@ -40,7 +40,7 @@ class Article:
 
 @lru_cache(maxsize=1)
 def shared_newsroom() -> "Newsroom":
-    """The newsroom of this process: an article follows from its stamp alone, so that all applications can share it."""
+    """Return the process's newsroom: an article follows from its stamp alone, so that all applications can share it."""
     return Newsroom(load_content())
 
 

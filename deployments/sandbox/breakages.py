@@ -20,7 +20,7 @@ Breakage = Callable[[Fault, Connections, Scope, Receive, Send], Awaitable[None]]
 
 
 def refusal(fault: Fault) -> Response | None:
-    """The whole answer that `fault` gives in place of the API's; None if the API is to answer."""
+    """Return the whole answer that `fault` gives in place of the API's; None if the API is to answer."""
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     if (usual := STATUS_OF_KIND.get(fault.kind)) is not None:
         return error_response(fault.status or usual, code=fault.code, headers=headers)

@@ -20,7 +20,7 @@ class Connections:
         self._transports: dict[Address, asyncio.Transport] = {}
 
     def protocol_class(self) -> type[H11Protocol]:
-        """uvicorn's HTTP protocol, which also tells this object of each connection."""
+        """Return uvicorn's HTTP protocol, which here also tells this object of each connection."""
         transports = self._transports
 
         class KnownProtocol(H11Protocol):

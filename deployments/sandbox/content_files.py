@@ -151,7 +151,7 @@ def _read(name: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def load_content() -> Content:
-    """The content, read once. Raises pydantic.ValidationError if a file does not have its shape."""
+    """Return the content, read once. Raises pydantic.ValidationError if a file does not have its shape."""
     outlets = _read("outlets")
     scenario_files = ("model_scenarios", "tool_scenarios", "shared_scenarios")
     return Content.model_validate(

@@ -21,12 +21,12 @@ class Window(BaseModel):
 
 
 def control_router(sandbox: Sandbox) -> APIRouter:
-    """Routes under `/_sandbox`. They need no credentials and are neither noted nor limited."""
+    """Return routes under `/_sandbox`. They need no credentials and are neither noted nor limited."""
     router = APIRouter(prefix="/_sandbox")
 
     @router.get("/faults")
     async def list_faults() -> list[dict[str, object]]:
-        """The faults that are on, each with the number of requests it hit."""
+        """List the faults that are on, each with the number of requests it hit."""
         return sandbox.faults.describe()
 
     @router.post("/faults", status_code=201)
@@ -42,7 +42,7 @@ def control_router(sandbox: Sandbox) -> APIRouter:
 
     @router.get("/requests")
     async def list_requests() -> list[dict[str, object]]:
-        """The latest requests to the API, oldest first, without credentials."""
+        """List the latest requests to the API, oldest first, without credentials."""
         return [asdict(request) for request in sandbox.requests]
 
     @router.delete("/requests", status_code=204)
@@ -52,7 +52,7 @@ def control_router(sandbox: Sandbox) -> APIRouter:
 
     @router.get("/articles")
     def true_articles(window: Annotated[Window, Query()]) -> list[dict[str, object]]:
-        """Every article in the window that is visible now, with the entities that it is truly about."""
+        """List every article in the window that is visible now, with the entities that it is truly about."""
         search = sandbox.search
         stamps = search.timeline.between(
             window.start_timestamp, window.end_timestamp, now=sandbox.now(), time_filter=window.time_filter
@@ -72,7 +72,7 @@ def control_router(sandbox: Sandbox) -> APIRouter:
 
     @router.get("/stories")
     def true_stories(query: Annotated[StoriesQuery, Query()]) -> list[dict[str, object]]:
-        """Every story that the query selects now, with the entities that it is truly about."""
+        """List every story that the query selects now, with the entities that it is truly about."""
         now = sandbox.now()
         return [
             {

@@ -47,7 +47,7 @@ _STORY_SPOILERS: tuple[_Spoil, ...] = (
 
 
 def damage(fault: Fault | None, items: Sequence[Item], *, page_size: int) -> list[object]:
-    """`items` as `fault` leaves them: articles or stories, told apart by their fields."""
+    """Return `items` as `fault` leaves them: articles or stories, told apart by their fields."""
     if fault is None or not items:
         return list(items)
     first, *rest = items

@@ -34,26 +34,26 @@ class Draw:
         return self._words.pop()
 
     def number(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
+        """Draw a whole number from `low` to `high`, both included."""
         return low + self._next() % (high - low + 1)
 
     def fraction(self) -> float:
-        """A number from 0 up to, not including, 1."""
+        """Draw a number from 0 up to, not including, 1."""
         return self._next() / 2 ** (8 * _WORD_BYTES)
 
     def chance(self, probability: float) -> bool:
-        """True in about `probability` of all cases."""
+        """Return True in about `probability` of all cases."""
         return self.fraction() < probability
 
     def pick(self, pool: Sequence[T]) -> T:
-        """One element of a pool that is not empty."""
+        """Draw one element of a pool that is not empty."""
         return pool[self._next() % len(pool)]
 
     def sample(self, pool: Sequence[T], size: int) -> list[T]:
-        """`size` different elements, or all of them if there are fewer, in an order of its own."""
+        """Draw `size` different elements, or all of them if there are fewer, in an order of its own."""
         rest = list(pool)
         return [rest.pop(self._next() % len(rest)) for _ in range(min(size, len(rest)))]
 
     def uuid(self) -> UUID:
-        """A UUID of version 5's form."""
+        """Draw a UUID of version 5's form."""
         return UUID(int=self._next() << 64 | self._next(), version=5)

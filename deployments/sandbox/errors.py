@@ -42,7 +42,7 @@ class ApiError(Exception):
 def error_response(
     status: int, *, code: int | None = None, detail: str | None = None, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """The documented body for `status`."""
+    """Answer with the documented body for `status`."""
     if detail is None:
         is_concurrency = code == CONCURRENCY_LIMIT_EXCEEDED
         detail = "Concurrency Limit Exceeded" if is_concurrency else DETAILS.get(status, "Error")

@@ -90,7 +90,7 @@ class Fault(BaseModel):
     size_bytes: int = Field(default=10_000_000, ge=1, description="`huge_field`, `gzip_bomb`: the size, unpacked.")
 
     def concerns(self, path: str, parameters: Sequence[tuple[str, str]]) -> bool:
-        """Whether a request for `path` with these query parameters can be hit."""
+        """Return whether a request for `path` with these query parameters can be hit."""
         if not fnmatchcase(path, self.path):
             return False
         if self.offset is not None and str(self.offset) != dict(parameters).get("offset", "0"):
@@ -121,11 +121,11 @@ class FaultBoard:
         self._counters.clear()
 
     def describe(self) -> list[dict[str, object]]:
-        """The faults as JSON, each with `fired`, the number of requests it hit."""
+        """Describe the faults as JSON, each with `fired`, the number of requests it hit."""
         return [{**one.fault.model_dump(mode="json", exclude_unset=True), "fired": one.fired} for one in self._counters]
 
     def hit(self, path: str, parameters: Sequence[tuple[str, str]]) -> Fault | None:
-        """The first fault that hits this request, counted; None if there is none."""
+        """Return the first fault that hits this request, and count it; None if there is none."""
         for counter in self._counters:
             fault = counter.fault
             if not fault.concerns(path, parameters) or (fault.times != "forever" and counter.fired >= fault.times):

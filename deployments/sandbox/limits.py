@@ -36,17 +36,17 @@ class Limits:
         return True
 
     def retry_after(self) -> int:
-        """Whole seconds until the next request is allowed, at least 1."""
+        """Return the whole seconds until the next request is allowed, at least 1."""
         self._fill()
         return max(1, math.ceil((1 - self._tokens) / self.requests_per_second))
 
     def remaining(self) -> int:
-        """Requests that are allowed right now."""
+        """Return how many requests are allowed right now."""
         self._fill()
         return int(self._tokens)
 
     def headers(self) -> dict[str, str]:
-        """The documented headers."""
+        """Return the documented headers."""
         return {
             "X-RateLimit-Limit": str(self.burst),
             "X-RateLimit-Remaining": str(self.remaining()),

@@ -56,22 +56,22 @@ ODD_STORIES: tuple[Odd, ...] = (
 
 
 def with_long_address(article: Item) -> Item:
-    """`article` at an address with a space in it that is longer than any index of a database takes."""
+    """Return `article` at an address with a space in it that is longer than any index of a database takes."""
     return {**article, "article_url": f"{article['article_url']}/a b/{'x' * _LONG_ADDRESS_CHARACTERS}"}
 
 
 def with_paths_at_reddit(story: Item) -> Item:
-    """`story` with threads whose address is only a path, as the official SDK accepts it."""
+    """Return `story` with threads whose address is only a path, as the official SDK accepts it."""
     return _thread_addresses(story, lambda address: "/" + address.split("/", 3)[3])
 
 
 def without_rolling(story: Item) -> Item:
-    """`story` without its rolling means."""
+    """Return `story` without its rolling means."""
     return {name: value for name, value in story.items() if name != "rolling_sentiment"}
 
 
 def as_html(item: Item) -> Item:
-    """`item` with its texts as they stand in HTML, and another sign for each space and apostrophe."""
+    """Return `item` with its texts as they stand in HTML, and another sign for each space and apostrophe."""
     return {
         name: html.escape(value).replace(" ", "&nbsp;").replace("&#x27;", "&rsquo;")
         if name in {"title", "eng_title", "summary"} and isinstance(value, str)

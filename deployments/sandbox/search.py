@@ -71,7 +71,7 @@ class Search:
     offset_tokens: bool
 
     def find(self, query: NewsQuery, now: int, fault: FaultKind | None = None) -> Found:
-        """The page that `query` asks for at `now` (Unix seconds). Raises `ApiError` 400 for an unknown offset.
+        """Return the page that `query` asks for at `now` (Unix seconds). Raises `ApiError` 400 for an unknown offset.
 
         `fault` may spoil the page: its beginning, its length or its order.
         """

@@ -13,7 +13,7 @@ _GRACE_SECONDS = 1
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections at once. `port` 0 takes a free one. Raises CommandFailed."""
+    """Open a socket that accepts connections at once. `port` 0 takes a free one. Raises CommandFailed."""
     try:
         listener = socket.create_server((host, port), backlog=128)
     except OSError as error:
@@ -25,13 +25,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """The base address to reach `listener` at."""
+    """Return the base address to reach `listener` at."""
     host, port = listener.getsockname()[:2]
     return f"http://{host}:{port}"
 
 
 def make_server(app: FastAPI, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
-    """A quiet server for an application made by `create_app`; run it with the sockets it shall serve."""
+    """Make a quiet server for an application made by `create_app`; run it with the sockets it shall serve."""
     sandbox: Sandbox = app.state.sandbox
     config = uvicorn.Config(
         app,

@@ -28,5 +28,5 @@ class Sandbox:
     stories: StoryDesk
 
     def now(self) -> int:
-        """The sandbox's present, in Unix seconds."""
+        """Return the sandbox's present, in Unix seconds."""
         return int(self.clock().timestamp())

@@ -63,7 +63,7 @@ class StoryDesk:
         self._articles_about = lru_cache(maxsize=500)(self._find_articles)
 
     def find(self, query: StoriesQuery, now: int) -> FoundStories:
-        """The page that `query` asks for at `now`."""
+        """Return the page that `query` asks for at `now`."""
         matching = sorted(self.matching(query, now), key=lambda plot: str(plot.story_id))
         matching.sort(key=lambda plot: self._rank(plot, query.sort_by, now), reverse=query.sort_type == "desc")
         page = matching[query.offset : query.offset + query.limit]
@@ -75,7 +75,7 @@ class StoryDesk:
         return FoundStories(stories, query.offset + len(page))
 
     def matching(self, query: StoriesQuery, now: int) -> list[Plot]:
-        """All stories that `query` selects, last changed within its window, in no particular order."""
+        """Return all stories that `query` selects, last changed within its window, in no particular order."""
         window = OLDEST_SECONDS if query.uuids else DEFAULT_WINDOW_SECONDS
         start = now - window if query.start_timestamp is None else query.start_timestamp
         end = now if query.end_timestamp is None else min(query.end_timestamp, now)

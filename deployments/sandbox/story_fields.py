@@ -29,7 +29,7 @@ class Wanted:
 def story_payload(
     content: Content, plot: Plot, articles: Sequence[Article], now: int, wanted: Wanted
 ) -> dict[str, object]:
-    """The JSON of `plot` as it stands at `now`; `articles` are those about it, newest first."""
+    """Return the JSON of `plot` as it stands at `now`; `articles` are those about it, newest first."""
     refreshed_at = plot.refreshed_at(now)
     updates = plot.updates_until(now)
     series = press_sentiment(plot, now)

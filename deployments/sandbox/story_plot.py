@@ -65,14 +65,14 @@ class Plot:
         return self.updates[0].at
 
     def refreshed_at(self, now: int) -> int:
-        """The latest moment, up to `now`, at which the story changed: an update, or its hourly refresh."""
+        """Return the latest moment, up to `now`, at which the story changed: an update, or its hourly refresh."""
         until = min(now, self.ends_at)
         minute = self.starts_at % HOUR
         latest_update = max(update.at for update in self.updates if update.at <= now)
         return max(latest_update, (until - minute) // HOUR * HOUR + minute)
 
     def updates_until(self, now: int) -> list[Update]:
-        """The updates up to `now`, newest first, as AskNews sends them."""
+        """Return the updates up to `now`, newest first, as AskNews sends them."""
         return [update for update in reversed(self.updates) if update.at <= now]
 
 
@@ -94,7 +94,7 @@ class Plots:
         self._plot = lru_cache(maxsize=4_000)(self._write_plot)
 
     def begun_between(self, start: int, end: int) -> Iterator[Plot]:
-        """The stories that can have changed in the window: begun before its end, and not over long before its start."""
+        """Yield stories that can have changed in the window: begun before its end, not over long before its start."""
         for position in range(len(self._content.subjects)):
             first = (start - self._origin - LONGEST_LIFE_SECONDS - _LONGEST_JITTER_SECONDS) // PERIOD_SECONDS
             for number in range(first, (end - self._origin) // PERIOD_SECONDS + 1):
@@ -140,7 +140,7 @@ def _update(story_id: UUID, index: int, at: int, stage: Stage, words: dict[str, 
 
 
 def press_sentiment(plot: Plot, now: int) -> Series:
-    """The press' sentiment for each full hour since the beginning. The latest points are provisional, revised later."""
+    """Return the press' sentiment for each full hour since the beginning. The latest points are provisional."""
     refreshed_at = plot.refreshed_at(now)
     first = plot.starts_at // HOUR * HOUR
     moments = list(range(first, refreshed_at + 1, HOUR))
@@ -164,7 +164,7 @@ def _press_value(plot: Plot, at: int, refreshed_at: int) -> Tone:
 
 
 def reddit_sentiment(plot: Plot, now: int) -> tuple[list[int], list[float]]:
-    """Reddit's sentiment: moments (Unix seconds, oldest first) two hours apart, and values from -1 to 1."""
+    """Return Reddit's sentiment: moments (Unix seconds, oldest first) two hours apart, and values from -1 to 1."""
     refreshed_at = plot.refreshed_at(now)
     first = plot.starts_at // HOUR * HOUR + HOUR // 2 + HOUR
     moments = list(range(first, refreshed_at + 1, 2 * HOUR))

@@ -42,7 +42,7 @@ class Stamp:
     copy_of: int | None
 
     def at(self, time_filter: TimeFilter) -> int:
-        """The time that a search's window is compared with."""
+        """Return the time that a search's window is compared with."""
         return self.crawled_at if time_filter == "crawl_date" else self.published_at
 
 
@@ -68,7 +68,7 @@ class Timeline:
         self.stamps = lru_cache(maxsize=20_000)(self._stamps)
 
     def between(self, start: int, end: int, *, now: int, time_filter: TimeFilter = "crawl_date") -> Iterator[Stamp]:
-        """The stamps whose date lies in the window, both ends included, as far as they are visible `now`."""
+        """Yield the stamps whose date lies in the window, both ends included, as far as they are visible `now`."""
         shortest, longest = (SHORTEST_LAG_SECONDS, LONGEST_LAG_SECONDS) if time_filter == "crawl_date" else (0, 0)
         end = min(end, now)
         first = (start - longest - self._origin) // self.slot_seconds

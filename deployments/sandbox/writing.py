@@ -16,7 +16,7 @@ _NOT_IN_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def choose_words(draw: Draw, fillers: Fillers, subject: Subject | None, other: Subject | None = None) -> dict[str, str]:
-    """One value for each gap that a template may have, the same throughout one text."""
+    """Choose one value for each gap that a template may have, the same throughout one text."""
     company, company2 = draw.sample(fillers.company, 2)
     city = draw.pick(fillers.city)
     team, sector, regulator = draw.pick(fillers.team), draw.pick(fillers.sector), draw.pick(fillers.regulator)
@@ -63,16 +63,16 @@ def choose_words(draw: Draw, fillers: Fillers, subject: Subject | None, other: S
 
 
 def write(template: str, words: Mapping[str, str]) -> str:
-    """`template` with its gaps filled. Raises KeyError for a gap that has no word."""
+    """Fill the gaps of `template`. Raises KeyError for a gap that has no word."""
     text = _STRAY_COMMA.sub("", template.format_map(words))
     return _SENTENCE_START.sub(lambda match: match[1] + match[2].upper(), text)
 
 
 def capitalised(text: str) -> str:
-    """`text` with a capital at its beginning and the rest as it is."""
+    """Return `text` with a capital at its beginning and the rest as it is."""
     return text[:1].upper() + text[1:]
 
 
 def slug(text: str) -> str:
-    """`text` as a part of an address."""
+    """Turn `text` into a part of an address."""
     return _NOT_IN_SLUG.sub("-", text.lower()).strip("-")[:80]
