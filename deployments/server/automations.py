@@ -71,7 +71,7 @@ async def apply_automations(client: PrefectClient, settings: Settings) -> Change
 def wanted_automations(
     live: Sequence[LiveJob], now: datetime, settings: Settings, block_id: UUID | None
 ) -> list[AutomationCore]:
-    """What the file asks for, for these jobs and settings; messages go through the block, where there is one."""
+    """Return what the file asks for, for these jobs and settings; messages go through the block, where there is one."""
     return expand(
         load(),
         scheduled_jobs(live, now),
@@ -83,7 +83,7 @@ def wanted_automations(
 
 
 def canonical(automation: AutomationCore) -> str:
-    """What two automations that do the same have in common, whatever the order of their lists."""
+    """Return what two automations that do the same have in common, whatever the order of their lists."""
     return json.dumps(
         _sorted(automation.model_dump(mode="json", exclude={"id", "enabled", "owner_resource"})), sort_keys=True
     )

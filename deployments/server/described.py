@@ -16,7 +16,7 @@ PREFECT_FILE = PROJECT_ROOT / "prefect.yaml"
 
 
 def described_deployments(*, watch_only: bool = False) -> list[dict[str, Any]]:
-    """The entries of prefect.yaml, or the status flow's alone. Raises CommandFailed if the file cannot be used."""
+    """Read the entries of prefect.yaml, or the status flow's alone. Raises CommandFailed if the file cannot be used."""
     try:
         entries: list[dict[str, Any]] = yaml.safe_load(PREFECT_FILE.read_text())["deployments"]
         named = [(entry["entrypoint"], entry["work_pool"]["name"], entry) for entry in entries]
@@ -41,13 +41,13 @@ def check_described(*, watch_only: bool = False) -> None:
 
 
 def work_pool_names(*, watch_only: bool = False) -> list[str]:
-    """The work pools of these deployments."""
+    """Return the work pools of these deployments."""
     return sorted({entry["work_pool"]["name"] for entry in described_deployments(watch_only=watch_only)})
 
 
 @contextmanager
 def file_to_deploy(*, watch_only: bool) -> Generator[Path]:
-    """A file for `prefect deploy --all`: its `--name` cannot tell apart two deployments that are called `scheduled`."""
+    """Yield a file for `prefect deploy --all`: its `--name` cannot tell apart two deployments called `scheduled`."""
     if not watch_only:
         yield PREFECT_FILE
         return

@@ -13,7 +13,7 @@ SERVER_FILE = Path(__file__).with_name("prefect-server.env")
 
 
 def server_settings() -> dict[str, str]:
-    """What a Prefect server needs; the file says why."""
+    """Return what a Prefect server needs; the file says why."""
     return {name: value for name, value in dotenv_values(SERVER_FILE).items() if value is not None}
 
 
@@ -24,7 +24,7 @@ WORKER_SETTINGS = {
 
 
 def closed_server_settings(*, origin: str, auth_string: str) -> dict[str, str]:
-    """What closes the server at `origin` to the pages of other web sites, which a browser here may show.
+    """Return what closes the server at `origin` to the pages of other web sites, which a browser here may show.
 
     Prefect's defaults let any page make a deployment whose command the worker executes: every origin is allowed, every
     Host header is taken (so that a name of the page's own may point here), and nobody signs in.
@@ -38,7 +38,7 @@ def closed_server_settings(*, origin: str, auth_string: str) -> dict[str, str]:
 
 
 def client_environment(*, api_url: str, home: Path) -> dict[str, str]:
-    """What a process needs to talk to the server at `api_url`, with Prefect's own files in `home`."""
+    """Return what a process needs to talk to the server at `api_url`, with Prefect's own files in `home`."""
     return {
         "PREFECT_API_URL": api_url,
         # For the status page, which otherwise knows nothing of Prefect: it links to the runs.

@@ -49,7 +49,7 @@ class Job:
 
 
 def scheduled_jobs(live: Iterable[LiveJob], now: datetime) -> list[Job]:
-    """The jobs that have a schedule. A paused job is one of them: it may be resumed without an apply."""
+    """Return the jobs that have a schedule. A paused job is one of them: it may be resumed without an apply."""
     jobs: list[Job] = []
     for job in live:
         specs = [cast("ScheduleSpec", {**spec, "active": job.paused or spec["active"]}) for spec in job.schedule]
@@ -65,7 +65,7 @@ def scheduled_jobs(live: Iterable[LiveJob], now: datetime) -> list[Job]:
 
 
 def load(file: Path = FILE) -> Sequence[Mapping[str, Any]]:
-    """The entries of the file, not yet expanded."""
+    """Read the entries of the file, not yet expanded."""
     return yaml.safe_load(file.read_text())["automations"]
 
 
@@ -78,7 +78,7 @@ def expand(
     reminder_seconds: float,
     installation: str,
 ) -> list[AutomationCore]:
-    """The automations for these jobs. Those that send a notification do so through the block, or are left out."""
+    """Make the automations for these jobs. Those that send a notification do so through the block, or are left out."""
     wanted: list[AutomationCore] = []
     common = _common_values(jobs, reminder_seconds, installation)
     for entry in entries:
@@ -98,7 +98,7 @@ def expand(
 
 
 def silence_seconds(job: Job, jobs: Iterable[Job]) -> float:
-    """After how long a silence the server itself reports `job`.
+    """Return after how long a silence the server itself reports `job`.
 
     As long as the job may be silent by its own expectations, and at least as long as the status flow, so that this one,
     while it is alive, is always the first to report it.

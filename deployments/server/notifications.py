@@ -24,7 +24,7 @@ logger = structlog.stdlib.get_logger()
 
 
 async def receiver_block(client: PrefectClient, settings: Settings) -> UUID | None:
-    """The id of the block to notify through: made or updated from an Apprise address, or the existing one named.
+    """Return the id of the block to notify through: made or updated from an Apprise address, or the existing one named.
 
     None, with a warning that says what to set, if nothing is configured. Raises InvalidReceiver for an address that
     Apprise does not understand, and for a block that the server does not have.
@@ -57,7 +57,7 @@ async def receiver_block(client: PrefectClient, settings: Settings) -> UUID | No
 
 
 def apprise_block(address: str) -> "SlackWebhook":
-    """A block, not saved, that sends alarms to an Apprise address of any kind."""
+    """Make a block, not saved, that sends alarms to an Apprise address of any kind."""
     from prefect.blocks.notifications import SlackWebhook
 
     # Prefect's Slack block hands an address that is not Slack's to Apprise as it is: it is the general one.

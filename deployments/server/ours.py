@@ -51,17 +51,17 @@ class Ours:
     blocks: Sequence[BlockDocument]
 
     def is_nothing(self) -> bool:
-        """Whether there is nothing to take away."""
+        """Return whether there is nothing to take away."""
         return not (self.automations or self.deployments or self.work_pools or self.blocks)
 
 
 async def own_deployments(client: PrefectClient) -> list[OwnDeployment]:
-    """The deployments of this project, by name. Raises httpx.HTTPError."""
+    """Find the deployments of this project, by name. Raises httpx.HTTPError."""
     return (await _in_our_pools(client))[0]
 
 
 async def find_ours(client: PrefectClient) -> Ours:
-    """Everything of ours on the server. Raises httpx.HTTPError."""
+    """Find everything of ours on the server. Raises httpx.HTTPError."""
     deployments, shared = await _in_our_pools(client)
     return Ours(
         automations=await client.read_resource_related_automations(OWNER),

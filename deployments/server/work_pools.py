@@ -62,7 +62,7 @@ async def chosen_work_pools(client: PrefectClient, names: Sequence[str], *, ever
 
 
 async def server_work_pools(client: PrefectClient) -> list[str]:
-    """The names of all work pools of the server."""
+    """Return the names of all work pools of the server."""
     names: list[str] = []
     while page := await client.read_work_pools(limit=_PAGE, offset=len(names)):
         names += [pool.name for pool in page]
@@ -72,7 +72,7 @@ async def server_work_pools(client: PrefectClient) -> list[str]:
 
 
 def no_such_pool(absent: Sequence[str], existing: Sequence[str]) -> CommandFailed:
-    """What to raise for pools that the server does not have."""
+    """Return what to raise for pools that the server does not have."""
     return CommandFailed(
         f"The server has no work pool {' and no '.join(map(repr, absent))}. It has: {', '.join(existing) or 'none'}. "
         "`vibecheck apply` makes those of prefect.yaml."
@@ -86,7 +86,7 @@ async def set_work_pools_paused(client: PrefectClient, names: Sequence[str], *, 
 
 
 async def count_active_runs(client: PrefectClient, pools: Sequence[str]) -> int:
-    """How many flow runs of the pools are being started, running, waiting for their own retry, or being cancelled."""
+    """Count the pools' flow runs that are being started, running, waiting for their own retry, or being cancelled."""
     runs = await client.read_flow_runs(
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(pools))),
         flow_run_filter=FlowRunFilter(
