@@ -16,14 +16,14 @@ class Sources:
 
     @classmethod
     def of_this_process(cls, more: Iterable[str] = ()) -> "Sources":
-        """The files of all modules that are imported, and `more`."""
+        """Note the files of all modules that are imported, and `more`."""
         modules = list(sys.modules.values())
         files = {file for module in modules if (file := getattr(module, "__file__", None)) is not None}
         return cls.of(files.union(more))
 
     @classmethod
     def of(cls, files: Iterable[str]) -> "Sources":
-        """These files."""
+        """Note these files."""
         return cls({file: _mark(file) for file in files})
 
     def changed(self) -> str | None:

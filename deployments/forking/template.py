@@ -79,7 +79,7 @@ def prepare() -> None:
 
 
 def settings_files() -> list[str]:
-    """The files from which Prefect took settings when it was imported, or would have."""
+    """Return the files from which Prefect took settings when it was imported, or would have."""
     from prefect.settings import get_current_settings
 
     names = (".env", "prefect.toml", "pyproject.toml", "prefect.yaml")

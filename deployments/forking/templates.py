@@ -188,7 +188,7 @@ class _Started:
     task: "asyncio.Task[Template]"
 
     def is_wanted(self, now: float) -> bool:
-        """Whether a run should ask this one, and not start another."""
+        """Return whether a run should ask this one, and not start another."""
         if not self.task.done():
             return True
         if self.task.exception() is not None:
