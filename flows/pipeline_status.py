@@ -73,7 +73,7 @@ async def pipeline_status(
 
 
 def state_of(report: Report, details: dict[str, Any], audience: Audience) -> State[Any]:
-    """The run's final state: its name is the verdict on the whole, so that a list of runs is enough to see it.
+    """Return the run's final state: its name is the verdict on the whole, so that a list of runs is enough to see it.
 
     Its message also says who cannot be told, and what is silenced.
     """

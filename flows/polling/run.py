@@ -96,34 +96,34 @@ class PollingRun:
         return self.budget.statistics
 
     def is_out_of_time(self) -> bool:
-        """Whether the run should leave what remains to the next one."""
+        """Return whether the run should leave what remains to the next one."""
         return time.monotonic() > self._stop_at
 
     def leaves_the_rest(self) -> bool:
-        """Whether what remains is the next run's: the time is up, the pages are many, or the budget nearly spent."""
+        """Return whether what remains is the next run's: time is up, pages are many, or the budget nearly spent."""
         most = TIGHT_PAGES if self.is_tight else min(self.most_pages, MOST_PAGES)
         return self.is_out_of_time() or self.statistics.pages >= most
 
     def may_ask_ahead(self, waiting: int) -> bool:
-        """Whether a page may be fetched ahead while `waiting` others are: only if the run will come to it."""
+        """Return whether a page may be fetched ahead while `waiting` others are: only if the run will come to it."""
         is_limited = self.is_tight or self.asks_once or self.is_out_of_time()
         return not is_limited and self.statistics.pages + waiting < min(self.most_pages, MOST_PAGES)
 
     def stops_at_failures(self) -> bool:
-        """Whether a page that fails ends the run's poll, and is not stepped over."""
+        """Return whether a page that fails ends the run's poll, and is not stepped over."""
         return self.asks_once or self.is_out_of_time()
 
     def reads_what_it_deferred(self) -> bool:
-        """Whether this run reads again what it has deferred itself: what has just failed is left to a later one."""
+        """Return whether this run reads again what it has deferred: what has just failed is left to a later one."""
         return self.statistics.deferred_stretches > 0 and not self.statistics.failures and not self.is_tight
 
     def gained_nothing(self) -> bool:
-        """Whether pages came and something failed, without a new record or a stretch of time that was read whole."""
+        """Return whether pages came and something failed, without a new record or a stretch that was read whole."""
         gained = self.statistics.inserted or self.statistics.updated or self.whole_windows
         return bool(self.statistics.pages and self.statistics.failures) and not gained
 
     def status(self) -> str:
-        """The log's status for what has been done so far."""
+        """Return the log's status for what has been done so far."""
         return Status.PARTIAL_FAILURE if self.statistics.failures or self.statistics.newly_rejected else Status.SUCCESS
 
     async def close(self, connection: AsyncConnection, *, status: str, details: dict[str, Any] | None = None) -> None:
