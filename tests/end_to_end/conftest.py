@@ -83,6 +83,7 @@ class Pipeline:
         anchor = datetime.now(UTC) - timedelta(minutes=1)
         for deployment in self.prefect.api("deployments/filter"):
             self._reschedule(deployment, anchor, active=True)
+        self._wait_for_plans(anchor)
         for run in self.prefect.flow_runs(expected_start_time={"before_": datetime.now(UTC).isoformat()}):
             if run["auto_scheduled"]:
                 self.prefect.delete(f"flow_runs/{run['id']}")
@@ -93,6 +94,7 @@ class Pipeline:
         for deployment in self.prefect.api("deployments/filter"):
             is_chosen = deployment["entrypoint"].rsplit(".", 1)[1] in flow_names
             self._reschedule(deployment, anchor, active=is_chosen, interval=seconds)
+        self._wait_for_plans(anchor)
 
     def lift_limit(self, flow_name: str) -> None:
         """Let several runs of the flow go on at once."""
@@ -118,6 +120,32 @@ class Pipeline:
             f"deployments/{deployment['id']}/schedules/{schedule['id']}",
             active=active, schedule={**schedule["schedule"], **rule, "anchor_date": anchor.isoformat()},
         )  # fmt: skip
+
+    def _wait_for_plans(self, anchor: datetime) -> None:
+        """Wait until the server plans by the schedules that begin at `anchor`, and by no others.
+
+        Its scheduler may be at work by the old ones just then: what it plans stays, and keeps new ticks from being
+        planned.
+        """
+        for deployment in self.prefect.api("deployments/filter"):
+            (schedule,) = deployment["schedules"]
+            if schedule["active"]:
+                interval = timedelta(seconds=schedule["schedule"]["interval"])
+                wait_until(
+                    lambda id_=deployment["id"], interval=interval: self._is_planned(id_, anchor, interval),
+                    seconds=90, what="the ticks of the new schedule to be planned",
+                )  # fmt: skip
+
+    def _is_planned(self, deployment_id: str, anchor: datetime, interval: timedelta) -> bool:
+        planned = self.prefect.api(
+            "flow_runs/filter",
+            deployments={"id": {"any_": [deployment_id]}},
+            flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}, "tags": {"all_": ["auto-scheduled"]}},
+        )
+        off = [run for run in planned if (datetime.fromisoformat(run["expected_start_time"]) - anchor) % interval]
+        for run in off:
+            self.prefect.delete(f"flow_runs/{run['id']}")
+        return len(planned) > len(off)
 
 
 @dataclass(frozen=True)
