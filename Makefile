@@ -41,7 +41,8 @@ drill:  ## Break docker-compose.yml in every way; ITEMS="up scale" for some of t
 chaos: .venv/installed-dev  ## Kill, stop and cut off everything for five minutes; SEED=7 MINUTES=60 for others
 	$(BIN)/python -m tests.chaos
 
-BENCH = storing whole_poll fetching matching polling log_cost retention accounts jobs answers run_starts starting_up
+BENCH = storing whole_poll fetching hostile matching polling log_cost retention accounts jobs answers run_starts \
+  starting_up
 bench: .venv/installed-dev  ## Run every benchmark, which takes about two hours; BENCH="storing jobs" for some of them
 	@for name in $(BENCH); do \
 	  echo "== $$name"; PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false $(BIN)/python -m benchmarks.$$name || exit; done

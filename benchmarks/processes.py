@@ -37,6 +37,14 @@ def private_mb(pid: int) -> float:
     return 0.0
 
 
+def peak_mb(pid: int) -> float:
+    """The most that the process has had in memory; in `ru_maxrss` would be what its parent had when it was started."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    return 0.0
+
+
 def command_line(pid: int) -> str:
     """What a process was started with; nothing if it is gone."""
     with suppress(OSError):
