@@ -22,7 +22,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import create_engine
 from flows.database.migrate import migrate
 from flows.logs import LOGGER_NAME
-from tests.database.postgresql_server import drop_database, postgresql_server, run_apart, run_statements
+from tests.database.postgresql_server import (
+    OwnServer,
+    drop_database,
+    own_server,
+    postgresql_server,
+    run_apart,
+    run_statements,
+)
 
 pytest_plugins = ["tests.support.leaks", "tests.support.shared_prefect"]
 
@@ -86,6 +93,21 @@ def postgresql_template(postgresql_address: URL) -> Generator[str, None, None]:
         _migrate(_text(url))
         assert url.database is not None
         yield url.database
+
+
+@pytest.fixture(scope="session")
+def own_postgresql() -> Generator[OwnServer]:
+    """A PostgreSQL for tests that take every connection it has, or restart it. It keeps what it has committed."""
+    with own_server(is_durable=True, connections=8) as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgresql_url(own_postgresql: OwnServer) -> Generator[str]:
+    """The address of a migrated database there."""
+    with _created(own_postgresql.url) as url:
+        _migrate(_text(url))
+        yield _text(url)
 
 
 @pytest.fixture(scope="session")

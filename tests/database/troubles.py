@@ -5,10 +5,12 @@ Each is made for a database's address, so that whoever opens that database meets
 
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 
-from sqlalchemy import NullPool, make_url
+import asyncpg
+from sqlalchemy import NullPool, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 Trouble = Callable[[str], AbstractAsyncContextManager[None]]
@@ -76,14 +78,27 @@ async def tables_are_locked(url: str) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def no_connection_is_left(url: str) -> AsyncGenerator[None]:
-    """PostgreSQL lets nobody else in."""
+async def nobody_is_let_in(url: str) -> AsyncGenerator[None]:
+    """PostgreSQL keeps a database closed, as while somebody restores it."""
     name = make_url(url).database
     elsewhere = make_url(url).set(database="template1").render_as_string(hide_password=False)
     async with _administrator(elsewhere) as connection:
         await connection.exec_driver_sql(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
         yield
         await connection.exec_driver_sql(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+
+
+@asynccontextmanager
+async def no_connection_is_left(url: str) -> AsyncGenerator[None]:
+    """Somebody has taken every connection of PostgreSQL's, which must be nobody else's."""
+    async with _administrator(url) as connection, AsyncExitStack() as others:
+        left = int(await connection.scalar(text("SHOW max_connections"))) - 1
+        while left:
+            # Some are still about to be given back.
+            with suppress(asyncpg.TooManyConnectionsError, DBAPIError):  # wrapped by SQLAlchemy 2.1
+                await others.enter_async_context(_administrator(url))
+                left -= 1
+        yield
 
 
 @asynccontextmanager
@@ -111,5 +126,12 @@ def _file(url: str) -> Path:
     return Path(make_url(url).database or "")
 
 
-POSTGRESQL: list[Trouble] = [only_reads, disk_is_full, tables_are_locked, no_connection_is_left, it_restarts]
-SQLITE: list[Trouble] = [file_is_locked, file_is_damaged]
+# Each trouble, and what an error says of it.
+POSTGRESQL: dict[Trouble, str] = {
+    only_reads: "read-only transaction",
+    disk_is_full: "No space left on device",
+    tables_are_locked: "timeout",
+    nobody_is_let_in: "not currently accepting connections",
+    it_restarts: "connection to the database was lost",
+}
+SQLITE: dict[Trouble, str] = {file_is_locked: "database is locked", file_is_damaged: "malformed"}

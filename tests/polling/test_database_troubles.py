@@ -15,22 +15,52 @@ from flows.entities import load_tracked
 from flows.polling.storage.cursors import read_cursor
 from flows.polling.storage.entities import seed_entities
 from flows.polling.storage.tables import Article
-from tests.database.troubles import POSTGRESQL, SQLITE, Trouble
+from tests.database.postgresql_server import OwnServer
+from tests.database.troubles import POSTGRESQL, SQLITE, Trouble, no_connection_is_left
 from tests.polling.simulated import BEGIN, Index, Poller, made_up
 
 
-@pytest.mark.parametrize("trouble", POSTGRESQL)
+@pytest.mark.parametrize(("trouble", "says"), POSTGRESQL.items())
 async def test_a_poll_in_postgresqls_trouble_is_made_up_for(
-    trouble: Trouble, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+    trouble: Trouble, says: str, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await poll_before_in_and_after(trouble, postgresql_url, monkeypatch)
+    await poll_before_in_and_after(trouble, says, postgresql_url, monkeypatch)
 
 
-@pytest.mark.parametrize("trouble", SQLITE)
+@pytest.mark.parametrize(("trouble", "says"), SQLITE.items())
 async def test_a_poll_in_sqlites_trouble_is_made_up_for(
-    trouble: Trouble, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    trouble: Trouble, says: str, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await poll_before_in_and_after(trouble, sqlite_url, monkeypatch)
+    await poll_before_in_and_after(trouble, says, sqlite_url, monkeypatch)
+
+
+async def test_a_poll_that_gets_no_connection_is_made_up_for(
+    own_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await poll_before_in_and_after(no_connection_is_left, "too many clients already", own_postgresql_url, monkeypatch)
+
+
+@pytest.mark.leaves("child process")  # what is started again is the session's server
+async def test_a_poll_in_postgresqls_restart_is_made_up_for(own_postgresql: OwnServer, own_postgresql_url: str) -> None:
+    async with seeded(own_postgresql_url) as engine:
+        poller = Poller(engine, Index(made_up(hours=1, a_day=60)))
+        await poller.poll()
+        before = await stored(engine)
+        poller.index.now = BEGIN.replace(minute=30)
+
+        def restart(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+            if statement.startswith("INSERT INTO articles"):
+                event.remove(engine.sync_engine, "after_cursor_execute", restart)
+                own_postgresql.stop_at_once()
+                own_postgresql.start()
+
+        event.listen(engine.sync_engine, "after_cursor_execute", restart)
+        with pytest.raises(DatabaseUnavailable, match="connection to the database was lost"):
+            await poller.poll()
+        assert await stored(engine) == before
+        await poller.poll_for(1)
+        assert poller.errors == []
+        assert await poller.missing(crawled_before=poller.index.now) == []
 
 
 async def test_a_full_disk_under_sqlite_is_made_up_for(sqlite_url: str) -> None:
@@ -46,7 +76,7 @@ async def test_a_full_disk_under_sqlite_is_made_up_for(sqlite_url: str) -> None:
         assert await poller.missing(crawled_before=poller.index.now) == []
 
 
-async def poll_before_in_and_after(trouble: Trouble, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def poll_before_in_and_after(trouble: Trouble, says: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Poll three times: a poll that fails stores neither data nor a place to go on from; the next one stores all."""
     async with seeded(url) as engine:
         poller = Poller(engine, Index(made_up(hours=1, a_day=60)))
@@ -55,12 +85,12 @@ async def poll_before_in_and_after(trouble: Trouble, url: str, monkeypatch: pyte
         await engine.dispose()
         poller.index.now = BEGIN.replace(minute=30)
         with monkeypatch.context() as patience:
-            # Give up after parts of a second what is given up after seconds.
-            patience.setattr(engine_module, "CONNECT_SECONDS", 0.2)
-            patience.setattr(engine_module, "STATEMENT_SECONDS", 0.2)
+            # Sooner than in life, and later than whoever waits for nothing but a loaded machine.
+            patience.setattr(engine_module, "CONNECT_SECONDS", 1.0)
+            patience.setattr(engine_module, "STATEMENT_SECONDS", 1.0)
             impatient = create_engine(url)
         async with trouble(url):
-            with pytest.raises(DatabaseUnavailable):
+            with pytest.raises(DatabaseUnavailable, match=says):
                 await replace(poller, engine=impatient).poll()
             await impatient.dispose()
         assert await stored(engine) == before

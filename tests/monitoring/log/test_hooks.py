@@ -20,7 +20,7 @@ from flows.monitoring.log.hooks import monitored, record_end, record_running
 from flows.monitoring.log.rows import LogRow, read_rows
 from flows.settings import Settings
 from tests.database.proxy import proxied
-from tests.database.troubles import POSTGRESQL, Trouble
+from tests.database.troubles import POSTGRESQL, Trouble, no_connection_is_left
 from tests.monitoring.verdicts.seeding import expected, seed
 from tests.support.fake_prefect import FakePrefect
 from tests.support.ports import free_port
@@ -224,6 +224,15 @@ async def test_a_database_in_trouble_costs_a_run_nothing(
     async with trouble(postgresql_url):
         await call(run(), postgresql_url, monkeypatch)
     assert [event["event"] for event in said(caplog) if event["level"] == "warning"] == ["execution_log_write_failed"]
+
+
+async def test_a_hook_that_gets_no_connection_says_so(
+    own_postgresql_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with no_connection_is_left(own_postgresql_url):
+        await call(run(), own_postgresql_url, monkeypatch)
+    (warning,) = (event for event in said(caplog) if event["level"] == "warning")
+    assert "too many clients already" in warning["error"]
 
 
 async def test_a_database_without_the_table_is_no_error(
