@@ -44,6 +44,10 @@ def _in_words(error: Exception) -> str | None:
         return (
             f"The pipeline's database cannot be used: {error.orig}. Was it never migrated? `vibecheck apply` does that."
         )
+    from flows.monitoring.prefect_answers import UnexpectedAnswer, unexpected_answer
+
+    if isinstance(unexpected := unexpected_answer(error) or error, UnexpectedAnswer):
+        return str(unexpected)
     if isinstance(error, httpx.HTTPError | PrefectException) or _is_of_prefects_client(error):
         return f"The Prefect server at PREFECT_API_URL did not do it: {type(error).__name__}: {error}"
     return None

@@ -41,6 +41,7 @@ from deployments.parameters import GivenSettings
 from deployments.server.environments import require_server
 from deployments.server.work_pools import no_such_pool, server_work_pools
 from flows.logs import configure_logging
+from flows.monitoring.prefect_answers import reading_answers
 from flows.monitoring.prefect_runs import server_now
 
 DRAIN_CHECK_SECONDS = 0.5
@@ -239,7 +240,8 @@ async def _has_the_servers_time(client: PrefectClient) -> bool:
 async def _answered(request: Callable[[], Awaitable[Any]]) -> bool:
     """Whether the server answered `request` as it should; logs why not. The client has made its own retries before."""
     try:
-        await request()
+        with reading_answers():
+            await request()
     except (httpx.HTTPError, PrefectException, OSError) as error:
         logger.warning("prefect_server_unavailable", error_type=type(error).__name__, error=str(error))
         return False

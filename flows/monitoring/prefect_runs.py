@@ -1,10 +1,10 @@
 """What Prefect's server knows of the jobs' flow runs, read in pages. A job's runs are those of its deployment."""
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -24,8 +24,15 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 
 from flows.monitoring.paging import PAGE, pages
+from flows.monitoring.prefect_answers import UnexpectedAnswer, reading_answers, require
 
 TERMINAL = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+# What the log is told of a run.
+_NEEDED = ("id", "deployment_id", "auto_scheduled", "run_count", "expected_start_time", "start_time", "state")
+# More than the digits that a database may drop.
+_ROUNDING = timedelta(seconds=1)
+# As a column holds it.
+_MOST_STARTS = 2**31 - 1
 
 T = TypeVar("T")
 
@@ -33,26 +40,34 @@ logger = structlog.stdlib.get_logger()
 
 
 async def server_now(client: PrefectClient) -> datetime:
-    """Read the server's clock, to the second: the one that sets the times of states, and plans the ticks."""
-    # Any question would do; this is one that Prefect Cloud answers as well.
-    date = (await client.request("POST", "/flows/count", json={})).headers.get("date")
-    return parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
+    """Read the server's clock, to the second: the one that sets the times of states, and plans the ticks.
+
+    Raises httpx.HTTPError, and UnexpectedAnswer.
+    """
+    with reading_answers():
+        # Any question would do; this is one that Prefect Cloud answers as well.
+        date = (await client.request("POST", "/flows/count", json={})).headers.get("date")
+    try:
+        return parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
+    except (ValueError, OverflowError):
+        raise UnexpectedAnswer("server_now", "its `Date` is none") from None
 
 
 async def unless_refused(answer: Awaitable[T], **about: str) -> T | None:
-    """Return the answer to one request; None if the server refuses it, which ends nothing but what it was asked for.
+    """Return the answer to one request; None if the server refuses it or answers nonsense: only its purpose is lost.
 
     A server that cannot be reached at all refuses everything: that raises httpx.HTTPError.
     """
     try:
-        return await answer
+        with reading_answers():
+            return await answer
     except (httpx.HTTPStatusError, PrefectException) as error:
         logger.warning("request_refused", error_type=type(error).__name__, error=str(error), **about)
         return None
 
 
 async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
-    """Read all runs that a filter finds. Raises httpx.HTTPError."""
+    """Read all runs that a filter finds. Raises httpx.HTTPError, and UnexpectedAnswer."""
     found: dict[UUID, FlowRun] = {}
     offset = 0
     while page := await client.read_flow_runs(
@@ -62,7 +77,9 @@ async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRu
         limit=PAGE,
         offset=offset,
     ):
-        found.update({run.id: run for run in page})
+        for run in page:
+            _check(run)
+            found[run.id] = run
         offset += len(page)
         if len(page) < PAGE:
             break
@@ -71,14 +88,18 @@ async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRu
 
 @dataclass(frozen=True)
 class JobRuns:
-    """The runs of some jobs, given by the names of the jobs by their deployments' ids. Raises httpx.HTTPError."""
+    """The runs of some jobs, given by the names of the jobs by their deployments' ids.
+
+    Raises httpx.HTTPError, and UnexpectedAnswer also for runs that were not asked for: what the log were told of them
+    would be wrong.
+    """
 
     client: PrefectClient
     jobs: Mapping[UUID, str]
 
     def job_of(self, run: FlowRun) -> str:
-        """Name the job that one of these runs belongs to."""
-        assert run.deployment_id is not None  # noqa: S101  # it was found by its deployment
+        """The name of the job that one of these runs belongs to."""
+        assert run.deployment_id is not None  # noqa: S101  # `_read` sees to it
         return self.jobs[run.deployment_id]
 
     def of(self, deployments: Iterable[UUID]) -> "JobRuns":
@@ -98,30 +119,36 @@ class JobRuns:
     async def due(self, start: datetime, end: datetime) -> list[FlowRun]:
         """Read the runs that were to start from `start` to `end`, whatever became of them."""
         due = FlowRunFilterExpectedStartTime(after_=start, before_=end)  # pyright: ignore[reportArgumentType]  # pendulum
-        return await self._read(expected_start_time=due)
+        runs = await self._read(expected_start_time=due)
+        return _all_asked_for(runs, lambda run: _is_within(run.expected_start_time, start, end))
 
     async def ended(self, start: datetime, end: datetime) -> list[FlowRun]:
         """Read the runs that came to an end from `start` to `end`."""
-        return await self._read(state=_in(TERMINAL), end_time=_from_to(start, end))
+        runs = await self._read(state=_in(TERMINAL), end_time=_from_to(start, end))
+        return _all_asked_for(runs, lambda run: _is_within(run.end_time, start, end))
 
     async def count_ended(self, start: datetime, end: datetime) -> int:
         """Count the runs that `ended` would return."""
         if not self.jobs:
             return 0
-        return await self.client.count_flow_runs(
-            flow_run_filter=self._filter(state=_in(TERMINAL), end_time=_from_to(start, end))
-        )
+        wanted = self._filter(state=_in(TERMINAL), end_time=_from_to(start, end))
+        count = cast("object", await self.client.count_flow_runs(flow_run_filter=wanted))  # as it came
+        if not isinstance(count, int):
+            raise UnexpectedAnswer("count_flow_runs", "no number")
+        return count
 
     async def with_ids(self, ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
         """Read those of the runs that the server still has, of whichever job."""
         found: dict[UUID, FlowRun] = {}
         for page in pages(ids):
             wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(page)))
-            found.update({run.id: run for run in await read_runs(self.client, wanted)})
+            runs = _all_asked_for(await read_runs(self.client, wanted), lambda run, asked=set(page): run.id in asked)
+            found.update({run.id: run for run in runs})
         return found
 
     async def _read(self, **wanted: Any) -> list[FlowRun]:
-        return await read_runs(self.client, self._filter(**wanted)) if self.jobs else []
+        runs = await read_runs(self.client, self._filter(**wanted)) if self.jobs else []
+        return _all_asked_for(runs, lambda run: run.deployment_id in self.jobs)
 
     def _filter(self, **wanted: Any) -> FlowRunFilter:
         return FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=list(self.jobs)), **wanted)
@@ -133,3 +160,23 @@ def _in(types: Iterable[StateType]) -> FlowRunFilterState:
 
 def _from_to(start: datetime, end: datetime) -> FlowRunFilterEndTime:
     return FlowRunFilterEndTime(after_=start, before_=end)  # pyright: ignore[reportArgumentType]  # pendulum
+
+
+def _check(run: FlowRun) -> None:
+    require(run, *_NEEDED)
+    if run.state is not None:
+        require(run.state, "type", "timestamp")
+        if run.state.timestamp.utcoffset() is None:
+            raise UnexpectedAnswer("read_flow_runs", "a state's time has no timezone")
+    if not 0 <= run.run_count <= _MOST_STARTS:
+        raise UnexpectedAnswer("read_flow_runs", "run_count is no count")
+
+
+def _all_asked_for(runs: list[FlowRun], is_asked_for: Callable[[FlowRun], bool]) -> list[FlowRun]:
+    if not all(map(is_asked_for, runs)):
+        raise UnexpectedAnswer("read_flow_runs", "it has runs that were not asked for")
+    return runs
+
+
+def _is_within(at: datetime | None, start: datetime, end: datetime) -> bool:
+    return at is not None and start - _ROUNDING <= at <= end + _ROUNDING

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from flows.logs import redact
+from flows.monitoring.prefect_answers import UnexpectedAnswer, reading_answers
 
 # A server that hangs must not make the doctor hang. What is well answers in a fraction of it.
 CHECK_SECONDS = 15.0
@@ -67,10 +68,13 @@ def in_short(error: BaseException) -> str:
 
 async def _look(check: Check) -> Sequence[Finding]:
     try:
-        async with asyncio.timeout(check.seconds):
-            return await check.look()
+        with reading_answers():
+            async with asyncio.timeout(check.seconds):
+                return await check.look()
     except TimeoutError:
         problem = f"No answer within {check.seconds:g} s."
+    except UnexpectedAnswer as error:
+        problem = str(error)
     except Exception as error:  # noqa: BLE001  # a check that breaks must not take the others along
         problem = f"This check broke: {in_short(error)}"
     return [Finding(check.subject, Mark.FAILURE, problem)]

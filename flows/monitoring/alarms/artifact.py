@@ -10,6 +10,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.context import FlowRunContext
 
 from flows.monitoring.paging import PAGE
+from flows.monitoring.prefect_answers import UnexpectedAnswer, reading_answers
 from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.wording import clock, explain_all, explain_job
 
@@ -41,8 +42,9 @@ async def show(client: PrefectClient, report: Report) -> None:
         flow_run_id=context.flow_run.id if context is not None and context.flow_run is not None else None,
     )
     try:
-        await client.create_artifact(artifact)
-    except httpx.HTTPError as error:
+        with reading_answers():
+            await client.create_artifact(artifact)
+    except (httpx.HTTPError, UnexpectedAnswer) as error:
         logger.warning("artifact_not_created", error_type=type(error).__name__)
 
 

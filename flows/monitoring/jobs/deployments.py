@@ -31,6 +31,7 @@ from flows.monitoring.jobs.expectation_tags import Expectations, parse_tags
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, next_ticks
 from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.paging import PAGE
+from flows.monitoring.prefect_answers import require
 from flows.monitoring.prefect_runs import read_runs
 from flows.monitoring.vocabulary import MONITORED_TAG, SUPERVISED_TAG
 
@@ -105,7 +106,9 @@ async def read_live_jobs(client: PrefectClient, now: datetime) -> list[LiveJob]:
 
 
 async def deployment_pages(client: PrefectClient, **filters: Any) -> AsyncGenerator[list[DeploymentResponse]]:
-    """Yield the deployments that the filters find, each once, at most 200 at a time. Raises httpx.HTTPError.
+    """Yield the deployments that the filters find, each once, at most 200 at a time.
+
+    Raises httpx.HTTPError, and UnexpectedAnswer.
 
     Newest first: by name, which is Prefect's own order, many are alike, and PostgreSQL puts those in another order in
     each answer. One that appears meanwhile moves others to where they are read twice; of those that are deleted
@@ -114,6 +117,10 @@ async def deployment_pages(client: PrefectClient, **filters: Any) -> AsyncGenera
     seen: set[UUID] = set()
     offset = 0
     while page := await client.read_deployments(**filters, sort=DeploymentSort.CREATED_DESC, limit=PAGE, offset=offset):
+        for deployment in page:
+            require(deployment, "id", "tags", "paused", "schedules")
+            for schedule in deployment.schedules:
+                require(schedule, "active")
         if new := [deployment for deployment in page if deployment.id not in seen]:
             yield new
         if len(page) < PAGE:
@@ -203,6 +210,8 @@ def _heartbeat_seconds(job_variables: Mapping[str, Any]) -> float:
 
 async def _flow_names(client: PrefectClient, ids: Iterable[UUID]) -> dict[UUID, str]:
     flows = await client.read_flows(flow_filter=FlowFilter(id=FlowFilterId(any_=list(ids))), limit=PAGE)
+    for flow in flows:
+        require(flow, "id")
     return {flow.id: flow.name for flow in flows}
 
 

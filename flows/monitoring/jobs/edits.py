@@ -7,7 +7,7 @@ the schedule alone leave no event (those are in `schedule_history`); and events 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -42,10 +42,11 @@ async def read_edits(client: PrefectClient, deployment_ids: Collection[UUID], si
 
 def _edit(event: Event) -> Edit:
     payload: dict[str, Any] = event.payload
-    fields: list[str] = payload.get("updated_fields") or []
+    given: object = payload.get("updated_fields")
+    fields = [str(each) for each in cast("list[object]", given)] if isinstance(given, list) else []
     actors = [related.name or related.id for related in event.related if related.role == "actor"]
     return Edit(
         at=event.occurred,
-        what=f"deployment {_EVENTS[event.event]}" + (f": {', '.join(fields)}" if fields else ""),
+        what=f"deployment {_EVENTS.get(event.event, event.event)}" + (f": {', '.join(fields)}" if fields else ""),
         who=", ".join(actors) or None,
     )

@@ -27,6 +27,7 @@ from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.log.outcome import outcome_of
 from flows.monitoring.log.record import Closing, Fact, record
 from flows.monitoring.log.rows import job_of_deployment
+from flows.monitoring.prefect_answers import reading_answers
 from flows.monitoring.vocabulary import JOB, JobEvent, Status, Writer
 from flows.settings import MonitoringSettings
 
@@ -146,7 +147,8 @@ async def _name_in_prefect(flow: str, deployment_id: UUID | None) -> str:
     if deployment_id is None:
         return flow
     try:
-        async with get_client() as client:
-            return job_name_of(flow, (await client.read_deployment(deployment_id)).name)
+        with reading_answers():
+            async with get_client() as client:
+                return job_name_of(flow, (await client.read_deployment(deployment_id)).name)
     except (httpx.HTTPError, PrefectException):
-        return flow  # deleted meanwhile, or the server is away
+        return flow  # deleted meanwhile, or the server is away or answers nonsense

@@ -14,6 +14,7 @@ from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.jobs.registry import AbsentWorker
 from flows.monitoring.jobs.workers import absent_workers
 from flows.monitoring.log.retention import delete_old_rows
+from flows.monitoring.prefect_answers import reading_answers
 from flows.monitoring.reconcile.reconciler import reconcile
 from flows.settings import MonitoringSettings
 
@@ -77,8 +78,9 @@ async def repair(client: PrefectClient, engine: AsyncEngine, settings: Monitorin
 async def _step(name: str, work: Awaitable[T], seconds: float, done: Repair) -> T | None:
     """The result of a step; None if it failed, which is noted."""
     try:
-        async with asyncio.timeout(seconds):
-            return await work
+        with reading_answers():
+            async with asyncio.timeout(seconds):
+                return await work
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001  # whatever one job is like, all others are judged and told

@@ -52,9 +52,12 @@ class Server:
         @router.post("/deployments/filter")
         def read_deployments() -> Any:
             return [
-                {"id": str(uuid4()), "name": "scheduled", "flow_id": id_, "work_pool_name": JOBS[name]}
+                {
+                    "id": str(uuid4()), "name": "scheduled", "flow_id": id_, "work_pool_name": JOBS[name],
+                    "tags": ["monitored"], "paused": False, "schedules": [],
+                }
                 for id_, name in flows.items()
-            ]
+            ]  # fmt: skip
 
         @router.post("/flows/filter")
         def read_flows() -> Any:

@@ -63,7 +63,7 @@ def prefect(now: datetime) -> APIRouter:
         assert body["filter"]["resource"]["id"] == [f"prefect.deployment.{DEPLOYMENT}"]
         person = {"prefect.resource.id": "user.1", "prefect.resource.role": "actor", "prefect.resource.name": "Ada"}
         changed = {"updated_fields": ["parameters"], "updates": {"parameters": {"to": {"password": "sentinel"}}}}
-        found = [event("updated", 2 * HOUR, changed, person), event("created", 10 * HOUR, {})]
+        found = [event("updated", 2 * HOUR, changed, person), event("created", 10 * HOUR, {"updated_fields": 5})]
         return {"events": found, "total": len(found), "next_page": None}
 
     return router

@@ -29,6 +29,7 @@ class Server:
 
     def __init__(self) -> None:
         self.run = FlowRun(id=uuid4(), name="due", flow_id=uuid4(), deployment_id=uuid4(), state=Scheduled())
+        self.odd_fields: dict[str, Any] = {}
         self.deployment_status = 200
         self.proposed: list[str] = []
         self.ahead = timedelta(0)
@@ -52,7 +53,7 @@ class Server:
 
         @router.post(f"/work_pools/{POOL}/get_scheduled_flow_runs")
         def due_runs() -> Any:
-            run = self.run.model_dump(mode="json")
+            run = self.run.model_dump(mode="json") | self.odd_fields
             return [{"work_pool_id": str(pool.id), "work_queue_id": str(uuid4()), "flow_run": run}]
 
         @router.post("/flows/count")
@@ -117,6 +118,18 @@ async def test_a_worker_whose_poll_was_answered_shows_life(tmp_path: Path) -> No
         polling = asyncio.create_task(poll(worker, polled))
         await until(polled.exists)
         polling.cancel()
+
+
+async def test_a_worker_whose_poll_is_answered_with_nonsense_asks_again(server: Server) -> None:
+    server.odd_fields = {"run_count": "often"}
+    with capture_logs() as events:
+        async with make_worker() as worker:
+            polling = asyncio.create_task(poll(worker, None))
+            await until(lambda: bool(events))
+            assert "`get_scheduled_flow_runs_for_work_pool`" in events[0]["error"]
+            server.odd_fields = {}
+            await until(lambda: bool(server.proposed))
+            polling.cancel()
 
 
 @pytest.mark.parametrize("hours", [-2, 2])

@@ -109,8 +109,9 @@ async def test_the_server_knows_the_name_of_a_new_job(
 ) -> None:
     prefect = FakePrefect()
     deployment = prefect.deploy("any_job", name="eu")
+    unreadable = prefect.deploy("any_job", name="us", schedules=None)
     monkeypatch.setattr("flows.monitoring.log.hooks.get_client", prefect.client)
-    for deployment_id, name in ((deployment["id"], "any_job/eu"), (uuid4(), "any_job")):
+    for deployment_id, name in ((deployment["id"], "any_job/eu"), (uuid4(), "any_job"), (unreadable["id"], "any_job")):
         flow_run = run(deployment_id=deployment_id)
         await call(flow_run, database_url, monkeypatch)
         row = await row_of(database, flow_run)

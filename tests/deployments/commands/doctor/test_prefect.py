@@ -101,6 +101,15 @@ async def test_deployments_without_planned_runs_are_told(installation: Installat
     ]
 
 
+async def test_an_answer_that_makes_no_sense_is_told_and_ends_no_other_check(installation: Installation) -> None:
+    installation.prefect.deployments[0]["schedules"] = None
+    findings = await found(installation)
+    ((mark, text),) = of(findings, "deployments")
+    assert mark == "failure"
+    assert text.startswith("The Prefect server's answer to `read_deployments` is not as Prefect's API has it: ")
+    assert {mark for mark, _text in of(findings, "Prefect") + of(findings, "login")} == {"well"}
+
+
 async def test_automations_that_are_not_as_applied_are_told(installation: Installation) -> None:
     automations = installation.prefect.automations
     ((mark, text),) = of(await found(installation), "automations")
