@@ -70,8 +70,8 @@ def test_after_a_window_read_in_part_nothing_counts_as_late() -> None:
 def test_what_is_read_late_enough_and_without_a_gap_has_settled(
     settled: float | None, start: float, end: float, becomes: float
 ) -> None:
-    position = Position(settled_until=None if settled is None else hours_ago(settled))
     window = Window(hours_ago(start), hours_ago(end))
+    position = Position(None, window, 20, settled_until=None if settled is None else hours_ago(settled))
     ended = position.at_end_of(window, read_at=NOW, settles_after=timedelta(hours=1))
     assert (ended.watermark, ended.settled_until) == (window.end, hours_ago(becomes))
     assert (ended.window, ended.next_offset) == (None, 0)
@@ -130,3 +130,9 @@ def test_a_window_that_begins_two_days_back_needs_the_archive(hours: float, expe
 def test_progress_is_the_share_of_the_gap_that_is_polled(position: Position, percent: float) -> None:
     assert progress(position, begun_at=hours_ago(24), until=NOW) == percent
     assert progress(position, begun_at=NOW, until=NOW) == 0
+
+
+@pytest.mark.parametrize(("hours", "percent"), [(25, 0), (-1, 100)], ids=["before", "beyond"])
+def test_progress_stays_within_its_bounds(hours: float, percent: float) -> None:
+    assert progress(Position(hours_ago(hours)), begun_at=hours_ago(24), until=NOW) == percent
+    assert progress(Position(hours_ago(hours)), begun_at=NOW - timedelta(seconds=1), until=NOW) == percent
