@@ -64,10 +64,12 @@ def overlap(
     2. If the second reading is due, it reaches back to what has settled.
     3. Else it reaches back over as many known articles as the page has room for, beside those that are expected to be
        new; but to what has settled at the most, and over `least` in any case.
+    4. A watermark ahead of `now`, as a wrong clock leaves it, counts as `now`: the window ends there too.
     """
-    watermark, settled = position.watermark, position.settled_until
-    if watermark is None or settled is None or settled >= watermark:
+    settled = position.settled_until
+    if position.watermark is None or settled is None:
         return least
+    watermark = min(position.watermark, now)
     unsettled = watermark - settled
     if now - settled >= settles_after + SECOND_READING_EVERY:
         return max(unsettled, least)

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.polling.overlap import LONGEST_SETTLING, SETTLING_MARGIN, SHORTEST_SETTLING, overlap, settles_after
+from flows.polling.overlap import (
+    LONGEST_SETTLING,
+    SETTLING_MARGIN,
+    SHORTEST_SETTLING,
+    lateness_of,
+    overlap,
+    settles_after,
+)
 from flows.polling.windows import Position
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -31,6 +38,7 @@ def reach_of(
 
 def test_without_late_articles_the_shortest_time_settles() -> None:
     assert settles_after({}) == SHORTEST_SETTLING
+    assert lateness_of({}, 0.99) == 0
 
 
 @pytest.mark.parametrize(
@@ -49,9 +57,14 @@ def test_it_settles_within_bounds_and_reaches_nearly_all(late: dict[int, int]) -
     assert settling in (SHORTEST_SETTLING, LONGEST_SETTLING) or reached >= 0.99 * sum(late.values())
 
 
-@pytest.mark.parametrize(("watermark", "settled"), [(None, None), (15, None), (15, 10)])
+@pytest.mark.parametrize(("watermark", "settled"), [(None, None), (None, 120), (15, None), (15, 10)])
 def test_before_anything_has_settled_it_is_the_least(watermark: float | None, settled: float | None) -> None:
     assert reach_of(watermark=watermark, settled=settled) == LEAST
+
+
+@pytest.mark.parametrize(("settled", "minutes"), [(120, 120), (-400, 5)])
+def test_a_watermark_ahead_of_now_counts_as_now(settled: float, minutes: float) -> None:
+    assert reach_of(20, 30, watermark=-480, settled=settled) == timedelta(minutes=minutes)
 
 
 def test_a_second_reading_reaches_back_to_what_has_settled() -> None:
@@ -71,6 +84,17 @@ def test_with_less_room_it_reaches_over_what_articles_fit() -> None:
     # 12 in three hours: one is expected in a quarter of an hour, with a deviation of one; 10 - 1 - 1 - 2 = 6 fit.
     minutes = [20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75]
     assert reach_of(*minutes) == timedelta(minutes=50 - 15) - timedelta(seconds=1)
+
+
+def test_the_pages_room_is_counted_to_the_last_article() -> None:
+    # Three in three hours: a quarter of one is expected, with a deviation of half of one; 6 - 1 - 0.25 - 1 = 3.75 fit.
+    assert reach_of(60, 90, 100, full_page=3) == LEAST
+    assert reach_of(60, 90, 100, full_page=4) == timedelta(minutes=90 - 15) - timedelta(seconds=1)
+    assert reach_of(60, 90, 100, full_page=6) == timedelta(minutes=120 - 15)
+
+
+def test_what_has_settled_takes_no_room() -> None:
+    assert reach_of(30, 40, 70, 80, 90, 100, 110, settled=60) == timedelta(minutes=60 - 15)
 
 
 def test_a_page_full_of_new_articles_leaves_the_least() -> None:

@@ -66,6 +66,15 @@ async def test_a_clock_that_is_ahead_of_asknews_loses_nothing(database: AsyncEng
     assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=1))
 
 
+async def test_a_clock_that_is_set_back_again_stops_no_poll(database: AsyncEngine) -> None:
+    poller = Poller(await seeded(database), Index(made_up(hours=2, a_day=450)), clock_ahead=timedelta(hours=8))
+    await poller.poll_for(1)
+    poller.clock_ahead, set_back_at = timedelta(0), poller.index.now
+    await poller.poll_for(1)
+    missing = await poller.missing(crawled_before=poller.index.now - timedelta(minutes=30))
+    assert not [item for item in missing if item.crawled_at >= set_back_at]
+
+
 async def test_pages_that_repeat_end_the_poll_and_cost_little(database: AsyncEngine) -> None:
     index = Index(made_up(hours=2, a_day=450), ignores_offset=True, ignores_window=True)
     poller = Poller(await seeded(database), index)
