@@ -13,9 +13,11 @@ from flows.asknews import AskNewsError, CredentialsRefused, Page, RequestTimedOu
 from flows.database.engine import reading
 from flows.polling.budget import BudgetExhausted
 from flows.polling.pages import poll_scopes
+from flows.polling.storage.deferred import DeferredStretch, defer_stretch
 from flows.polling.windows import Window
 from tests.polling.runs import (
     FAILS,
+    JOB,
     NOW,
     REACH,
     REFUSED,
@@ -106,6 +108,21 @@ async def test_a_stretch_is_not_begun_once_the_runs_time_is_up(database: AsyncEn
     assert len(await waiting(database)) == 2
 
 
+async def test_a_run_whose_time_is_up_leaves_other_stretches(database: AsyncEngine) -> None:
+    await defer(database, 6, 5)
+    run = polling_run(database)
+    feed = FakeFeed(run, rows=5)
+
+    async def take_the_time_in_a_stretch() -> None:
+        if len(feed.asked) == 2:
+            feed.slow = {5}
+
+    feed.before_fetch = take_the_time_in_a_stretch
+    await poll_scopes(run, {"": feed}, REACH)
+    assert (run.status(), run.statistics.caught_up) == ("success", False)
+    assert len(await waiting(database)) == 1
+
+
 async def test_deferred_stretches_hide_no_outage_and_wait_in_it(database: AsyncEngine) -> None:
     await defer(database, 6)
     run = polling_run(database)
@@ -148,20 +165,57 @@ async def test_an_error_not_the_pages_own_does_not_count_for_a_stretch(
     async with database.begin() as connection:
         await connection.execute(text("UPDATE deferred_pages SET first_failed_at = '2020-01-01 00:00:00'"))
     run = polling_run(database)
-    feed = FakeFeed(run, rows=5, fails={10: error})
-    feed.rows = 15
-    run.pages.full = None
+    feed = FakeFeed(run, rows=5)
+
+    async def fail_in_the_stretch() -> None:
+        if len(feed.asked) == 2:
+            feed.fails = {0: error}
+
+    feed.before_fetch = fail_in_the_stretch
     await poll_scopes(run, {"": feed}, REACH)
+    assert run.statistics.failures == [f"news, deferred, 05 Jan 06:00 UTC to 05 Jan 06:15 UTC: {error}"]
     assert run.status() == "partial_failure"
     assert len(await waiting(database)) == 1
 
 
 class _MovingFeed(FakeFeed):
-    """Rows move once, between the first two pages."""
+    """Rows move once, between the first two pages; of `moves_in`, where that is set."""
+
+    moves_in: Window | None = None
 
     async def fetch(self, window: Window, offset: int | str) -> Page[Any]:
         page = await super().fetch(window, offset)
-        return replace(page, records=[9, *page.records[1:]]) if len(self.asked) == 2 else page
+        asked = [each for each, _offset in self.asked if self.moves_in in (None, each)]
+        is_second = len(asked) == 2 and asked[-1] == window
+        return replace(page, records=[9, *page.records[1:]]) if is_second else page
+
+
+async def test_a_stretch_whose_rows_move_is_read_by_halves(database: AsyncEngine) -> None:
+    await defer(database, 6)
+    run = polling_run(database)
+    feed = _MovingFeed(run, rows=15)
+    start = NOW - timedelta(hours=6)
+    feed.moves_in = Window(start, start + timedelta(minutes=15))
+    halves = feed.moves_in.halves()
+    assert halves is not None
+    await poll_scopes(run, {"": feed}, REACH)
+    windows = list(dict.fromkeys(window for window, _offset in feed.asked))
+    assert windows[1:] == [feed.moves_in, *halves]
+    assert (run.status(), run.whole_windows) == ("success", 3), "what is new, and both halves"
+    assert not await waiting(database)
+
+
+async def test_a_moving_stretch_too_short_for_halves_has_failed(database: AsyncEngine) -> None:
+    run = polling_run(database)
+    feed = _MovingFeed(run, rows=15)
+    start = NOW - timedelta(hours=6)
+    feed.moves_in = Window(start, start + timedelta(seconds=1))
+    async with database.begin() as connection:
+        stretch = DeferredStretch(JOB, "", feed.moves_in.start, feed.moves_in.end)
+        await defer_stretch(connection, stretch, reason="an earlier failure")
+    await poll_scopes(run, {"": feed}, REACH)
+    assert "Rows moved between two pages. The stretch is too short" in run.statistics.failures[0]
+    assert len(await waiting(database)) == 1
 
 
 @pytest.mark.parametrize(("failing", "status", "fetched"), [(None, "success", 55), (5, "partial_failure", 40)])
