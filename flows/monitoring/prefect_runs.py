@@ -98,7 +98,7 @@ class JobRuns:
     jobs: Mapping[UUID, str]
 
     def job_of(self, run: FlowRun) -> str:
-        """The name of the job that one of these runs belongs to."""
+        """Name the job that one of these runs belongs to."""
         assert run.deployment_id is not None  # noqa: S101  # `_read` sees to it
         return self.jobs[run.deployment_id]
 
