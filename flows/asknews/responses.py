@@ -34,6 +34,8 @@ LONGEST_DETAIL = 300
 PLAN_HEADERS = ("x-ratelimit-limit", "x-concurrency-limit")
 LONGEST_LIMIT = 50
 MOST_DIGITS = 40
+# Several times what the largest page can have. Python makes of each up to a kilobyte, of three bytes of JSON.
+MOST_OBJECTS = 300_000
 CONCURRENCY_CODE = 429001
 INACTIVE_SUBSCRIPTION_CODE = 403011
 
@@ -100,12 +102,15 @@ def json_of(response: httpx.Response, redact: Redact, endpoint: Endpoint, *, cre
     check when they are refused.
     """
     status = response.status_code
-    is_json, body = _parse(response.content)
+    is_swollen = response.content.count(b"{") + response.content.count(b"[") > MOST_OBJECTS
+    is_json, body = (False, None) if is_swollen else _parse(response.content)
     if 300 <= status < 400:
         target = one_line(_redirects_to(response), redact)
         raise Misconfigured(f"{endpoint.name} redirects to {target}: {endpoint.check}", status=status)
     if not response.is_success:
         raise _error(response, body, endpoint, is_json=is_json, redact=redact, credentials=credentials)
+    if is_swollen:
+        raise ResponseTooLarge(f"the response has more than {MOST_OBJECTS} objects and lists", status=status)
     if not is_json:
         error = GatewayAnswered(
             f"{endpoint.name} answered with {_kind(response)} where JSON was expected; if it goes on, {endpoint.check}",

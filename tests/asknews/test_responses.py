@@ -231,6 +231,14 @@ async def test_an_oversized_body_is_refused_though_delivered_whole() -> None:
     assert isinstance(await failure_of(client), ResponseTooLarge)
 
 
+@pytest.mark.parametrize(("status", "kind"), [(200, ResponseTooLarge), (422, InvalidRequest)])
+async def test_more_objects_than_a_page_has_are_never_parsed(status: int, kind: type[AskNewsError]) -> None:
+    items = "{}," * 300_000
+    error = await failure(status, '{"as_dicts": [' + items + '{}], "detail": "' + "not read" + '"}')
+    assert isinstance(error, kind)
+    assert "not read" not in str(error)
+
+
 @pytest.mark.parametrize("poison", ["NaN", "-Infinity", "1e999", "9" * 5_000])
 async def test_a_number_that_is_none_costs_its_item_and_not_the_page(poison: str) -> None:
     body = httpx.Response(200, json=news(article(), article(pub_date="POISON"))).text.replace('"POISON"', poison)
