@@ -1,4 +1,4 @@
-"""Answers of the Prefect server that are none of its API's: one error for all of them, and never taken for the truth.
+"""Answers of the Prefect server that are not its API's: one error for all of them, and none is taken for the truth.
 
 A proxy answers with a page of its own, a server of another release with other fields. Prefect's client then raises
 whatever it stumbles over, and makes up what is missing, be it the id of a run.
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 from flows.database.types import clean_text
 
 LONGEST_PROBLEM = 300
+# Read on, it would have no end.
+REPEATS = "a page repeats, whatever the offset"
 _CLIENT = "prefect.client."
 # InvalidURL: what was read becomes part of the next address.
 _STUMBLES = (ValueError, TypeError, LookupError, AttributeError, RecursionError, httpx.InvalidURL)
@@ -67,4 +69,4 @@ def _problem(error: Exception) -> str:
         where = ".".join(map(str, first["loc"]))
         more = f", and {len(others)} more" if others else ""
         return f"{error.title}: {where + ': ' if where else ''}{first['msg']}{more}"
-    return "no JSON" if isinstance(error, json.JSONDecodeError) else type(error).__name__
+    return "not JSON" if isinstance(error, json.JSONDecodeError) else type(error).__name__

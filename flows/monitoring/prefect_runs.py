@@ -24,7 +24,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 
 from flows.monitoring.paging import PAGE, pages
-from flows.monitoring.prefect_answers import UnexpectedAnswer, reading_answers, require
+from flows.monitoring.prefect_answers import REPEATS, UnexpectedAnswer, reading_answers, require
 
 TERMINAL = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 # What the log is told of a run.
@@ -50,7 +50,7 @@ async def server_now(client: PrefectClient) -> datetime:
     try:
         return parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
     except (ValueError, OverflowError):
-        raise UnexpectedAnswer("server_now", "its `Date` is none") from None
+        raise UnexpectedAnswer("server_now", "its `Date` is not a date") from None
 
 
 async def unless_refused(answer: Awaitable[T], **about: str) -> T | None:
@@ -77,12 +77,15 @@ async def read_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRu
         limit=PAGE,
         offset=offset,
     ):
+        known = len(found)
         for run in page:
             _check(run)
             found[run.id] = run
         offset += len(page)
         if len(page) < PAGE:
             break
+        if len(found) == known:
+            raise UnexpectedAnswer("read_flow_runs", REPEATS)
     return list(found.values())
 
 
@@ -134,7 +137,7 @@ class JobRuns:
         wanted = self._filter(state=_in(TERMINAL), end_time=_from_to(start, end))
         count = cast("object", await self.client.count_flow_runs(flow_run_filter=wanted))  # as it came
         if not isinstance(count, int):
-            raise UnexpectedAnswer("count_flow_runs", "no number")
+            raise UnexpectedAnswer("count_flow_runs", "not a number")
         return count
 
     async def with_ids(self, ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
@@ -169,7 +172,7 @@ def _check(run: FlowRun) -> None:
         if run.state.timestamp.utcoffset() is None:
             raise UnexpectedAnswer("read_flow_runs", "a state's time has no timezone")
     if not 0 <= run.run_count <= _MOST_STARTS:
-        raise UnexpectedAnswer("read_flow_runs", "run_count is no count")
+        raise UnexpectedAnswer("read_flow_runs", "run_count is not a count")
 
 
 def _all_asked_for(runs: list[FlowRun], is_asked_for: Callable[[FlowRun], bool]) -> list[FlowRun]:

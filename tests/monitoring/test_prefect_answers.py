@@ -1,4 +1,4 @@
-"""What is said of an answer that is none of Prefect's API's, and what is not believed."""
+"""What is said of an answer that is not one of Prefect's API, and what is not believed."""
 
 import json
 from typing import Any
@@ -7,9 +7,12 @@ from uuid import UUID
 import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
+from flows.monitoring.jobs.deployments import deployment_pages
+from flows.monitoring.paging import PAGE
 from flows.monitoring.prefect_answers import LONGEST_PROBLEM, UnexpectedAnswer, reading_answers
-from flows.monitoring.prefect_runs import JobRuns, server_now
+from flows.monitoring.prefect_runs import JobRuns, read_runs, server_now
 from tests.support.fake_prefect import START, FakePrefect
 
 
@@ -36,8 +39,8 @@ async def said_of(answer: Any) -> str:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (b"<html>Sign in</html>", "no JSON"),
-        (b'{"name": "vibe', "no JSON"),
+        (b"<html>Sign in</html>", "not JSON"),
+        (b'{"name": "vibe', "not JSON"),
         (b"[" * 100_000, "RecursionError"),
         ({"type": "process"}, "WorkPool: name: Field required"),
         (None, "WorkPool: Input should be a valid dictionary or object to extract fields from"),
@@ -66,10 +69,23 @@ async def test_an_error_of_ours_stays_what_it_is() -> None:
         await read_and_stumble()
 
 
-async def test_a_date_that_is_none_is_an_answer_that_is_none() -> None:
+async def test_a_date_that_cannot_be_read_is_said() -> None:
     async with client_of(0, date="yesterday") as client:
         with pytest.raises(UnexpectedAnswer, match="Date"):
             await server_now(client)
+
+
+async def test_pages_that_repeat_are_not_read_for_ever() -> None:
+    prefect = FakePrefect()
+    deployment = prefect.deploy("poll")
+    run = prefect.runs[str(prefect.run("poll", START))]
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(int=number) for number in range(PAGE)]))
+    async with client_of([run | {"id": str(UUID(int=number))} for number in range(PAGE)]) as client:
+        with pytest.raises(UnexpectedAnswer, match="repeats"):
+            await read_runs(client, wanted)
+    async with client_of([deployment | {"id": str(UUID(int=number))} for number in range(PAGE)]) as client:
+        with pytest.raises(UnexpectedAnswer, match="repeats"):
+            [page async for page in deployment_pages(client)]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +112,7 @@ async def test_a_run_that_cannot_be_what_was_asked_for_is_refused(change: dict[s
             await JobRuns(client, jobs).ended(START, prefect.now.replace(minute=1))
 
 
-async def test_a_number_of_runs_that_is_none_is_refused() -> None:
+async def test_a_number_of_runs_has_to_be_a_number() -> None:
     async with client_of("many") as client:
-        with pytest.raises(UnexpectedAnswer, match="no number"):
+        with pytest.raises(UnexpectedAnswer, match="not a number"):
             await JobRuns(client, {UUID(int=1): "poll"}).count_ended(START, START)

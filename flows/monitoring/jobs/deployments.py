@@ -31,7 +31,7 @@ from flows.monitoring.jobs.expectation_tags import Expectations, parse_tags
 from flows.monitoring.jobs.schedules import InvalidSchedule, ScheduleSpec, next_ticks
 from flows.monitoring.log.naming import job_name_of
 from flows.monitoring.paging import PAGE
-from flows.monitoring.prefect_answers import require
+from flows.monitoring.prefect_answers import REPEATS, UnexpectedAnswer, require
 from flows.monitoring.prefect_runs import read_runs
 from flows.monitoring.vocabulary import MONITORED_TAG, SUPERVISED_TAG
 
@@ -125,6 +125,8 @@ async def deployment_pages(client: PrefectClient, **filters: Any) -> AsyncGenera
             yield new
         if len(page) < PAGE:
             break
+        if not new:
+            raise UnexpectedAnswer("read_deployments", REPEATS)
         seen.update(deployment.id for deployment in page)
         offset += len(page) - _READ_TWICE
 

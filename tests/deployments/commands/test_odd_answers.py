@@ -40,7 +40,7 @@ def prefect(answer: list[bytes], sqlite_url: str, monkeypatch: pytest.MonkeyPatc
     ids=" ".join,
 )
 def test_a_command_says_what_is_wrong(command: list[str]) -> None:
-    with pytest.raises(CommandFailed, match=r"^The Prefect server's answer to `\w+` .*: no JSON\. Is PREFECT_API"):
+    with pytest.raises(CommandFailed, match=r"^The Prefect server's answer to `\w+` .*: not JSON\. Is PREFECT_API"):
         run(command)
 
 
