@@ -50,13 +50,14 @@ async def server_now(client: PrefectClient) -> datetime:
     try:
         return parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
     except (ValueError, OverflowError):
-        raise UnexpectedAnswer("server_now", "its `Date` is not a date") from None
+        raise UnexpectedAnswer("/flows/count", "its `Date` is not a date") from None
 
 
 async def unless_refused(answer: Awaitable[T], **about: str) -> T | None:
-    """Return the answer to one request; None if the server refuses it or answers nonsense: only its purpose is lost.
+    """Return the answer to one request; None if the server refuses it or its answer cannot be read.
 
-    A server that cannot be reached at all refuses everything: that raises httpx.HTTPError.
+    Only what it was asked for is left out then. A server that cannot be reached at all refuses everything: that raises
+    httpx.HTTPError.
     """
     try:
         with reading_answers():

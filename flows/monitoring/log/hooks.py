@@ -151,4 +151,4 @@ async def _name_in_prefect(flow: str, deployment_id: UUID | None) -> str:
             async with get_client() as client:
                 return job_name_of(flow, (await client.read_deployment(deployment_id)).name)
     except (httpx.HTTPError, PrefectException):
-        return flow  # deleted meanwhile, or the server is away or answers nonsense
+        return flow  # deleted meanwhile, or the server is away, or its answer cannot be read
