@@ -34,7 +34,8 @@ LONGEST_DETAIL = 300
 PLAN_HEADERS = ("x-ratelimit-limit", "x-concurrency-limit")
 LONGEST_LIMIT = 50
 MOST_DIGITS = 40
-# Several times what the largest page can have. Python makes of each up to a kilobyte, of three bytes of JSON.
+# Several times what the contract's largest page has; brackets in its texts count too, for speed. Of three bytes of JSON
+# Python makes up to a kilobyte.
 MOST_OBJECTS = 300_000
 CONCURRENCY_CODE = 429001
 INACTIVE_SUBSCRIPTION_CODE = 403011
@@ -110,7 +111,10 @@ def json_of(response: httpx.Response, redact: Redact, endpoint: Endpoint, *, cre
     if not response.is_success:
         raise _error(response, body, endpoint, is_json=is_json, redact=redact, credentials=credentials)
     if is_swollen:
-        raise ResponseTooLarge(f"the response has more than {MOST_OBJECTS} objects and lists", status=status)
+        raise ResponseTooLarge(
+            f"the response has more than {MOST_OBJECTS} objects and lists: ask for less, or has the API changed?",
+            status=status,
+        )
     if not is_json:
         error = GatewayAnswered(
             f"{endpoint.name} answered with {_kind(response)} where JSON was expected; if it goes on, {endpoint.check}",
