@@ -85,6 +85,8 @@ def test_a_failing_job_is_one_message_while_the_receiver_is_away(pipeline: Pipel
     pipeline.apply_automations(receiver)
     server = pipeline.prefect
     server.environment["VIBECHECK_FAILING_AFTER"] = "2"
+    # An answer is waited for as long as a delivery may take: by itself, Apprise gives one up after 4 s.
+    server.environment["VIBECHECK_NOTIFICATION"] += "?rto=20"
     server.start_worker("vibecheck")
     server.start_worker("vibecheck-status", "watchdog")
     pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
