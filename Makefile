@@ -25,8 +25,9 @@ help:  ## Show this list
 up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C; OPTIONS="--port 4300" for other ports
 	@exec $(BIN)/vibecheck up $(OPTIONS)
 
+# With bytecode written: hundreds of processes import the project, and each would compile it anew.
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Apart from `make test`, whose time has no room for tracing. Tests end to end run what they test in processes of its own.
 coverage: .venv/installed-dev  ## Say how many lines and branches no test reaches; fail below the floor
