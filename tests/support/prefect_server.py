@@ -20,6 +20,7 @@ from tests.support.ports import free_port
 
 PROJECT_ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
+LONGEST_PAUSE_SECONDS = 1.0
 # At every second, as many tests would like it, a waiting worker and its server cost a seventh of a core.
 WORKER_QUERIES = {"PREFECT_WORKER_QUERY_SECONDS": "2"}
 # A template's database has its tables and block types: each start without them is several seconds shorter.
@@ -30,14 +31,17 @@ FROM_TEMPLATE = {
 
 
 def wait_until(condition: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """Ask `condition` until it is true. Return what it said. Fail after `seconds`, naming what was awaited."""
-    deadline = time.monotonic() + seconds
+    """Ask `condition` until it is true. Return what it said. Fail after `seconds`, naming what was awaited.
+
+    What takes long is asked for less and less often: a server that answers has less time for its work.
+    """
+    began = time.monotonic()
     while True:
         if answer := condition():
             return answer
-        if time.monotonic() > deadline:
+        if (waited := time.monotonic() - began) > seconds:
             raise AssertionError(f"Waited {seconds:g} s in vain for {what}.")
-        time.sleep(0.4)
+        time.sleep(min(0.2 + waited / 20, LONGEST_PAUSE_SECONDS))
 
 
 @dataclass
