@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,19 @@ os.environ["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
 os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 # No test speaks TLS to Prefect, whose clients would read the certificates of all public authorities, each for itself.
 os.environ["PREFECT_API_SSL_CERT_FILE"] = str(Path(__file__).parent.parent / "deployments" / "forking" / "nobody.pem")
+
+# The tests' files and databases are in memory where there is room. They make and drop thousands, and a disk's file
+# system may take as long for that as all else takes. Some start programs there. A TMPDIR of yours is left alone.
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 4 * 2**30
+if (
+    "TMPDIR" not in os.environ
+    and os.access(_MEMORY, os.W_OK)
+    and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+    and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES
+):
+    os.environ["TMPDIR"] = str(_MEMORY)
+    tempfile.tempdir = None
 
 _numbers = itertools.count()
 
