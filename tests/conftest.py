@@ -37,8 +37,8 @@ pytest_plugins = ["tests.support.leaks", "tests.support.shared_prefect"]
 KINDS = ["sqlite", "postgresql"]
 
 # A loaded machine may take longer: what a property takes is measured in benchmarks/.
-settings.register_profile("vibecheck", deadline=None)
-# `pytest --hypothesis-profile thorough`: for a night, or after a change of what the properties are about.
+settings.register_profile("vibecheck", deadline=None, max_examples=50)
+# `pytest --hypothesis-profile thorough`: each week in CI, and after a change of what the properties are about.
 settings.register_profile("thorough", deadline=None, max_examples=2_000)
 settings.load_profile("vibecheck")
 

@@ -115,6 +115,14 @@ def test_the_supply_is_checked_each_week_and_with_each_lock() -> None:
     assert not [name for name, job in jobs.items() if "if" in job]
 
 
+def test_properties_are_tried_with_many_examples_each_week() -> None:
+    job = load("ci.yml")["jobs"]["properties"]
+    assert job["if"] == "github.event_name == 'schedule'"
+    assert "-m hypothesis --hypothesis-profile thorough" in commands(job)
+    # A property takes forty times as long as in a run of all tests, whose limit is two minutes for each.
+    assert "-o timeout=7200" in commands(job)
+
+
 def test_the_whole_drill_has_time_to_end() -> None:
     containers = load("ci.yml")["jobs"]["containers"]
     (drill,) = (step for step in containers["steps"] if step.get("run") == "make drill")

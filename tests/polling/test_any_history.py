@@ -238,6 +238,7 @@ class AnyHistory(RuleBasedStateMachine):
         }
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(7_200)
 def test_in_the_end_all_that_was_ever_shown_is_stored_once(
     sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
