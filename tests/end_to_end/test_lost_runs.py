@@ -42,19 +42,9 @@ def kill_flow(worker: Process) -> None:
     os.kill(leaf, signal.SIGKILL)
 
 
-def closed(job: HeldJob, execution_id: str) -> dict[str, Any] | None:
-    row = job.row(execution_id)
-    return row if row is not None and row["status"] != "running" else None
-
-
-def wait_for_success(job: HeldJob, execution_id: str) -> None:
-    row = wait_until(lambda: closed(job, execution_id), seconds=90, what="the next run to end")
-    assert row["status"] == "success", row
-
-
 def reconcile_until_closed(job: HeldJob, execution_id: str) -> dict[str, Any]:
     return job.reconcile_until(
-        lambda: closed(job, execution_id), patience=IMPATIENT, what=f"the row of {execution_id} to be closed"
+        lambda: job.closed_row(execution_id), patience=IMPATIENT, what=f"the row of {execution_id} to be closed"
     )
 
 
@@ -65,7 +55,7 @@ def test_a_killed_run_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
     killed = job.ask_for_run()
     job.wait_until_started()
     kill_flow(worker)
-    row = wait_until(lambda: closed(job, killed), seconds=60, what="the row of the killed flow to be closed")
+    row = wait_until(lambda: job.closed_row(killed), seconds=60, what="the row of the killed flow to be closed")
     assert (row["status"], row["closed_by"], row["metadata"]["reason"]) == ("failure", "hook", "crashed")
     assert row["attempt"] == 1
 
@@ -79,7 +69,7 @@ def test_a_killed_run_is_closed_and_the_job_goes_on(job: HeldJob) -> None:
 
     job.release()
     job.start_prefects_worker()
-    wait_for_success(job, job.ask_for_run())
+    job.wait_for_success(job.ask_for_run())
     assert job.verify().is_complete
 
 
@@ -110,7 +100,7 @@ def test_a_run_that_never_starts_is_closed_and_the_job_goes_on(job: HeldJob) -> 
 
     job.release()
     job.start_prefects_worker()
-    wait_for_success(job, job.ask_for_run())
+    job.wait_for_success(job.ask_for_run())
     assert job.verify().is_complete
     before = job.rows()
     job.reconcile(IMPATIENT)
@@ -128,7 +118,7 @@ def test_the_schedule_survives_a_cut_off_run_and_a_new_server(job: HeldJob) -> N
     job.wait_for_heartbeat(going)
     restart(server)
     job.release()
-    wait_for_success(job, going)
+    job.wait_for_success(going)
 
     cut_off = wait_until(lambda: job.runs_in("PENDING"), seconds=60, what="a run to be pending")
     kill_machine(worker)
@@ -138,7 +128,7 @@ def test_the_schedule_survives_a_cut_off_run_and_a_new_server(job: HeldJob) -> N
     # Nobody ends the lost run: its slot comes free because the server keeps leases on disk. From its memory the lease
     # would be gone, the slot taken for ever, and every run from now on refused.
     (again, *_) = wait_until(lambda: job.started_runs() - started - cut_off, seconds=150, what="the schedule to go on")
-    wait_for_success(job, again)
+    job.wait_for_success(again)
     assert job.runs()[again]["auto_scheduled"]
 
     job.pause()

@@ -152,6 +152,15 @@ class HeldJob:
     def row(self, execution_id: str | UUID) -> dict[str, Any] | None:
         return next((row for row in self.rows() if row["execution_id"] == str(execution_id)), None)
 
+    def closed_row(self, execution_id: str) -> dict[str, Any] | None:
+        """The row of a run that has ended."""
+        row = self.row(execution_id)
+        return row if row is not None and row["status"] != "running" else None
+
+    def wait_for_success(self, execution_id: str) -> None:
+        row = wait_until(lambda: self.closed_row(execution_id), seconds=90, what=f"run {execution_id} to end")
+        assert row["status"] == "success", row
+
     def execute(self, sql: str, *parameters: object) -> None:
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(sql, parameters)
