@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MOD
 
 from deployments.server.automations import Changes, apply_automations
 from flows.settings import Settings
+from tests.support.held_job import HeldJob, held_job, held_server
 from tests.support.made_once import made_once
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 from tests.support.process_tree import command_lines
@@ -195,6 +196,20 @@ def installation(tmp_path_factory: pytest.TempPathFactory, applied_template: App
     """One installation with a worker for a whole module: starting one costs more than most tests do."""
     with applied_pipeline(tmp_path_factory.mktemp("installation"), applied_template) as pipeline:
         yield Installation(pipeline, pipeline.prefect.start_worker("vibecheck"))
+
+
+@pytest.fixture(scope="module")
+def held_jobs_server(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
+    """A server for the `job` of each test of a module, one after the other."""
+    with held_server(tmp_path_factory.mktemp("server"), prefect_template) as server:
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path, held_jobs_server: PrefectServer) -> Iterator[HeldJob]:
+    """A job whose runs end when the test lets them, and no worker yet."""
+    with held_job(tmp_path, held_jobs_server) as job:
+        yield job
 
 
 @contextmanager

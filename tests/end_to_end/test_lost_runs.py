@@ -7,14 +7,12 @@ patience.
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.monitoring.reconcile.lost_runs import Patience
-from tests.support.held_job import HeldJob, held_job, held_server
+from tests.support.held_job import HeldJob
 from tests.support.prefect_server import PrefectServer, Process, wait_until
 from tests.support.process_tree import kill_machine, processes_below
 
@@ -22,18 +20,6 @@ pytestmark = pytest.mark.end_to_end
 
 # Runs send heartbeats every 30 s: no run that is alive may be judged with this.
 IMPATIENT = Patience(pending_seconds=2, silent_seconds=2)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
-    with held_server(tmp_path_factory.mktemp("server"), prefect_template) as server:
-        yield server
-
-
-@pytest.fixture
-def job(tmp_path: Path, server: PrefectServer) -> Iterator[HeldJob]:
-    with held_job(tmp_path, server) as job:
-        yield job
 
 
 def kill_flow(worker: Process) -> None:

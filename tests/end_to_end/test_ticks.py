@@ -1,27 +1,13 @@
 """Every tick has one class, whatever kept it from running: another run, no worker, no server."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from tests.support.held_job import HeldJob, held_job, held_server
-from tests.support.prefect_server import PrefectServer, wait_until
+from tests.support.held_job import HeldJob
+from tests.support.prefect_server import wait_until
 
 pytestmark = pytest.mark.end_to_end
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
-    with held_server(tmp_path_factory.mktemp("server"), prefect_template) as server:
-        yield server
-
-
-@pytest.fixture
-def job(tmp_path: Path, server: PrefectServer) -> Iterator[HeldJob]:
-    with held_job(tmp_path, server) as job:
-        yield job
 
 
 def late_runs(job: HeldJob, *, seconds: float) -> list[str]:

@@ -2,30 +2,17 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from flows.monitoring.reconcile.lost_runs import Patience
-from tests.support.held_job import POOL, HeldJob, held_job, held_server
+from tests.support.held_job import POOL, HeldJob
 from tests.support.prefect_server import PrefectServer
 from tests.support.process_tree import kill_machine
 
 pytestmark = pytest.mark.end_to_end
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, prefect_template: Path) -> Iterator[PrefectServer]:
-    with held_server(tmp_path_factory.mktemp("server"), prefect_template) as server:
-        yield server
-
-
-@pytest.fixture
-def job(tmp_path: Path, server: PrefectServer) -> Iterator[HeldJob]:
-    with held_job(tmp_path, server) as job:
-        yield job
 
 
 def test_rows_are_written_again_into_an_emptied_database(job: HeldJob) -> None:
