@@ -25,7 +25,7 @@ help:  ## Show this list
 up: .venv/installed  ## Run the whole pipeline on this machine until Ctrl-C; OPTIONS="--port 4300" for other ports
 	@exec $(BIN)/vibecheck up $(OPTIONS)
 
-# With bytecode written: hundreds of processes import the project, and each would compile it anew.
+# With bytecode written: hundreds of processes import the project, and each would compile it again.
 test: .venv/installed-dev  ## Run every test, on SQLite and PostgreSQL
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
