@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.monitoring.reconcile.lost_runs import Patience
 from tests.support.held_job import POOL, HeldJob
 from tests.support.prefect_server import PrefectServer
 from tests.support.process_tree import kill_machine
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.end_to_end
 
 def test_rows_are_written_again_into_an_emptied_database(job: HeldJob) -> None:
     job.deploy(every=None)
-    worker = job.start_worker()
+    job.start_worker()
     done = job.ask_for_run()
     job.wait_for_success(done)
     with closing(sqlite3.connect(job.database)) as connection, connection:
@@ -31,7 +30,6 @@ def test_rows_are_written_again_into_an_emptied_database(job: HeldJob) -> None:
     job.wait_for_success(done)
     job.wait_for_success(job.ask_for_run())
     assert job.verify().is_complete
-    worker.stop()
 
 
 @pytest.mark.leaves("child process")  # the server that it starts again is the module's
@@ -48,9 +46,7 @@ def test_rows_outlive_a_server_that_has_lost_everything(job: HeldJob, prefect_te
 
     wipe(job.prefect, prefect_template)
     job.deploy(every=None)
-    row = job.reconcile_until(
-        lambda: job.closed_row(going), patience=Patience(pending_seconds=2, silent_seconds=2), what="the lost run's row"
-    )
+    row = job.reconcile_until(lambda: job.closed_row(going), what="the row of the lost run to be closed")
     assert (row["status"], row["closed_by"], row["metadata"]["reason"]) == ("failure", "reconciler", "lost")
     assert job.row(done) == row_of_done
 

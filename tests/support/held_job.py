@@ -158,6 +158,7 @@ class HeldJob:
         return row if row is not None and row["status"] != "running" else None
 
     def wait_for_success(self, execution_id: str) -> None:
+        """Wait until the run's row is closed. Fails unless it is a success."""
         row = wait_until(lambda: self.closed_row(execution_id), seconds=90, what=f"run {execution_id} to end")
         assert row["status"] == "success", row
 
