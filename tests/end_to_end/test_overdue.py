@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from deployments.sandbox import Fault
+from flows.monitoring.alarms.delivery import DELIVERY_SECONDS
 from tests.end_to_end.conftest import Pipeline
 from tests.support.prefect_server import wait_until
 from tests.support.receiver import Receiver
@@ -86,7 +87,7 @@ def test_a_failing_job_is_one_message_while_the_receiver_is_away(pipeline: Pipel
     server = pipeline.prefect
     server.environment["VIBECHECK_FAILING_AFTER"] = "2"
     # An answer is waited for as long as a delivery may take: by itself, Apprise gives one up after 4 s.
-    server.environment["VIBECHECK_NOTIFICATION"] += "?rto=20"
+    server.environment["VIBECHECK_NOTIFICATION"] += f"?rto={DELIVERY_SECONDS:g}"
     server.start_worker("vibecheck")
     server.start_worker("vibecheck-status", "watchdog")
     pipeline.wait_for_row(pipeline.run("poll_news/scheduled"))
