@@ -5,6 +5,7 @@ of the server, Prefect holds back the events that the automation waits for, for 
 """
 
 from datetime import datetime, timedelta
+from time import monotonic
 
 import structlog
 from prefect.client.orchestration import PrefectClient
@@ -22,26 +23,33 @@ from flows.monitoring.prefect_runs import JobRuns, unless_refused
 LATE_AFTER = timedelta(seconds=60)
 # Of the states of type Scheduled, those of a run that waits for a worker, and not for a retry or for a slot.
 WAITING = ("Scheduled", "Late")
-# What is more than that is left to the next status flow: each costs two requests.
-MOST_RUNS = 200
+# What takes longer is left to the next status flow. Each run costs two requests: 200 runs took a server on SQLite 80 s,
+# as it was marking them as late meanwhile.
+LONGEST_SECONDS = 30.0
 MESSAGE = "No worker started this run in time. The next run on time covers the gap."
 
 logger = structlog.stdlib.get_logger()
 
 
-async def sweep_late_runs(runs: JobRuns, now: datetime, *, late_after: timedelta = LATE_AFTER) -> list[Fact]:
+async def sweep_late_runs(
+    runs: JobRuns, now: datetime, *, late_after: timedelta = LATE_AFTER, longest_seconds: float = LONGEST_SECONDS
+) -> list[Fact]:
     """Cancel, as `Missed`, what the jobs' schedules wanted `late_after` ago. Return what the log should say.
 
-    What a person asked for, retries or has put off waits as long as it takes; what the server refuses is left to the
-    next time. `now` is the server's clock. Raises httpx.HTTPError when the server cannot be asked.
+    What a person asked for, retries or has put off waits as long as it takes. What the server refuses is left to the
+    next time, and so is what has not been begun after `longest_seconds`. `now` is the server's clock. Raises
+    httpx.HTTPError when the server cannot be asked.
     """
+    began = monotonic()
     overdue = await runs.overdue(now - late_after)
     facts: list[Fact] = []
-    for run in [run for run in overdue if _is_late(run)][:MOST_RUNS]:
+    for run in filter(_is_late, overdue):
         ended = await unless_refused(_cancel(runs.client, run), flow_run_id=str(run.id))
         if ended is not None and (fact := end_of(ended, runs.job_of(run))) is not None:
             logger.info("late_run_missed", flow_run_id=str(run.id), scheduled_for=str(run.expected_start_time))
             facts.append(fact)
+        if monotonic() - began > longest_seconds:
+            break
     return facts
 
 

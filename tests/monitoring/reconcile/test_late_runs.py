@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import reading
 from flows.monitoring.log.rows import read_rows
+from flows.monitoring.prefect_runs import JobRuns
+from flows.monitoring.reconcile.late_runs import sweep_late_runs
 from tests.monitoring.reconcile.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
 JOB = "poll"
-SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -41,17 +43,26 @@ async def test_a_late_run_is_missed_and_its_row_says_how_late(prefect: FakePrefe
     assert (await status_round(prefect, database)).repaired == 0
 
 
-async def test_200_late_runs_are_missed_in_one_round(prefect: FakePrefect, database: AsyncEngine) -> None:
-    late = [prefect.run(JOB, START + n * 15 * MINUTE, "SCHEDULED", name="Late", run_count=0) for n in range(200)]
-    # More than the server gives in one answer, and than one round takes.
-    late += [prefect.run(JOB, START + n * 15 * MINUTE + SECOND, "SCHEDULED", run_count=0) for n in range(10)]
-    prefect.now = START + 200 * 15 * MINUTE
-    assert [(await status_round(prefect, database)).repaired for _ in range(3)] == [200, 10, 0]
+async def test_hundreds_of_late_runs_are_missed_in_one_round(prefect: FakePrefect, database: AsyncEngine) -> None:
+    # More than the server gives in one answer.
+    late = [prefect.run(JOB, START + n * 15 * MINUTE, "SCHEDULED", name="Late", run_count=0) for n in range(210)]
+    prefect.now = START + 210 * 15 * MINUTE
+    assert [(await status_round(prefect, database)).repaired for _ in range(2)] == [210, 0]
     assert {state_of(prefect, run) for run in late} == {("CANCELLED", "Missed")}
     async with reading(database) as connection:
         rows = await read_rows(connection, late)
     assert {row.details["reason"] for row in rows.values()} == {"misfire"}
     assert len(rows) == len(late)
+
+
+async def test_what_takes_too_long_is_left_to_the_next_round(prefect: FakePrefect) -> None:
+    late = [prefect.run(JOB, START + n * MINUTE, "SCHEDULED", name="Late", run_count=0) for n in range(3)]
+    async with prefect.client() as client:
+        runs = JobRuns(client, {UUID(prefect.deployments[0]["id"]): JOB})
+        for n in range(1, 4):
+            (fact,) = await sweep_late_runs(runs, START + HOUR, longest_seconds=0)
+            assert fact.execution_id in late
+            assert sum(state_of(prefect, run) == ("CANCELLED", "Missed") for run in late) == n
 
 
 async def test_a_run_that_is_late_within_the_grace_is_left_to_a_worker(
@@ -73,9 +84,6 @@ async def test_a_late_run_that_nobody_may_touch_waits(prefect: FakePrefect, data
     prefect.now = START + HOUR
     await status_round(prefect, database)
     assert state_of(prefect, run) == ("SCHEDULED", "Late")
-
-
-HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
