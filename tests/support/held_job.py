@@ -232,8 +232,9 @@ def held_job(folder: Path, prefect: PrefectServer) -> Generator[HeldJob]:
     if not prefect.is_running():
         prefect.start()
     for kind in ("deployments", "flow_runs"):
-        for left in prefect.api(f"{kind}/filter"):
-            prefect.delete(f"{kind}/{left['id']}")
+        while left := prefect.api(f"{kind}/filter"):
+            for each in left:
+                prefect.delete(f"{kind}/{each['id']}")
     project = folder / "project"
     project.mkdir()
     (project / "held.py").write_text(FLOW)
