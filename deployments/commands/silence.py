@@ -98,7 +98,11 @@ async def _hold_timers(console: Console, names: Collection[str], duration: timed
 
 
 async def _tagged(tag: str) -> list[str]:
-    """The monitored jobs whose deployment has the tag, as the server has them now."""
+    """The monitored jobs whose deployment has the tag, as the server has them now.
+
+    Raises CommandFailed if there is none, or no server is named.
+    """
+    require_server()
     from prefect import get_client
 
     from flows.monitoring.jobs.deployments import read_live_jobs

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.silence import run_silence
@@ -78,6 +79,15 @@ async def test_what_cannot_be_done_is_said(
     with pytest.raises(CommandFailed, match=re.escape(answer)):
         await silence(*jobs, **options)
     assert await silenced(engine) == []
+
+
+async def test_a_tag_is_never_looked_up_on_a_private_server(silence: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL")
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(CommandFailed, match="PREFECT_API_URL is not set"),
+    ):
+        await silence(tag="owner=data", duration=timedelta(hours=1), reason="x")
 
 
 async def test_an_acknowledgement_ends_when_the_job_is_healthy(engine: AsyncEngine, silence: Any) -> None:
