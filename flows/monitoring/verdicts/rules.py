@@ -17,6 +17,9 @@ OVERDUE_INTERVALS = 2
 # A schedule is lost when it has been gone for so long, as who changes one may delete it first; and after a week without
 # it that counts as meant.
 LOST_AFTER, LOST_FOR = timedelta(minutes=10), timedelta(days=7)
+# How soon after a job began a tick is not its first: none is planned that soon (`flows.monitoring.jobs.ticks`). And an
+# interval of days is an hour longer or shorter where clocks change.
+_UNPLANNED, _CLOCK_CHANGE = timedelta(seconds=15), timedelta(hours=1)
 SHORTEST_GRACE, LONGEST_GRACE = timedelta(minutes=10), timedelta(hours=1)
 
 
@@ -208,8 +211,15 @@ def _judge(
 
 
 def _is_before_first_tick(job: ExpectedJob, now: datetime) -> bool:
-    first = job.next_run_at if job.ticks is None else next(iter(job.ticks), None)
-    return first is not None and now <= first
+    if job.ticks is not None:
+        # One whose ticks were all over before anybody watched has none to come.
+        return not job.ticks or now <= job.ticks[0]
+    if job.next_run_at is None or now > job.next_run_at:
+        return False
+    # What is planned next moves on with each look: it is the first if the tick before it lies before the job.
+    interval = timedelta(seconds=job.longest_interval_seconds or 0)
+    spare = _CLOCK_CHANGE if interval >= timedelta(days=1) else _UNPLANNED
+    return job.next_run_at - interval <= job.since + spare
 
 
 def telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:

@@ -1,5 +1,6 @@
 """Late means late after a known tick: the rule against a slow oracle, over random schedules and runs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -119,6 +120,20 @@ def test_a_job_that_is_not_due_yet_is_calm() -> None:
         found = judge(nightly, JobFacts(), now, Limits())
         assert found.verdict == Verdict.NOT_STARTED
         assert judge_all({"nightly": found}, stale=False).verdict == overall
+
+
+def test_a_job_whose_first_tick_has_passed_is_not_calm_again() -> None:
+    hourly = replace(job([]), ticks=None, longest_interval_seconds=HOUR.total_seconds())
+    # Ten seconds after it was deployed it had a tick for which no run could be planned any more.
+    for planned_next, is_calm in ((MINUTE, True), (HOUR + timedelta(seconds=10), True), (HOUR + MINUTE, False)):
+        found = judge(replace(hourly, next_run_at=SINCE + planned_next), JobFacts(), SINCE + planned_next, Limits())
+        assert (found.verdict, found.is_calm) == (Verdict.NOT_STARTED, is_calm)
+
+
+def test_a_job_whose_last_tick_was_before_it_was_watched_is_calm() -> None:
+    over = job([spec(rrule="DTSTART:20250101T000000\nRRULE:FREQ=DAILY;COUNT=3")])
+    found = judge(over, JobFacts(), SINCE + DAY, Limits())
+    assert (over.ticks, found.verdict, found.is_calm) == ([], Verdict.NOT_STARTED, True)
 
 
 @pytest.mark.parametrize(
