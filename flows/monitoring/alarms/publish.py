@@ -104,10 +104,12 @@ async def publish(
     held_back = {*untold, STATUS_FLOW} if untold else set[str]()
     await emit(client, [judged(name, job, report) for name, job in report.jobs.items() if name not in held_back])
     await show(client, report)
-    is_trouble = any(
-        verdict.status == Verdict.UNHEALTHY and name not in known.silenced for name, verdict in known.verdicts.items()
+    # Also where other jobs have a receiver.
+    is_unheard = any(
+        verdict.status == Verdict.UNHEALTHY and name not in known.silenced and not known.routes[name]
+        for name, verdict in known.verdicts.items()
     )
-    return Published(notices, audience, is_told=not untold and not (is_trouble and not receivers_of(settings)))
+    return Published(notices, audience, is_told=not untold and not is_unheard)
 
 
 async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Report) -> _Known:

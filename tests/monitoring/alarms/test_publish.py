@@ -183,6 +183,14 @@ async def test_without_a_receiver_all_else_works_and_nothing_piles_up(
     assert told(receiver) == []
 
 
+async def test_a_job_without_a_receiver_is_trouble_though_others_have_one(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
+) -> None:
+    await overdue(engine, NEWS)
+    of_an_owner = settings(None, notification_by_owner={"data": receiver.apprise_url})
+    assert [each.is_told for each in await work(client, engine, of_an_owner, times=3)] == [True, False, False]
+
+
 async def test_a_job_retired_before_anybody_is_told_is_not_told_of(
     client: PrefectClient, engine: AsyncEngine, receiver: Receiver
 ) -> None:
