@@ -92,7 +92,7 @@ def notice_of(
             end = replace(end, reason=last.reason, details={**end.details, "remark": last.details.get("remark")})
         return end_of_outage(end, now, links)
     if last.reason in TOLD_WARNINGS:
-        return _warning(last, now, links)
+        return warning_of(name, WarningCode(last.reason), last.at, _text(last.details.get("remark")), now, links)
     if last.details.get("outage_reason") in TOLD_WARNINGS:
         return end_of_outage(last, now, links)
     return None
@@ -153,16 +153,16 @@ def _paragraph_of_pool(kind: Kind, pool: str, notices: Sequence[Notice], now: da
     return Paragraph(kind=kind, headline=headline, text=text, job_names=names)
 
 
-def _warning(last: TransitionRow, now: datetime, links: Links) -> Notice:
-    name, link = last.job_name, links.job(last.job_name)
-    at = clock(last.at, now)
+def warning_of(name: str, warning: WarningCode, began: datetime, remark: str, now: datetime, links: Links) -> Notice:
+    """Tell what people are to be warned of; `remark` says it in a sentence."""
+    link, at = links.job(name), clock(began, now)
     what, headline = "has lost a schedule", f"lost a schedule at {at}"
-    if last.reason == WarningCode.FEATURE_OFF:
+    if warning == WarningCode.FEATURE_OFF:
         what, headline = "runs, but nothing comes of it", f"has run without a result since {at}"
     lines = [
         f"{name} {what}.",
-        f"Since: {at}, for {duration((now - last.at).total_seconds())}.",
-        _text(last.details.get("remark")),
+        f"Since: {at}, for {duration((now - began).total_seconds())}.",
+        remark,
         *([f"Look: {link}"] if link else []),
     ]
     return Notice(
@@ -170,10 +170,10 @@ def _warning(last: TransitionRow, now: datetime, links: Links) -> Notice:
         kind=Kind.WARNING,
         headline=f"{name} {headline}",
         text="\n".join(lines),
-        incident=incident_key(name, last.at, last.reason),
-        warning=last.reason,
+        incident=incident_key(name, began, warning),
+        warning=warning,
         link=link,
-        since=last.at,
+        since=began,
     )
 
 

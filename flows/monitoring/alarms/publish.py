@@ -17,7 +17,7 @@ from flows.monitoring.alarms.events import emit, event_of, judged
 from flows.monitoring.alarms.ledger import Ended, ended, note_taken, read_entries, with_ends
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
-from flows.monitoring.alarms.notices import notice_of, paragraphs_of, reminder_of
+from flows.monitoring.alarms.notices import notice_of, paragraphs_of, reminder_of, warning_of
 from flows.monitoring.alarms.receivers import DEFAULT, names_for, receivers_of
 from flows.monitoring.alarms.refusals import Refusal, note_deliveries, read_refusals
 from flows.monitoring.alarms.silences import active_silences, end_acknowledgements, names_silenced
@@ -26,7 +26,7 @@ from flows.monitoring.jobs.registry import StoredJob, read_jobs
 from flows.monitoring.verdicts.changes import circumstances_of
 from flows.monitoring.verdicts.outages import Outage, last_outages
 from flows.monitoring.verdicts.overall import is_silence
-from flows.monitoring.verdicts.report import Report
+from flows.monitoring.verdicts.report import JobReport, Report
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
@@ -36,8 +36,8 @@ from flows.monitoring.verdicts.stored import (
     transitions_noticed_since,
     unsent_transitions,
 )
-from flows.monitoring.verdicts.wording import clock, explain_all
-from flows.monitoring.vocabulary import STATUS_FLOW, Verdict
+from flows.monitoring.verdicts.wording import clock, explain_all, explain_warning
+from flows.monitoring.vocabulary import STATUS_FLOW, TOLD_WARNINGS, Verdict, WarningCode
 from flows.settings import MonitoringSettings
 
 # More changes than that at once are told in the next message.
@@ -83,7 +83,7 @@ async def publish(
     """Tell what `judge` has changed, and what is due for a reminder. Safe to repeat.
 
     1. Read the untold changes of verdict, and the jobs whose last message is a reminder's interval ago or of which
-       nobody was told, because they were silenced.
+       nobody was told or warned, because they were silenced.
     2. Emit an event for each change. Its id is the change's own, so that a repeated one is one.
     3. Leave out what is silenced, and send each receiver one message for the rest, and for what it is owed. Only what
        a receiver has taken is told; the next status flow tries the rest again. Without a receiver there is nobody to
@@ -204,6 +204,15 @@ def _notice(
         looks_healthy = job is not None and job.judgement.verdict != Verdict.UNHEALTHY
         if (notice := notice_of(own, report.at, links, severity, looks_healthy=looks_healthy)) is not None:
             return notice
+    if job is not None and _is_untold_warning(verdict, job):
+        return warning_of(
+            verdict.job_name,
+            WarningCode(verdict.reason),
+            verdict.status_since,
+            explain_warning(WarningCode(verdict.reason), job),
+            report.at,
+            links,
+        )
     if verdict.status != Verdict.UNHEALTHY or job is None or job.judgement.verdict != Verdict.UNHEALTHY:
         return None
     outage = last_outage or Outage(verdict.status_since, {})
@@ -215,6 +224,16 @@ def _notice(
     details = circumstances_of(job, report.at)
     return reminder_of(
         verdict.job_name, verdict.reason, outage.began, details, report.at, links, severity, is_first=is_first
+    )
+
+
+def _is_untold_warning(verdict: VerdictRow, job: JobReport) -> bool:
+    """Whether the job is warned of, and nobody was told, as it was silenced."""
+    return (
+        verdict.status == Verdict.HEALTHY
+        and verdict.reason in TOLD_WARNINGS
+        and verdict.reason in job.judgement.warnings
+        and not _was_told(verdict, verdict.status_since)
     )
 
 
