@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
+from flows.logs import redact
 from flows.monitoring.jobs.registry import AbsentWorker, note_absent_workers
 from flows.monitoring.verdicts.outages import Outage, last_outages
 from flows.monitoring.verdicts.overall import is_silence
@@ -236,7 +237,8 @@ def circumstances_of(job: JobReport, now: datetime) -> dict[str, Any]:
     absent_since = job.facts.worker_absent_since if is_for_want_of_worker else None
     return {
         "explanation": explain_job(job, now),
-        "last_error": last_failure and last_failure.error_message,
+        # The log keeps what the run has said; what leaves it is for everybody's eyes.
+        "last_error": last_failure and redact(last_failure.error_message),
         "failed_run": last_failure and str(last_failure.execution_id),
         "open_run": str(job.running_id) if job.running_id is not None else None,
         "work_pool_without_worker": job.facts.absent_work_pool if is_for_want_of_worker else None,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine, reading
+from flows.logs import register_secret
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind
 from flows.monitoring.alarms.notices import notice_of
@@ -24,6 +25,17 @@ async def test_a_healthy_job_is_no_news(database: AsyncEngine) -> None:
     await once_healthy(database, MINUTE)
     await judge_times(database, 5)
     assert await turns(database) == []
+
+
+async def test_a_secret_in_a_runs_error_reaches_nobody(database: AsyncEngine) -> None:
+    register_secret("hunter2-of-a-run")
+    now = await once_healthy(database, 60 * MINUTE)
+    error = "x" * 300 + " no answer of https://user:hunter2-of-a-run@example.org"
+    await seed(database, rows=[ran(NEWS, now - n * 15 * MINUTE, "failure", error_message=error) for n in range(3)])
+    await judge_times(database, 2)
+    (change,) = await told(database)
+    assert change.reason == "failing"
+    assert change.details["last_error"] == "x" * 300 + " no answer of https://user:[redacted]@example.org"
 
 
 async def test_one_bad_judgement_is_no_news_and_two_are_one_change(database: AsyncEngine) -> None:
