@@ -1,5 +1,6 @@
 """The server's timers, which report what is silent: held for a planned stop."""
 
+import glob
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 
@@ -21,16 +22,16 @@ async def hold_timers(client: PrefectClient, jobs: Collection[str], duration: ti
     It ends by itself, and cannot be ended before. Raises httpx.HTTPError; events that are refused are logged.
     """
     now = await server_now(client)
+    # The triggers have the names as patterns.
+    names = {glob.escape(f"{JOB}{name}"): name for name in jobs}
     lengths: dict[str, timedelta] = {}
     for automation in await client.read_resource_related_automations(OWNER):
         for resource, within in _timers_of(automation):
-            lengths[resource] = min(within, lengths.get(resource, within))
-    for resource, within in lengths.items():
+            if resource in names:
+                lengths[names[resource]] = min(within, lengths.get(names[resource], within))
+    for job_name, within in lengths.items():
         step = within / STEPS_PER_TIMER
         moments = [now + number * step for number in range(duration // step + 1)]
-        job_name = resource.removeprefix(JOB)
-        if job_name not in jobs:
-            continue
         await emit(client, [expected(job_name, at) for at in [*moments, now + duration]])
 
 
