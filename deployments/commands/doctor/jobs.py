@@ -1,6 +1,7 @@
 """What is on the Prefect server: work pools and their workers, deployments with their planned runs, automations."""
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -63,7 +64,12 @@ async def _pool(client: PrefectClient, name: str, jobs: Sequence[LiveJob]) -> Fi
     except ObjectNotFound:
         return Finding(subject, Mark.FAILURE, "The server has no such work pool.", APPLY)
     if pool.is_paused:
-        return Finding(subject, Mark.WARNING, "It is paused: no run of it starts.", "Resume it: `vibecheck resume`.")
+        return Finding(
+            subject,
+            Mark.WARNING,
+            "It is paused: no run of it starts.",
+            f"Resume it: `vibecheck resume {shlex.quote(name)}`.",
+        )
     if pool.status == WorkPoolStatus.NOT_READY:
         waiting = names_in(jobs, name)
         text = "No worker polls it" + (f": {listed(waiting)} cannot run." if waiting else ".")

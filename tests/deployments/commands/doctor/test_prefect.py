@@ -80,6 +80,9 @@ async def test_pools_without_workers_paused_or_missing_are_told(installation: In
     ]
     installation.prefect.work_pools[pools[0]] = "PAUSED"
     assert of(await found(installation), f"pool {pools[0]}") == [("warning", "It is paused: no run of it starts.")]
+    (paused,) = [each for each in await found(installation) if each.subject == f"pool {pools[0]}"]
+    # Without a name it would resume those of prefect.yaml alone.
+    assert paused.to_do == f"Resume it: `vibecheck resume {pools[0]}`."
     del installation.prefect.work_pools[pools[0]]
     assert of(await found(installation), f"pool {pools[0]}") == [("failure", "The server has no such work pool.")]
 
