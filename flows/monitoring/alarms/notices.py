@@ -20,8 +20,8 @@ from flows.monitoring.vocabulary import TOLD_WARNINGS, Reason, Verdict, WarningC
 LONGEST_ERROR = 500
 # Prefect puts it before the text of each exception.
 _PREFIX_OF_ERRORS = "Flow run encountered an exception:"
-# Of jobs of these severities nobody wants to be woken.
-_MILD = frozenset({"low", "warning", "info"})
+# Of jobs of this severity nobody wants to be woken.
+_MILD = "low"
 
 _IS = {
     Reason.OVERDUE: "is overdue",
@@ -83,7 +83,7 @@ def notice_of(
     if last.to_status == Verdict.UNHEALTHY:
         if not turns:
             return None
-        kind = Kind.WARNING if (severity or "").lower() in _MILD else Kind.ALARM
+        kind = Kind.WARNING if severity == _MILD else Kind.ALARM
         began = turns[-1].at
         return _bad_news(kind, name, last.reason, began, last.details, now, links, looks_healthy=looks_healthy)
     end = turns[-1] if turns and turns[-1].to_status == Verdict.HEALTHY else earlier
@@ -110,7 +110,7 @@ def reminder_of(
     is_first: bool = False,
 ) -> Notice:
     """Tell that a job is still unhealthy; `is_first` if nobody was told of this outage."""
-    kind = Kind.WARNING if (severity or "").lower() in _MILD else Kind.ALARM if is_first else Kind.REMINDER
+    kind = Kind.WARNING if severity == _MILD else Kind.ALARM if is_first else Kind.REMINDER
     return _bad_news(kind, job_name, reason, began, details, now, links)
 
 
