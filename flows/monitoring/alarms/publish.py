@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
 import structlog
 from prefect.client.orchestration import PrefectClient
@@ -12,21 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.alarms.artifact import show
 from flows.monitoring.alarms.audience import Audience, read_audience
+from flows.monitoring.alarms.due import due_notice, was_told
 from flows.monitoring.alarms.ends import server_incident_over
 from flows.monitoring.alarms.events import emit, event_of, judged
 from flows.monitoring.alarms.ledger import Ended, ended, note_taken, read_entries, with_ends
 from flows.monitoring.alarms.links import Links
 from flows.monitoring.alarms.messages import Kind, Message, Notice
-from flows.monitoring.alarms.notices import notice_of, paragraphs_of, reminder_of, warning_of
+from flows.monitoring.alarms.notices import paragraphs_of
 from flows.monitoring.alarms.receivers import DEFAULT, names_for, receivers_of
 from flows.monitoring.alarms.refusals import Refusal, note_deliveries, read_refusals
 from flows.monitoring.alarms.silences import active_silences, end_acknowledgements, names_silenced
 from flows.monitoring.alarms.tell import Told, tell
 from flows.monitoring.jobs.registry import StoredJob, read_jobs
-from flows.monitoring.verdicts.changes import circumstances_of
-from flows.monitoring.verdicts.outages import Outage, last_outages
+from flows.monitoring.verdicts.outages import last_outages
 from flows.monitoring.verdicts.overall import is_silence
-from flows.monitoring.verdicts.report import JobReport, Report
+from flows.monitoring.verdicts.report import Report
 from flows.monitoring.verdicts.stored import (
     TransitionRow,
     VerdictRow,
@@ -36,8 +35,8 @@ from flows.monitoring.verdicts.stored import (
     transitions_noticed_since,
     unsent_transitions,
 )
-from flows.monitoring.verdicts.wording import clock, explain_all, explain_warning
-from flows.monitoring.vocabulary import STATUS_FLOW, TOLD_WARNINGS, Verdict, WarningCode
+from flows.monitoring.verdicts.wording import clock, explain_all
+from flows.monitoring.vocabulary import STATUS_FLOW, Verdict
 from flows.settings import MonitoringSettings
 
 # More changes than that at once are told in the next message.
@@ -92,7 +91,8 @@ async def publish(
        path then goes off.
     5. Put the report into Prefect's UI.
 
-    Raises DatabaseUnavailable; what concerns the receivers or Prefect is logged and tried again by the next run.
+    Raises DatabaseUnavailable. What concerns the receivers is logged and tried again by the next run; what the Prefect
+    server refuses is logged.
     """
     known = await _read(engine, settings, report)
     prefix = _prefix(settings)
@@ -138,7 +138,8 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
         outages = await last_outages(connection, unhealthy)
         entries = await read_entries(connection, receivers)
     # With more changes than are read, the verdicts are ahead of what is told now.
-    ends: Ended = ended(entries, verdicts, outages) if len(changes) < MOST_CHANGES else {}
+    has_more = len(changes) == MOST_CHANGES
+    ends: Ended = {} if has_more else ended(entries, verdicts, outages)
     heard = {name for by_job in ends.values() for name in by_job}
     notices: dict[str, Notice] = {}
     owed: dict[str, list[Notice]] = {}
@@ -146,18 +147,19 @@ async def _read(engine: AsyncEngine, settings: MonitoringSettings, report: Repor
     for name, verdict in verdicts.items():
         severity, outage = _text(jobs.get(name), "severity"), outages.get(name)
         own = changes_of.get(name, ())
-        if notice := _notice(verdict, own, outage, report, settings, links, severity):
+        comes_later = has_more and not own and not was_told(verdict, outage.began if outage else verdict.status_since)
+        if not comes_later and (notice := due_notice(verdict, own, outage, report, settings, links, severity)):
             notices[name] = notice
         for receiver, refusal in refusals.items():
-            if receiver not in routes[name] or not _was_told(verdict, refusal.since):
+            if receiver not in routes[name] or not was_told(verdict, refusal.since):
                 continue
             own = [change for change in missed_of.get(name, ()) if change.noticed_at >= refusal.since]
-            notice = _notice(verdict, own, outage, report, settings, links, severity, is_owed=True)
+            notice = due_notice(verdict, own, outage, report, settings, links, severity, is_owed=True)
             if notice is not None and (name not in silenced or notice.kind is Kind.RECOVERY):
                 owed.setdefault(receiver, []).append(notice)
     # People hear of the end of what they were told of, so that no incident stays open.
     for name, notice in notices.items():
-        if notice.kind is Kind.RECOVERY and (name in heard or _was_told(verdicts[name], notice.since)):
+        if notice.kind is Kind.RECOVERY and (name in heard or was_told(verdicts[name], notice.since)):
             silenced.discard(name)
     return _Known(
         changes=changes,
@@ -185,60 +187,6 @@ def _by_job(changes: Iterable[TransitionRow]) -> dict[str, list[TransitionRow]]:
     for change in changes:
         by_job.setdefault(change.job_name, []).append(change)
     return by_job
-
-
-def _notice(
-    verdict: VerdictRow,
-    own: Sequence[TransitionRow],
-    last_outage: Outage | None,
-    report: Report,
-    settings: MonitoringSettings,
-    links: Links,
-    severity: str | None,
-    *,
-    is_owed: bool = False,
-) -> Notice | None:
-    """What there is to say about a job: these changes, or that it is still unhealthy, if that is due or `is_owed`."""
-    job = report.jobs.get(verdict.job_name)
-    if own:
-        looks_healthy = job is not None and job.judgement.verdict != Verdict.UNHEALTHY
-        if (notice := notice_of(own, report.at, links, severity, looks_healthy=looks_healthy)) is not None:
-            return notice
-    if job is not None and _is_untold_warning(verdict, job):
-        return warning_of(
-            verdict.job_name,
-            WarningCode(verdict.reason),
-            verdict.status_since,
-            explain_warning(WarningCode(verdict.reason), job),
-            report.at,
-            links,
-        )
-    if verdict.status != Verdict.UNHEALTHY or job is None or job.judgement.verdict != Verdict.UNHEALTHY:
-        return None
-    outage = last_outage or Outage(verdict.status_since, {})
-    told_at = verdict.last_notified_at
-    is_first = told_at is None or told_at < outage.began
-    due = report.at if told_at is None or is_first else told_at + timedelta(seconds=settings.reminder_seconds)
-    if report.at < due and not is_owed:
-        return None
-    details = circumstances_of(job, report.at)
-    return reminder_of(
-        verdict.job_name, verdict.reason, outage.began, details, report.at, links, severity, is_first=is_first
-    )
-
-
-def _is_untold_warning(verdict: VerdictRow, job: JobReport) -> bool:
-    """Whether the job is warned of, and nobody was told, as it was silenced."""
-    return (
-        verdict.status == Verdict.HEALTHY
-        and verdict.reason in TOLD_WARNINGS
-        and verdict.reason in job.judgement.warnings
-        and not _was_told(verdict, verdict.status_since)
-    )
-
-
-def _was_told(verdict: VerdictRow, since: datetime) -> bool:
-    return verdict.last_notified_at is not None and verdict.last_notified_at >= since
 
 
 async def _tell(settings: MonitoringSettings, report: Report, known: _Known, notices: Sequence[Notice]) -> Told:

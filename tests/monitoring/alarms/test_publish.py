@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.server.notifications import apprise_block
 from flows.database.engine import create_engine
+from flows.monitoring.alarms import publish as publishing
 from flows.monitoring.alarms.silences import lift, silence
 from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.jobs.workers import AbsentWorker, absent_workers
@@ -93,6 +94,19 @@ async def test_jobs_that_go_down_together_are_one_message(
     await overdue(engine, NEWS, "poll_stories")
     await work(client, engine, settings(receiver), times=3)
     assert told(receiver) == ["2 jobs: poll_news has been overdue; poll_stories has been overdue"]
+
+
+async def test_more_jobs_than_one_message_takes_are_told_of_in_the_next_ones(
+    client: PrefectClient, engine: AsyncEngine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MOST_CHANGES", 2)
+    await overdue(engine, *(f"job_{number}" for number in range(5)))
+    await work(client, engine, settings(receiver), times=6)
+    assert told(receiver) == [
+        "2 jobs: job_0 has been overdue; job_1 has been overdue",
+        "2 jobs: job_2 has been overdue; job_3 has been overdue",
+        "job_4 has been overdue",
+    ]
 
 
 async def test_recovery_is_told_with_the_length_of_the_outage(
