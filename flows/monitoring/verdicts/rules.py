@@ -216,10 +216,12 @@ def _is_before_first_tick(job: ExpectedJob, now: datetime) -> bool:
         return not job.ticks or now <= job.ticks[0]
     if job.next_run_at is None or now > job.next_run_at:
         return False
-    # What is planned next moves on with each look: it is the first if the tick before it lies before the job.
+    # What is planned next moves on with each look: it is the first if the tick before it lies before the job. And that
+    # one may be still to come, as `up` brings the run of a job's next tick forward.
     interval = timedelta(seconds=job.longest_interval_seconds or 0)
+    before = job.next_run_at - interval
     spare = _CLOCK_CHANGE if interval >= timedelta(days=1) else _UNPLANNED
-    return job.next_run_at - interval <= job.since + spare
+    return before <= job.since + spare or now <= before
 
 
 def telling(outcomes: Iterable[Outcome]) -> Iterable[Outcome]:

@@ -130,6 +130,13 @@ def test_a_job_whose_first_tick_has_passed_is_not_calm_again() -> None:
         assert (found.verdict, found.is_calm) == (Verdict.NOT_STARTED, is_calm)
 
 
+def test_a_job_whose_first_run_was_brought_forward_is_calm_until_its_tick() -> None:
+    hourly = replace(job([]), ticks=None, longest_interval_seconds=HOUR.total_seconds())
+    planned = replace(hourly, next_run_at=SINCE + HOUR + 10 * MINUTE)
+    for now, is_calm in ((10 * MINUTE, True), (11 * MINUTE, False)):
+        assert judge(planned, JobFacts(), SINCE + now, Limits()).is_calm == is_calm
+
+
 def test_a_job_whose_last_tick_was_before_it_was_watched_is_calm() -> None:
     over = job([spec(rrule="DTSTART:20250101T000000\nRRULE:FREQ=DAILY;COUNT=3")])
     found = judge(over, JobFacts(), SINCE + DAY, Limits())
