@@ -135,7 +135,7 @@ class AnyHistory(RuleBasedStateMachine):
     def answers_are_odd(self, kind: FaultKind, after: int, times: int) -> None:
         """Let some of the next requests be answered oddly, or not at all."""
         self._source.sandbox.faults.add([Fault(kind=kind, after=after, times=times)])
-        self._is_prompt &= kind not in ("short_page", "empty_page")
+        self._is_prompt &= kind not in ("short_page", "empty_page", "malformed_items")
 
     @rule(error=st.sampled_from([*BROKEN, Crash]), request=st.integers(0, 8))
     def a_run_is_cut_off(self, error: type[httpx.RequestError | Crash], request: int) -> None:
@@ -198,19 +198,25 @@ class AnyHistory(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let calm follow, and count: at first what a poll finds at once, and in the end all."""
-        if hasattr(self, "_poller"):
-            until = self._source.now
-            self._source.sandbox.faults.clear()
-            self.all_is_well_for_a_while(polls=4)
-            if self._is_prompt:
-                self._check(until)
-            while self._source.now < until + CALM:
-                self._poll()
-                self._pass(timedelta(hours=4))
+        try:
+            if hasattr(self, "_poller"):
+                self._calm_down()
+        finally:
+            if hasattr(self, "_engine"):
+                self._runner.run(self._engine.dispose())
+            self._runner.close()
+            self._folder.cleanup()
+
+    def _calm_down(self) -> None:
+        until = self._source.now
+        self._source.sandbox.faults.clear()
+        self.all_is_well_for_a_while(polls=4)
+        if self._is_prompt:
             self._check(until)
-            self._runner.run(self._engine.dispose())
-        self._runner.close()
-        self._folder.cleanup()
+        while self._source.now < until + CALM:
+            self._poll()
+            self._pass(timedelta(hours=4))
+        self._check(until)
 
     def _check(self, until: datetime) -> None:
         assert self._polled_from is not None
