@@ -19,19 +19,30 @@ class PositionMoved(Exception):
 async def read_position(connection: AsyncConnection, job_name: str, scope: str) -> tuple[Position, CursorRow | None]:
     """Return how far the scope has been polled, and the cursor that says so.
 
-    An unfinished window that ends ahead of the database's clock, as a wrong clock leaves it, is given up: it was not
-    frozen, so its offset counts other rows by now. That, and a watermark ahead of the clock, is warned of.
+    What is ahead of the database's clock, as a wrong clock leaves it, counts as none, with a warning: nobody knows what
+    was read by then, and no reading would be due until that time. So a watermark is followed by the lookback, and a
+    sweep. An unfinished window that ends ahead is given up: it was not frozen, so its offset counts other rows by now.
     """
     cursor = await read_cursor(connection, job_name, scope)
     if cursor is None:
         return Position(), None
     position = _position_of(cursor)
     now = await database_now(connection)
-    reached = position.window.end if position.window else position.watermark
-    if reached is None or reached <= now:
+    window_end = position.window.end if position.window else None
+    times = (position.watermark, window_end, position.settled_until, position.swept_at)
+    ahead = [at for at in times if at is not None and at > now]
+    if not ahead:
         return position, cursor
-    logger.warning("position_ahead_of_now", scope=scope, position=str(reached), now=str(now))
-    return replace(position, window=None, next_offset=0), cursor
+    logger.warning("position_ahead_of_now", scope=scope, position=str(max(ahead)), now=str(now))
+    if window_end in ahead:
+        position = replace(position, window=None, next_offset=0)
+    if position.watermark in ahead:
+        position = replace(position, watermark=None, read_from=None)
+    if position.settled_until in ahead:
+        position = replace(position, settled_until=None)
+    if position.swept_at in ahead:
+        position = replace(position, swept_at=None)
+    return position, cursor
 
 
 def _position_of(cursor: CursorRow) -> Position:

@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 from flows.database.clock import database_now
 from flows.database.engine import reading
 from flows.polling.pages import poll_scopes
+from flows.polling.positions import read_position
 from flows.polling.storage.cursors import CursorRow, write_cursor
-from flows.polling.windows import Window
+from flows.polling.windows import Position, Window
 from tests.polling.runs import JOB, NOW, REACH, FakeFeed, cursor_of, polling_run
 
 
@@ -31,15 +32,26 @@ async def poll(database: AsyncEngine) -> tuple[list[tuple[Window, int | str]], l
     return feed.asked, [event["event"] for event in events if event["log_level"] == "warning"]
 
 
-async def test_a_watermark_ahead_of_now_counts_as_now_aloud(database: AsyncEngine) -> None:
+async def test_a_watermark_ahead_of_now_counts_as_none_aloud(database: AsyncEngine) -> None:
     async with reading(database) as connection:
         ahead = await database_now(connection) + timedelta(hours=8)
-    await left(database, CursorRow(watermark=ahead))
+    await left(database, CursorRow(watermark=ahead, read_from=ahead - timedelta(hours=9)))
     assert await poll(database) == (
-        [(Window(NOW - REACH.overlap, NOW), offset) for offset in (0, 5)],
+        [(Window(NOW - REACH.lookback, NOW), offset) for offset in (0, 5)],
         ["position_ahead_of_now"],
     )
     assert await poll(database) == ([], [])
+
+
+async def test_what_settled_or_was_swept_ahead_of_now_is_not_known(database: AsyncEngine) -> None:
+    async with reading(database) as connection:
+        ahead = await database_now(connection) + timedelta(days=3)
+    await left(database, CursorRow(NOW, settled_until=ahead, swept_at=ahead, read_from=NOW - timedelta(hours=1)))
+    with capture_logs() as events:
+        async with reading(database) as connection:
+            position, _known = await read_position(connection, JOB, "")
+    assert position == Position(NOW, read_from=NOW - timedelta(hours=1)), "the rest was not left by a wrong clock"
+    assert [event["event"] for event in events] == ["position_ahead_of_now"]
 
 
 @pytest.mark.parametrize("watermark", [NOW - timedelta(hours=2), None], ids=["later poll", "first poll"])

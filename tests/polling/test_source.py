@@ -1,14 +1,15 @@
 """What the source may do, and what the polls make of it: the HTTP API is all that these tests share with the poller."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flows.database.engine import reading
 from flows.entities import load_tracked
+from flows.polling import positions
 from flows.polling.overlap import settles_after
 from flows.polling.positions import PositionMoved, read_position, write_position
 from flows.polling.storage.entities import seed_entities
@@ -73,6 +74,24 @@ async def test_a_clock_that_is_set_back_again_stops_no_poll(database: AsyncEngin
     await poller.poll_for(1)
     missing = await poller.missing(crawled_before=poller.index.now - timedelta(minutes=30))
     assert not [item for item in missing if item.crawled_at >= set_back_at]
+
+
+async def test_a_clock_that_was_days_ahead_loses_nothing(
+    sqlite_database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lag = LAGS["10 % by 10 to 40 min"]
+    poller = Poller(await seeded(sqlite_database), Index(made_up(hours=24, a_day=150, lag=lag)))
+
+    async def virtual_now(_connection: AsyncConnection) -> datetime:
+        return poller.index.now + poller.clock_ahead
+
+    monkeypatch.setattr(positions, "database_now", virtual_now)
+    await poller.poll_for(2)
+    poller.clock_ahead = timedelta(days=3)
+    await poller.poll_for(0.5)
+    poller.clock_ahead = timedelta(0)
+    await poller.poll_for(20)
+    assert not await poller.missing(crawled_before=poller.index.now - timedelta(hours=11))
 
 
 async def test_pages_that_repeat_end_the_poll_and_cost_little(database: AsyncEngine) -> None:

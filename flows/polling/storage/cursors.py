@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.database.base import table_of
+from flows.database.clock import database_now
 from flows.database.types import utc_now
 from flows.database.upserts import insert_into
 from flows.polling.storage.tables import Cursor
@@ -82,10 +83,14 @@ async def touch_cursor(connection: AsyncConnection, job_name: str, scope: str) -
 
 
 async def stalest_scopes(connection: AsyncConnection, job_name: str, scopes: Sequence[str], limit: int) -> list[str]:
-    """Return the `limit` scopes whose turn it is: those never tried first, then the ones tried longest ago."""
+    """Return the `limit` scopes whose turn it is: those never tried first, then the ones tried longest ago.
+
+    One that was tried ahead of now, as a wrong clock leaves it, comes before these: its turn would not come until then.
+    """
+    now = await database_now(connection)
     rows = await connection.execute(
         select(Cursor.scope, Cursor.updated_at).where(Cursor.job_name == job_name, Cursor.scope.in_(scopes))
     )
     tried: dict[str, datetime] = {row.scope: row.updated_at for row in rows}
     never = [scope for scope in scopes if scope not in tried]
-    return [*never, *sorted(tried, key=tried.__getitem__)][:limit]
+    return [*never, *sorted(tried, key=lambda scope: (tried[scope] <= now, tried[scope]))][:limit]

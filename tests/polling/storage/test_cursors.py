@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows.database.clock import database_now
 from flows.database.engine import reading
 from flows.polling.storage.cursors import CursorRow, read_cursor, stalest_scopes, touch_cursor, write_cursor
+from flows.polling.storage.tables import Cursor
 from tests.polling.storage.rows import NOON
 
 UNFINISHED = CursorRow(NOON, NOON - timedelta(hours=1), NOON + timedelta(hours=1), "40")
@@ -65,6 +68,15 @@ async def test_a_scope_that_keeps_failing_does_not_starve_the_others(database: A
         await touch_cursor(connection, "stories", "bad")
         assert await stalest_scopes(connection, "stories", ["good", "bad"], 1) == ["good"]
         assert await read_cursor(connection, "stories", "bad") == UNFINISHED
+
+
+async def test_a_scope_tried_by_a_clock_that_was_ahead_is_next(database: AsyncEngine) -> None:
+    async with database.begin() as connection:
+        for scope in ("a", "b", "c"):
+            await write_cursor(connection, "stories", scope, CursorRow(NOON))
+        ahead = await database_now(connection) + timedelta(days=30)
+        await connection.execute(update(Cursor).where(Cursor.scope == "b").values(updated_at=ahead))
+        assert await stalest_scopes(connection, "stories", ["a", "b", "c", "d"], 4) == ["d", "b", "a", "c"]
 
 
 async def test_touching_a_scope_never_read_sends_it_to_the_end(database: AsyncEngine) -> None:
