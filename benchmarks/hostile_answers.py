@@ -83,6 +83,12 @@ def _good_article(number: int) -> str:
     return json.dumps(article(article_id=str(UUID(int=number))))
 
 
+def _points() -> Respond:
+    number = ROOM // len("0, 1234567, ")
+    times = [*range(number)]
+    return sends(http_response(as_json(_of_story(sentiment=[0] * number, sentiment_timestamps=times))))
+
+
 def _of_story(**fields: Any) -> dict[str, Any]:
     return {"stories": [story(**fields)]}
 
@@ -125,6 +131,7 @@ ANSWERS: dict[str, dict[str, Make]] = {
         "articles of a story, as many as fit": _answer(
             _of_story(updates=[{"article_ids": [PLACE]}]), _numbered(lambda number: f'"{UUID(int=number)}"')
         ),
+        "points of a story, as many as fit": _points,
         "topics of a story, as many as fit": _answer(_of_story(topics=[PLACE]), _many('"x"')),
     },
 }

@@ -3,9 +3,9 @@
 # pydantic copies mutable defaults.
 # ruff: noqa: RUF012
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -198,6 +198,14 @@ class _WireStory(Record):
 def parse_stories(items: Sequence[object]) -> tuple[list[Story], list[Reject]]:
     """Return stories and rejects of one response's items, together exactly as many as `items`. Raises nothing."""
     return parse_items(items, _parse_story, kind="story", id_field="uuid")
+
+
+def points_in(items: object) -> int:
+    """Return how many points the series of an answer's `items` have, without making one."""
+    given = cast(list[object], items) if isinstance(items, list) else []
+    stories = [cast(Mapping[str, object], item) for item in given if isinstance(item, Mapping)]
+    series = [story.get(name) for story in stories for name in ("sentiment", "reddit_sentiment")]
+    return sum(len(cast(list[object], values)) for values in series if isinstance(values, list))
 
 
 def _parse_story(item: object) -> Story:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import structlog
 
-from flows.asknews import Page, UnexpectedResponse
+from flows.asknews import Page, ResponseTooLarge, UnexpectedResponse
 from flows.asknews.request_parameters import MAX_UPDATES
 from tests.asknews.fakes import Handler, article, as_json, ask, client_of, news, story
 
@@ -195,6 +195,15 @@ async def test_json_of_another_shape_is_an_error_and_not_an_empty_page(body: obj
 async def test_stories_of_another_shape_are_an_error(body: object) -> None:
     with pytest.raises(UnexpectedResponse):
         await list_stories(Recorder(body))
+
+
+@pytest.mark.parametrize("series", ["sentiment", "reddit_sentiment"])
+async def test_more_points_than_a_page_has_become_no_records(series: str) -> None:
+    points = {series: [0] * 50_001, f"{series}_timestamps": [*range(50_001)], "rolling_sentiment": None}
+    body = {"stories": [story(**points)] * 2, "usage": {"credits": 10}}
+    with pytest.raises(ResponseTooLarge, match="more than 100000 points") as caught:
+        await list_stories(Recorder(body))
+    assert (caught.value.status, caught.value.credits) == (200, 10)
 
 
 async def test_five_records_without_a_valid_one_are_an_error() -> None:
