@@ -119,8 +119,8 @@ async def sweep(run: PollingRun, scope: str, feed: CountedFeed[Any], reach: Reac
 
     1. Count the articles that are stored of what has settled. (At first, only the lookback was read.)
     2. Ask for the last row of that count: if nothing follows it, AskNews has as many, and nothing is missing.
-    3. Otherwise do the same with each slice, and read again those that differ: what is new there is a late find. A
-       slice that cannot be read whole is deferred.
+    3. Otherwise, or if that row cannot be had (a source may refuse rows so far on), do the same with each slice, and
+       read again those that differ: what is new there is a late find. A slice that cannot be read whole is deferred.
     4. When the run leaves the rest to the next one, the sweep is due there again: it finds what was read as stored.
 
     It compares counts alone: an article that AskNews has taken away can hide one that came late.
@@ -137,7 +137,7 @@ async def sweep(run: PollingRun, scope: str, feed: CountedFeed[Any], reach: Reac
     if position.swept_at is None:
         reach_back = min(reach_back, reach.lookback)
     window = Window(_second(run.now - reach_back), _second(position.settled_until))
-    if window.start < window.end and not await _counts_as_stored(run, feed, window):
+    if window.start < window.end and not await _whole_counts_as_stored(run, feed, window):
         before = run.statistics.inserted
         run.statistics.caught_up = await _read_what_differs(run, scope, feed, window, reach.settles_after)
         run.statistics.late_finds = run.statistics.inserted - before
@@ -161,6 +161,17 @@ async def _read_what_differs(
             return False
         await _sweep_slice(run, scope, feed, part, late)
     return True
+
+
+async def _whole_counts_as_stored(run: PollingRun, feed: CountedFeed[Any], window: Window) -> bool:
+    """Return False also where the row cannot be had: rows of the slices are nearer."""
+    try:
+        return await _counts_as_stored(run, feed, window)
+    except AskNewsError as error:
+        if ends_the_run(error) or run.stops_at_failures():
+            raise
+        logger.warning("sweep_count_failed", error_type=type(error).__name__, error=str(error))
+        return False
 
 
 async def _counts_as_stored(run: PollingRun, feed: CountedFeed[Any], window: Window) -> bool:

@@ -78,6 +78,28 @@ async def test_only_the_slice_that_differs_is_read(database: AsyncEngine) -> Non
     assert len(slices) == 1
 
 
+@pytest.mark.parametrize("status", [422, 500])
+async def test_a_source_that_refuses_far_rows_is_swept_in_slices(database: AsyncEngine, status: int) -> None:
+    index = Index(made_up(hours=14, a_day=50))
+    poller, asked = await swept_once(database, index)
+
+    def refuse(request: httpx.Request) -> httpx.Response | None:
+        asked(request)
+        return httpx.Response(status) if int(request.url.params["offset"]) > 30 else None
+
+    index.answer = refuse
+    late = next(
+        item for item in made_up(hours=12, a_day=50, seed=2) if item.crawled_at > index.now - timedelta(hours=20)
+    )
+    index.items.append(late)
+    run = await poller.poll()
+    assert (run.late_finds, run.failures) == (1, [])
+    asked.take()
+    index.now += timedelta(minutes=15)
+    await poller.poll()
+    assert not [hours for hours, _offset in asked.take() if hours > 24], "the next one is due in six hours"
+
+
 @pytest.mark.parametrize("share", [3, 10])
 async def test_rejected_articles_do_not_make_a_slice_differ(database: AsyncEngine, share: int) -> None:
     index = Index(made_up(hours=13, a_day=50))
