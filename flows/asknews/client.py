@@ -41,6 +41,9 @@ LONGEST_REQUEST_SECONDS = 60.0
 TELLING_REJECTS = 5
 # A hundred times the dearest call: more is a mistake, and must not be taken from the month's budget.
 MOST_CREDITS = 1_000
+# A hundred times what the contract's largest page has, in case that a source ignores how many are asked for. They are
+# stored in one transaction, a reject in a millisecond; and PostgreSQL takes the ids of 32,767 at once.
+MOST_ITEMS = 10_000
 # Ten stories with both series have so many in 200 days. Each costs 1.5 kB and a tenth of a millisecond, of numbers that
 # take nine bytes in an answer.
 MOST_POINTS = 100_000
@@ -184,6 +187,10 @@ class AskNewsClient:
         if not isinstance(items, list):
             raise UnexpectedResponse(f"{path} answered without a list of results: has the API changed?", status=200)
         found = cast(list[object], items)
+        if len(found) > MOST_ITEMS:
+            raise ResponseTooLarge(
+                f"{path} answered with {len(found)} items: ask for less time, or has the API changed?", status=200
+            )
         records, rejects = parse(found)
         fetched = len(found)
         if not records and fetched >= TELLING_REJECTS:

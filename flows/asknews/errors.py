@@ -17,8 +17,8 @@
         ├── InvalidRequest        400, 404, 422 and other 4xx
         ├── UnexpectedResponse    valid JSON of another shape than the contract's, or a page without one valid record
         │                         (unless they are few)
-        └── ResponseTooLarge      the body, packed or unpacked, is over the configured limit, or holds more objects or
-                                  points than a page has
+        └── ResponseTooLarge      the body, packed or unpacked, is over the configured limit, or holds more objects,
+                                  items or points than a page has
 
 Messages say what to do. They never hold a key, a secret or a token, and no error keeps the httpx exception that caused
 it: that exception holds the request, and the request holds the `Authorization` header.

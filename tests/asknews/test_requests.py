@@ -206,6 +206,15 @@ async def test_more_points_than_a_page_has_become_no_records(series: str) -> Non
     assert (caught.value.status, caught.value.credits) == (200, 10)
 
 
+async def test_a_hundred_times_the_items_of_a_page_are_refused() -> None:
+    assert (await search(Recorder(news(*[{}] * 9_999, article())))).fetched == 10_000
+    with pytest.raises(ResponseTooLarge, match="10001 items") as caught:
+        await search(Recorder(news(*[{}] * 10_000, article(), usage={"credits": 5})))
+    assert (caught.value.status, caught.value.credits) == (200, 5)
+    with pytest.raises(ResponseTooLarge, match="10001 items"):
+        await list_stories(Recorder({"stories": [{}] * 10_001}))
+
+
 async def test_five_records_without_a_valid_one_are_an_error() -> None:
     with pytest.raises(
         UnexpectedResponse, match=r"none of the 5 records is valid: pub_date is not an ISO 8601 date\."
