@@ -13,7 +13,7 @@ from flows.entities import EntityMatcher, evidence_of
 from flows.polling.budget import ARCHIVE_CREDITS, NEWS_CREDITS, CreditBudget
 from flows.polling.feeds import Stored
 from flows.polling.storage.articles import store_articles, stored_ids
-from flows.polling.storage.rejected import rejected_since
+from flows.polling.storage.rejected import rejected_again
 from flows.polling.windows import Window
 
 logger = structlog.stdlib.get_logger()
@@ -77,12 +77,15 @@ class NewsFeed:
         return Stored(counts, list(links.values()), [at for at in times if at is not None])
 
     async def count(self, connection: AsyncConnection, window: Window) -> int:
-        """Return how many articles that were crawled in the window are stored, or were rejected."""
+        """Return how many articles that were crawled in the window are stored, or were rejected more than once.
+
+        One that was rejected once may have been spoilt on its way: it is missing, so that it is read again.
+        """
         stored = {str(article_id) for article_id in await stored_ids(connection, window.start, window.end)}
         # A record is rejected after it was crawled; what AskNews corrected since is stored as well.
         rejected = [
             external_id
-            for external_id, raw in await rejected_since(connection, "article", window.start)
+            for external_id, raw in await rejected_again(connection, "article", window.start)
             if (at := crawl_time_of(raw)) is not None and window.start <= at <= window.end
         ]
         return len(stored) + sum(external_id is None or external_id.lower() not in stored for external_id in rejected)

@@ -101,13 +101,31 @@ async def test_a_source_that_refuses_far_rows_is_swept_in_slices(database: Async
 
 
 @pytest.mark.parametrize("share", [3, 10])
-async def test_rejected_articles_do_not_make_a_slice_differ(database: AsyncEngine, share: int) -> None:
+async def test_rejected_articles_make_a_slice_differ_once(database: AsyncEngine, share: int) -> None:
     index = Index(made_up(hours=13, a_day=50))
     index.poisoned = {item.article_id for item in index.items[::share]}
     poller, asked = await swept_once(database, index)
-    await poller.poll()
-    swept = [hours for hours, _offset in asked.take() if hours > 24 or hours == 6]
-    assert len(swept) == 1
+    swept: list[int] = []
+    for _ in range(3):
+        await poller.poll()
+        swept.append(len([hours for hours, _offset in asked.take() if hours > 24 or hours == 6]))
+        index.now += SIX_HOURS
+    assert swept[0] > 1
+    assert swept[-1] == 1
+
+
+async def test_an_article_spoilt_when_it_was_found_late_is_found_by_the_next_sweep(database: AsyncEngine) -> None:
+    index = Index(made_up(hours=13, a_day=50))
+    poller, _asked = await swept_once(database, index)
+    late = next(
+        item for item in made_up(hours=12, a_day=50, seed=2) if item.crawled_at > index.now - timedelta(hours=20)
+    )
+    index.items.append(late)
+    index.poisoned = {late.article_id}
+    assert (await poller.poll()).late_finds == 0
+    index.poisoned = set()
+    index.now += SIX_HOURS
+    assert (await poller.poll()).late_finds == 1
 
 
 def test_the_longest_sweep_needs_no_archive() -> None:

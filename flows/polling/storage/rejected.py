@@ -38,11 +38,11 @@ class RejectedRow:
     raw: str
 
 
-async def rejected_since(connection: AsyncConnection, kind: str, since: datetime) -> list[tuple[str | None, str]]:
-    """Return the external id and the raw text of the records of `kind` that were rejected since then."""
+async def rejected_again(connection: AsyncConnection, kind: str, since: datetime) -> list[tuple[str | None, str]]:
+    """Return the external id and the raw text of the records of `kind` that were rejected since then, and not once."""
     rows = await connection.execute(
         select(RejectedRecord.external_id, RejectedRecord.raw).where(
-            RejectedRecord.kind == kind, RejectedRecord.last_seen_at >= since
+            RejectedRecord.kind == kind, RejectedRecord.last_seen_at >= since, RejectedRecord.seen_count > 1
         )
     )
     return [(external_id, raw) for external_id, raw in rows]
