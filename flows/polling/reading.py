@@ -143,7 +143,7 @@ async def read_window(
     Raises AskNewsError or BudgetExhausted; what was stored before stays.
     """
     # Near the budget's end every longer window is left and gone on with: to read them all again would cost the next
-    # month's credits, and the sweep counts what is there.
+    # month's credits. The first sweep of that month counts what is there, as far as it reaches back.
     reading = Reading(window, offset, is_proved, is_continued=offset != 0 and not run.is_tight)
     failed: AskNewsError | None = None
     while True:
