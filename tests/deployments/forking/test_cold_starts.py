@@ -6,7 +6,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 
 from deployments.forking import starter
 from deployments.forking.forked_process import ForkedProcess
-from deployments.forking.starter import PULL_STEP, Starter
+from deployments.forking.starter import PULL_STEP, Starter, warm_starts
 from deployments.forking.templates import NotForked, Template, Templates, imported_environment
 
 SUPERVISED = ["true", "-m", "prefect.runner._workspace_supervisor"]
@@ -38,6 +38,7 @@ class Asked(Templates):
         super().__init__(Path(), [])
         self.environments: list[Mapping[str, str]] = []
         self.prepared: list[Mapping[str, str]] = []
+        self.is_closed = False
 
     async def prepare(self, environment: Mapping[str, str]) -> Template:
         self.prepared.append(environment)
@@ -46,6 +47,42 @@ class Asked(Templates):
     async def fork(self, environment: Mapping[str, str]) -> ForkedProcess:
         self.environments.append(environment)
         raise NotForked("asked")
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+class Process(ForkedProcess):
+    """No process at all: it notes what it is told, and what is done with it."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.requests: list[Mapping[str, object]] = []
+        self.done: list[str] = []
+
+    async def send(self, request: Mapping[str, object]) -> None:
+        self.requests.append(request)
+
+    async def wait(self) -> int:
+        self.done.append("waited")
+        return 0
+
+    def kill(self) -> None:
+        self.done.append("killed")
+
+    def close(self) -> None:
+        self.done.append("closed")
+
+
+class Granting(Asked):
+    """Templates that fork nothing, and answer with `process`."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self.process = process
+
+    async def fork(self, environment: Mapping[str, str]) -> ForkedProcess:  # noqa: ARG002  # a template's
+        return self.process
 
 
 class Run:
@@ -56,6 +93,7 @@ class Run:
         self.starter = Starter(templates, folder)
         self.id = uuid4()
         self.variables: dict[str, str] = {}
+        self.prints = False
         self.command = [*SUPERVISED, str(folder / "supervisor.json")]
         self.deployment: DeploymentResponse | None = DeploymentResponse(
             id=uuid4(), name="scheduled", flow_id=uuid4(), entrypoint="job.run",
@@ -63,7 +101,19 @@ class Run:
         )  # fmt: skip
         self.process: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
+    def write_configuration(self) -> None:
+        """Write down what Prefect's worker does for its supervisor."""
+        configuration = WorkspaceSupervisorConfig(
+            flow_run_id=self.id, workspace_root=self.folder, manifest_path=self.folder / "manifest.json", command=None
+        )
+        write_private_model(self.folder / "supervisor.json", configuration)
+
     async def execute(self) -> Any:
+        """Execute it while its deployment is known, and return the process once it has ended."""
+        with self.starter.knowing(self.id, self.deployment):
+            return await self.start()
+
+    async def start(self) -> Any:
         """Execute it in the environment that Prefect's worker makes, and return the process once it has ended."""
         settings = get_current_settings().to_environment_variables(exclude_unset=True)
         environment = {**os.environ, **settings, **self.variables, "PREFECT__FLOW_RUN_ID": str(self.id)}
@@ -72,11 +122,10 @@ class Run:
             self.process.set_result(process)
             return process
 
-        with self.starter.knowing(self.id, self.deployment):
-            return await self.starter.run_process(
-                self.command, env=environment, stream_output=False, task_status=anyio.TASK_STATUS_IGNORED,
-                task_status_handler=handle, cwd=self.folder,
-            )  # fmt: skip
+        return await self.starter.run_process(
+            self.command, env=environment, stream_output=self.prints, task_status=anyio.TASK_STATUS_IGNORED,
+            task_status_handler=handle, cwd=self.folder,
+        )  # fmt: skip
 
     async def reason_for_a_cold_start(self) -> str:
         """Execute it, and return why it was not forked."""
@@ -162,8 +211,57 @@ async def test_a_run_that_has_ended_is_forgotten(run: Run, asked: Asked) -> None
     await run.execute()
     again = Run(run.folder, asked)
     again.starter, again.id = run.starter, run.id
-    again.deployment = None
-    assert await again.reason_for_a_cold_start() == "the run is of no deployment with an entrypoint"
+    with capture_logs() as events:
+        await again.start()
+    assert [event["reason"] for event in events] == ["the run is of no deployment with an entrypoint"]
+
+
+async def test_templates_end_with_their_worker(asked: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def made(_folder: Path, _modules: Sequence[str]) -> Asked:
+        return asked
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(starter, "Templates", made)
+    async with warm_starts("vibecheck"):
+        assert not asked.is_closed
+    assert asked.is_closed
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+@pytest.fixture
+async def granted(tmp_path: Path, process: Process) -> Run:
+    """A run that a template would fork."""
+    run = Run(tmp_path, Granting(process))
+    run.write_configuration()
+    return run
+
+
+@pytest.mark.parametrize("prints", [True, False])
+async def test_a_forked_run_prints_if_its_worker_wants_it(granted: Run, process: Process, *, prints: bool) -> None:
+    granted.prints = prints
+    assert await granted.execute() is process
+    (request,) = process.requests
+    assert request["is_silent"] is not prints
+    assert process.done == ["waited", "closed"]
+
+
+async def test_a_forked_run_that_nobody_takes_goes_with_an_error(granted: Run, process: Process) -> None:
+    granted.process.cancel()
+    with pytest.raises(asyncio.InvalidStateError):
+        await granted.execute()
+    assert process.done == ["killed", "waited", "closed"]
+
+
+async def test_a_run_without_what_its_hooks_need_is_given_up(granted: Run, process: Process) -> None:
+    (granted.folder / "supervisor.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        await granted.execute()
+    assert process.done == ["closed"]
+    assert not granted.process.done()
 
 
 @pytest.fixture
@@ -172,10 +270,7 @@ async def forked(tmp_path: Path) -> AsyncIterator[Run]:
     (tmp_path / "job.py").write_text("")
     templates = Templates(tmp_path, ["job"])
     run = Run(tmp_path, templates)
-    configuration = WorkspaceSupervisorConfig(
-        flow_run_id=run.id, workspace_root=tmp_path, manifest_path=tmp_path / "manifest.json", command=None
-    )
-    write_private_model(tmp_path / "supervisor.json", configuration)
+    run.write_configuration()
     yield run
     await templates.close()
 
@@ -196,10 +291,3 @@ async def test_a_forked_run_goes_with_its_cancelled_task(forked: Run) -> None:
         await asyncio.wait_for(asyncio.shield(forked.process), 60)
         group.cancel_scope.cancel()
     assert forked.process.result().returncode == -signal.SIGKILL
-
-
-async def test_a_run_without_what_its_hooks_need_is_given_up(forked: Run) -> None:
-    (forked.folder / "supervisor.json").unlink()
-    with pytest.raises(FileNotFoundError):
-        await forked.execute()
-    assert not forked.process.done()
