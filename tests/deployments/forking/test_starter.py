@@ -56,6 +56,11 @@ def test_a_run_that_begins_elsewhere_is_elsewhere() -> None:
     assert why_elsewhere(found, Path("/tmp/prefect"), FOLDER) == "its code is in /tmp/prefect"
 
 
+def test_prefect_begins_in_the_current_folder_unless_told_another() -> None:
+    found = deployment({PULL_STEP: {"directory": "."}})
+    assert why_elsewhere(found, None, Path.cwd().resolve()) is None
+
+
 def test_dependencies_to_install_are_noticed_wherever_set() -> None:
     assert not installs_dependencies({})
     assert not installs_dependencies({"PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false"})
@@ -69,6 +74,14 @@ def test_a_template_imports_the_flows_of_its_pool() -> None:
     assert flow_modules(file, "vibecheck") == ["flows.poll_news", "flows.poll_stories"]
     assert flow_modules(file, "vibecheck-status") == ["flows.pipeline_status"]
     assert flow_modules(file, "another") == []
+
+
+def test_flows_are_imported_by_name_and_those_of_a_file_are_not(tmp_path: Path) -> None:
+    file = tmp_path / "prefect.yaml"
+    entrypoints = ["jobs/other.py:run", *(f"jobs.{name}.run" for name in "dcba")]
+    deployments = [{"entrypoint": each, "work_pool": {"name": "vibecheck"}} for each in entrypoints]
+    file.write_text(json.dumps({"deployments": deployments}))
+    assert flow_modules(file, "vibecheck") == ["jobs.a", "jobs.b", "jobs.c", "jobs.d"]
 
 
 def test_without_a_usable_prefect_file_nothing_is_imported(tmp_path: Path) -> None:
