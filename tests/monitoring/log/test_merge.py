@@ -1,6 +1,6 @@
 """Whatever arrives, in whichever order and however often: the merged fact is the same."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from random import Random
 from typing import Any
@@ -135,6 +135,12 @@ def test_a_row_that_nobody_closed_is_running() -> None:
 def test_a_scheduled_time_is_kept_once_it_is_known() -> None:
     assert merge(fact(scheduled_for=None), fact()).scheduled_for == NOON
     assert merge(fact(scheduled_for=None), fact(scheduled_for=None)).scheduled_for is None
+
+
+def test_of_two_scheduled_times_the_earlier_is_kept() -> None:
+    later = NOON + timedelta(minutes=1)
+    assert merge(fact(), fact(scheduled_for=later)).scheduled_for == NOON
+    assert merge(fact(scheduled_for=later), fact()).scheduled_for == NOON
 
 
 def test_facts_about_two_executions_are_not_merged() -> None:
