@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.asknews import ConnectionFailed, RequestTimedOut, ServiceFailed, UnexpectedResponse
 from flows.database.engine import create_engine, reading
 from flows.monitoring.verdicts.budgets import budget_of
-from flows.polling.budget import BudgetExhausted, CreditBudget, period_start, spent_by
+from flows.polling.budget import BudgetExhausted, CreditBudget, period_end, period_start, spent_by
 from flows.polling.statistics import Statistics
-from flows.polling.storage.credits import note_spent, read_credits
+from flows.polling.storage.credits import note_spent, read_credits, spent_a_day
 from tests.asknews.fakes import article, client_of, news
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -105,9 +105,38 @@ async def test_the_dear_job_leaves_what_the_cheap_one_will_need(database: AsyncE
         pass
 
 
+async def test_the_dear_job_leaves_what_the_cheap_one_spends_a_day(database: AsyncEngine) -> None:
+    async with database.begin() as connection:
+        await note_spent(connection, NOW.date() - timedelta(days=3), "poll_news", 31)
+    dear = replace(budget(database, 1_000), job_name="poll_stories", keeps_for="poll_news")
+    with pytest.raises(BudgetExhausted, match="but for the 83 that are kept"):
+        async with dear.spend(918):
+            pass
+    async with dear.spend(917):
+        pass
+
+
+async def test_what_a_job_spends_is_counted_by_the_day(database: AsyncEngine) -> None:
+    async with budget(database, 100).spend(10) as receipt:
+        receipt.actual = 7
+    tomorrow = NOW.date() + timedelta(days=1)
+    async with reading(database) as connection:
+        spent = [await spent_a_day(connection, tomorrow, job_name) for job_name in ("poll_news", "poll_stories")]
+    assert spent == [7, 0]
+
+
 @pytest.mark.parametrize(
     ("left", "rate", "day"),
-    [(60, 60, "24"), (90, 60, "24"), (479, 60, "30"), (480, 60, None), (0, 60, "23"), (-5, 60, "23"), (60, 0, None)],
+    [
+        (60, 60, "24"),
+        (90, 60, "24"),
+        (479, 60, "30"),
+        (480, 60, None),
+        (4, 1, "27"),
+        (0, 1, "23"),
+        (-5, 60, "23"),
+        (60, 0, None),
+    ],
 )
 def test_the_budget_is_spent_on_the_day_that_its_rate_says(left: int, rate: float, day: str | None) -> None:
     assert spent_by(left, rate, NOW, billing_day=1) == (day and date.fromisoformat(f"2026-11-{day}"))
@@ -164,6 +193,14 @@ async def test_near_the_limit_the_budget_is_tight(database: AsyncEngine) -> None
 )
 def test_the_billing_period_began_on_the_last_billing_day(day: str, billing_day: int, start: str) -> None:
     assert str(period_start(datetime.fromisoformat(f"{day}T00:30:00+00:00"), billing_day)) == start
+
+
+@pytest.mark.parametrize(
+    ("day", "billing_day", "end"),
+    [("2026-12-01", 1, "2027-01-01"), ("2027-02-28", 28, "2027-03-28"), ("2027-02-27", 28, "2027-02-28")],
+)
+def test_the_billing_period_ends_on_the_next_billing_day(day: str, billing_day: int, end: str) -> None:
+    assert str(period_end(datetime.fromisoformat(f"{day}T00:30:00+00:00"), billing_day)) == end
 
 
 async def test_a_job_reports_the_budget_in_the_monitorings_terms(database: AsyncEngine) -> None:
