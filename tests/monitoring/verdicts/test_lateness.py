@@ -143,6 +143,12 @@ def test_a_job_whose_last_tick_was_before_it_was_watched_is_calm() -> None:
     assert (over.ticks, found.verdict, found.is_calm) == ([], Verdict.NOT_STARTED, True)
 
 
+def test_a_job_that_has_no_worker_is_not_calm() -> None:
+    first = datetime(2026, 3, 28, 2, tzinfo=UTC)
+    found = judge(job([spec(cron="0 2 * * *")]), JobFacts(worker_absent_since=SINCE), first, Limits())
+    assert judge_all({"nightly": found}, stale=False).verdict == Verdict.UNHEALTHY
+
+
 @pytest.mark.parametrize(
     ("gap", "expected"), [(MINUTE, 10 * MINUTE), (2 * HOUR, 12 * MINUTE), (DAY, HOUR), (7 * DAY, HOUR)]
 )
@@ -170,3 +176,11 @@ def test_a_job_without_a_success_for_too_long_is_unhealthy() -> None:
     assert judge(fresh, facts, SINCE + 3 * HOUR, Limits()).verdict == Verdict.HEALTHY
     found = judge(fresh, facts, SINCE + 3 * HOUR + MINUTE, Limits())
     assert (found.reason, found.since) == (Reason.NO_SUCCESS, SINCE + 3 * HOUR)
+
+
+def test_a_job_that_never_succeeded_is_judged_from_its_beginning() -> None:
+    fresh = job([spec(cron="* * * * *")], tags=Expectations(stale_after=7_200, within=86_400))
+    facts = JobFacts(last_run=SINCE + HOUR)
+    assert judge(fresh, facts, SINCE + 2 * HOUR, Limits()).verdict == Verdict.HEALTHY
+    found = judge(fresh, facts, SINCE + 2 * HOUR + MINUTE, Limits())
+    assert (found.reason, found.since) == (Reason.NO_SUCCESS, SINCE + 2 * HOUR)
