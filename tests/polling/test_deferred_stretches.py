@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from flows.asknews import AskNewsError, CredentialsRefused, Page, RequestTimedOut, ResponseTooLarge, ServiceFailed
 from flows.database.engine import reading
@@ -86,7 +87,9 @@ async def test_a_stretch_that_fails_again_ends_the_reading(database: AsyncEngine
     await defer(database, 6, 5)
     run = polling_run(database)
     feed = FakeFeed(run, rows=15, failing_request=4)
-    await poll_scopes(run, {"": feed}, REACH)
+    with capture_logs() as events:
+        await poll_scopes(run, {"": feed}, REACH)
+    assert [event["event"] for event in events if event["log_level"] == "warning"] == ["deferred_stretch_failed"]
     assert len(feed.asked) == 4
     assert run.status() == "partial_failure"
     waits = "05 Jan 06:00 UTC to 05 Jan 06:15 UTC"
@@ -239,8 +242,9 @@ async def test_a_stretch_that_keeps_failing_is_given_up(database: AsyncEngine) -
     async with database.begin() as connection:
         await connection.execute(text("UPDATE deferred_pages SET first_failed_at = '2020-01-01 00:00:00'"))
     later = polling_run(database)
-    with pytest.raises(ServiceFailed):
+    with pytest.raises(ServiceFailed), capture_logs() as events:
         await poll_scopes(later, {"": FakeFeed(later, rows=15, fails={0: FAILS})}, REACH)
+    assert [event["event"] for event in events if event["log_level"] == "error"] == ["deferred_stretch_given_up"]
     assert not await waiting(database)
     async with reading(database) as connection:
         rejected = (await connection.execute(text("SELECT kind, reason FROM rejected_records"))).all()

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from flows.database.engine import create_engine
 from flows.poll_news import poll_news
 from flows.polling import run as polling_run
 from flows.polling.windows import Window
-from tests.polling.simulated import BEGIN, Index, Poller, made_up
+from tests.polling.simulated import BEGIN, Index, Item, Poller, made_up
 from tests.polling.test_source import seeded
 
 SIX_HOURS = timedelta(hours=6)
@@ -63,6 +64,16 @@ async def test_no_sweep_is_due_until_six_hours_after_the_last(database: AsyncEng
     poller.index.now += SIX_HOURS - timedelta(minutes=15)
     await poller.poll()
     assert not [hours for hours, _offset in asked.take() if hours > 24]
+    poller.index.now += timedelta(minutes=15)
+    await poller.poll()
+    assert [hours for hours, _offset in asked.take() if hours > 24]
+
+
+async def test_the_first_sweep_goes_back_as_far_as_the_first_poll(database: AsyncEngine) -> None:
+    index, asked = Index(made_up(hours=1, a_day=50)), Asked()
+    index.answer = asked
+    await Poller(await seeded(database), index).poll()
+    assert max(hours for hours, _offset in asked.take()) <= 24
 
 
 async def test_only_the_slice_that_differs_is_read(database: AsyncEngine) -> None:
@@ -135,17 +146,40 @@ def test_the_longest_sweep_needs_no_archive() -> None:
     assert not Window(start, now).needs_archive(now)
 
 
+@pytest.mark.parametrize("pages", [0, 2], ids=["for nothing", "for the poll alone"])
 async def test_a_sweep_without_time_is_due_at_the_next_run(
-    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch, pages: int
 ) -> None:
     index = Index(made_up(hours=13, a_day=50))
     poller, asked = await swept_once(database, index)
     with monkeypatch.context() as patch:
-        patch.setattr(polling_run, "MOST_PAGES", 0)
-        await poller.poll()
-    assert not asked.take()
+        patch.setattr(polling_run, "MOST_PAGES", pages)
+        run = await poller.poll()
+    assert not run.caught_up
+    assert len(asked.take()) == pages
     await poller.poll()
     assert [hours for hours, _offset in asked.take() if hours > 24]
+
+
+async def test_a_sweep_that_was_cut_off_begins_again_and_then_rests(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(made_up(hours=13, a_day=50))
+    poller, asked = await swept_once(database, index)
+    for hours in (10, 20):
+        crawled_at = (index.now - timedelta(hours=hours)).replace(microsecond=0)
+        index.items.append(Item(uuid4(), crawled_at, crawled_at))
+    with monkeypatch.context() as patch:
+        patch.setattr(polling_run, "MOST_PAGES", 3)
+        run = await poller.poll()
+    assert not run.caught_up
+    assert asked.take()[-1] == (6, 0), "the slice in which its pages ran out"
+    await poller.poll()
+    assert sum(run.late_finds for run in poller.runs) == 2
+    asked.take()
+    index.now += timedelta(minutes=15)
+    await poller.poll()
+    assert not [hours for hours, _offset in asked.take() if hours > 24]
 
 
 async def test_what_comes_up_to_a_day_late_is_found_by_the_sweep_alone(sqlite_url: str) -> None:
