@@ -1,5 +1,6 @@
 """Positions that a wrong clock left ahead of now."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from flows.polling.positions import read_position
 from flows.polling.storage.cursors import CursorRow, write_cursor
 from flows.polling.windows import Position, Window
 from tests.polling.runs import JOB, NOW, REACH, FakeFeed, cursor_of, polling_run
+
+PATIENCE_SECONDS = 30.0
 
 
 async def left(database: AsyncEngine, cursor: CursorRow) -> None:
@@ -79,8 +82,9 @@ async def test_an_overtaken_run_sets_nothing_back_and_pays_little(database: Asyn
         """Stop in the middle of the window, until another run has read it to its end."""
         if len(feed.asked) == 2:
             # The second page is stored while the third is asked for: not in the middle of the other run.
-            while await next_offset(database) != "20":
-                pass
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while await next_offset(database) != "20":
+                    pass
             await poll_scopes(other, {"": goes_on}, REACH)
 
     feed.before_fetch = stop

@@ -9,9 +9,10 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.database.engine import create_engine
+from flows.database.engine import create_engine, reading
 from flows.poll_news import poll_news
 from flows.polling import run as polling_run
+from flows.polling.storage.deferred import deferred_stretches
 from flows.polling.windows import Window
 from tests.polling.simulated import BEGIN, Index, Item, Poller, made_up
 from tests.polling.test_source import seeded
@@ -47,6 +48,11 @@ async def swept_once(database: AsyncEngine, index: Index) -> tuple[Poller[Index]
     asked.take()
     index.now += SIX_HOURS
     return poller, asked
+
+
+async def deferred(database: AsyncEngine) -> int:
+    async with reading(database) as connection:
+        return len(await deferred_stretches(connection, "poll_news", [""]))
 
 
 async def test_a_sweep_that_finds_as_many_as_are_stored_asks_once(database: AsyncEngine) -> None:
@@ -109,6 +115,36 @@ async def test_a_source_that_refuses_far_rows_is_swept_in_slices(database: Async
     index.now += timedelta(minutes=15)
     await poller.poll()
     assert not [hours for hours, _offset in asked.take() if hours > 24], "the next one is due in six hours"
+
+
+async def test_a_slice_of_which_nothing_is_stored_is_read(database: AsyncEngine) -> None:
+    early = BEGIN - timedelta(hours=6)
+    poller, asked = await swept_once(database, Index([Item(uuid4(), early, early)]))
+    await poller.poll()
+    assert not [hours for hours, _offset in asked.take() if hours == 6], "the one article is there"
+    poller.index.now += SIX_HOURS
+    late = poller.index.now - timedelta(hours=10)
+    poller.index.items.append(Item(uuid4(), late, late))
+    run = await poller.poll()
+    assert run.late_finds == 1
+    assert min(offset for _hours, offset in asked.take()) == 0
+
+
+async def test_a_slice_that_cannot_be_read_is_read_again_later(database: AsyncEngine) -> None:
+    index = Index(made_up(hours=13, a_day=50))
+    poller, asked = await swept_once(database, index)
+    late = (index.now - timedelta(hours=10)).replace(microsecond=0)
+    index.items.append(Item(uuid4(), late, late))
+
+    def fail_in_the_slice(request: httpx.Request) -> httpx.Response | None:
+        asked(request)
+        return httpx.Response(500) if asked.requests[-1] == (6, 0) else None
+
+    index.answer = fail_in_the_slice
+    run = await poller.poll()
+    assert len(run.failures) == 1
+    assert asked.requests[-1] == (6, 0)
+    assert await deferred(database) == 1
 
 
 @pytest.mark.parametrize("share", [3, 10])
@@ -174,6 +210,7 @@ async def test_a_sweep_that_was_cut_off_begins_again_and_then_rests(
         run = await poller.poll()
     assert not run.caught_up
     assert asked.take()[-1] == (6, 0), "the slice in which its pages ran out"
+    assert await deferred(database) == 1
     await poller.poll()
     assert sum(run.late_finds for run in poller.runs) == 2
     asked.take()
