@@ -65,7 +65,7 @@ _numbers = itertools.count()
 
 # `make test` deals file by file to its processes. The files that take longest come first, so that none waits for the
 # others at the end.
-_LONGEST = "overdue lost_runs up silent_processes ticks worker faults foreign_project forked_runs main_job"
+_LONGEST = "overdue lost_runs up silent_processes ticks worker faults foreign_project forked_runs main_job wrong_clock"
 _FIRST = [f"tests/end_to_end/test_{name}.py" for name in _LONGEST.split()]
 # Far more than any of them takes, also on a machine that has much else to do: what they wait for has limits of its own.
 END_TO_END_SECONDS = 900

@@ -6,7 +6,7 @@ uses the same ProcessWorker, but:
 
 - on SIGTERM or SIGINT it takes no further run, waits for those that it has, and then ends;
 - no answer of the server, and no silence, ends it: it goes on asking, and its healthcheck tells;
-- with a clock that is not the server's it takes no run: by one that is ahead, every planned run would be due;
+- it takes the runs that are due by the server's clock, whatever its own says; and none where the two are far apart;
 - it forks its runs from a process that has everything imported (`starter`).
 """
 
@@ -45,7 +45,7 @@ from flows.monitoring.prefect_answers import reading_answers
 from flows.monitoring.prefect_runs import server_now
 
 DRAIN_CHECK_SECONDS = 0.5
-# A run that is taken too early by so much waits for its time in a process of its own.
+# A run's own times, such as its states' and its heartbeats', are wrong by so much.
 MOST_CLOCK_DIFFERENCE = timedelta(minutes=10)
 
 logger = structlog.stdlib.get_logger()
@@ -79,6 +79,14 @@ class Worker(ProcessWorker, ABC):
 
     job_configuration = Configuration
     starter: Starter | None = None
+
+    def go_by_the_servers_clock(self, ahead: timedelta) -> None:
+        """Ask for the runs that are due by the server's clock; this machine's is `ahead` of it.
+
+        Prefect asks for those that are due by its own. By one that is minutes behind, each came so late that it counted
+        as missed.
+        """
+        self._prefetch_seconds = get_current_settings().worker.prefetch_seconds - ahead.total_seconds()
 
     async def run(
         self,
@@ -190,7 +198,7 @@ async def _check_pool(name: str) -> None:
             raise no_such_pool([name], await server_work_pools(client)) from None
 
 
-async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: Path | None) -> bool:
+async def _poll_until(stop: asyncio.Event, worker: Worker, polled_file: Path | None) -> bool:
     """Poll until `stop`. Return whether polling ended by itself."""
     polling = asyncio.create_task(poll(worker, polled_file))
     stopped = asyncio.create_task(stop.wait())
@@ -207,7 +215,7 @@ async def _poll_until(stop: asyncio.Event, worker: ProcessWorker, polled_file: P
     return False
 
 
-async def poll(worker: ProcessWorker, polled_file: Path | None) -> None:
+async def poll(worker: Worker, polled_file: Path | None) -> None:
     """Tell the server that the worker lives, and take the runs that are due, for ever."""
     loop = asyncio.get_running_loop()
     interval = get_current_settings().worker.query_seconds
@@ -217,24 +225,26 @@ async def poll(worker: ProcessWorker, polled_file: Path | None) -> None:
         if loop.time() >= next_heartbeat and await _answered(worker.sync_with_backend):
             next_heartbeat = loop.time() + worker.heartbeat_interval_seconds
             with suppress(httpx.HTTPError, PrefectException):  # asked again with the next heartbeat
-                may_take = await _has_the_servers_time(worker.client)
+                ahead = await _ahead_of_the_server(worker.client)
+                worker.go_by_the_servers_clock(ahead)
+                may_take = abs(ahead) <= MOST_CLOCK_DIFFERENCE
         # Before the server has answered that once, a ProcessWorker asks for no runs, and says that there are none.
         if may_take and await _answered(worker.get_and_submit_flow_runs):
             _show_life(polled_file)
         await asyncio.sleep(interval)
 
 
-async def _has_the_servers_time(client: PrefectClient) -> bool:
-    """Whether this machine's clock is near enough to the server's; logs why not. Raises httpx.HTTPError."""
-    ahead = datetime.now(UTC) - await server_now(client)
-    if abs(ahead) <= MOST_CLOCK_DIFFERENCE:
-        return True
-    logger.error(
-        "clock_is_wrong",
-        seconds_ahead_of_server=round(ahead.total_seconds()),
-        explanation="No run is taken, as those of the wrong time would be. Set this machine's clock, or the server's.",
-    )
-    return False
+async def _ahead_of_the_server(client: PrefectClient) -> timedelta:
+    """How far this machine's clock is ahead of the server's; logs if that is too far. Raises httpx.HTTPError."""
+    server = await server_now(client)
+    ahead = datetime.now(UTC) - server
+    if abs(ahead) > MOST_CLOCK_DIFFERENCE:
+        logger.error(
+            "clock_is_wrong",
+            seconds_ahead_of_server=round(ahead.total_seconds()),
+            explanation="No run is taken, as its times would be wrong. Set this machine's clock, or the server's.",
+        )
+    return ahead
 
 
 async def _answered(request: Callable[[], Awaitable[Any]]) -> bool:

@@ -20,6 +20,7 @@ from tests.chaos.plan import Disturbance, Planned, Undo, drawn
 from tests.database import troubles
 from tests.support.prefect_server import wait_until
 from tests.support.process_tree import kill_machine
+from tests.support.wrong_clock import wrong_clock
 
 NEWS, STORIES = "/v1/news/search", "/v1/stories"
 COMES_BACK = "a poll comes back from the dead"
@@ -57,11 +58,10 @@ async def _stop_worker(here: Installation, role: str, _event: Planned) -> tuple[
 
 
 async def _skew(here: Installation, role: str, event: Planned) -> tuple[str, Undo]:
-    if not (libraries := await asyncio.to_thread(lambda: list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")))):
-        return "not done, as there is no libfaketime", None
     # By as much of the interval as is promised: 10 minutes of 15.
     by = event.of(["-6s", "+6s"], 3)
-    wrong = {"LD_PRELOAD": str(libraries[0]), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    if (wrong := await asyncio.to_thread(wrong_clock, by)) is None:
+        return "not done, as there is no libfaketime", None
 
     def restart(environment: dict[str, str]) -> None:
         here.running[role].stop()

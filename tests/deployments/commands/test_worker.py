@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import pytest
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, Body, HTTPException, Response
 from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.settings import PREFECT_API_URL, PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.states import Scheduled
@@ -33,6 +33,7 @@ class Server:
         self.deployment_status = 200
         self.proposed: list[str] = []
         self.ahead = timedelta(0)
+        self.asked_until: list[datetime] = []
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -52,7 +53,8 @@ class Server:
             return None
 
         @router.post(f"/work_pools/{POOL}/get_scheduled_flow_runs")
-        def due_runs() -> Any:
+        def due_runs(scheduled_before: Annotated[datetime, Body(embed=True)]) -> Any:
+            self.asked_until.append(scheduled_before)
             run = self.run.model_dump(mode="json") | self.odd_fields
             return [{"work_pool_id": str(pool.id), "work_queue_id": str(uuid4()), "flow_run": run}]
 
@@ -151,12 +153,14 @@ async def test_a_worker_whose_clock_is_wrong_takes_no_run(server: Server, tmp_pa
 
 
 @pytest.mark.parametrize("minutes", [-9, 9])
-async def test_a_worker_whose_clock_differs_by_minutes_takes_its_runs(server: Server, minutes: int) -> None:
+async def test_a_worker_whose_clock_differs_by_minutes_takes_what_is_due(server: Server, minutes: int) -> None:
     server.ahead = timedelta(minutes=minutes)
     async with make_worker() as worker:
         polling = asyncio.create_task(poll(worker, None))
         await until(lambda: bool(server.proposed))
         polling.cancel()
+    by_the_server = server.asked_until[0] - (datetime.now(UTC) + server.ahead)
+    assert abs(by_the_server - timedelta(seconds=10)) < timedelta(seconds=PATIENCE_SECONDS), "as usual, 10 s ahead"
 
 
 @pytest.mark.usefixtures("server")
