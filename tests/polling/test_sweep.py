@@ -50,6 +50,14 @@ async def swept_once(database: AsyncEngine, index: Index) -> tuple[Poller[Index]
     return poller, asked
 
 
+def one_more(index: Index) -> Item:
+    """Let one article come late, of the last 20 hours."""
+    since = index.now - timedelta(hours=20)
+    late = next(item for item in made_up(hours=12, a_day=50, seed=2) if item.crawled_at > since)
+    index.items.append(late)
+    return late
+
+
 async def deferred(database: AsyncEngine) -> int:
     async with reading(database) as connection:
         return len(await deferred_stretches(connection, "poll_news", [""]))
@@ -85,10 +93,7 @@ async def test_the_first_sweep_goes_back_as_far_as_the_first_poll(database: Asyn
 async def test_only_the_slice_that_differs_is_read(database: AsyncEngine) -> None:
     index = Index(made_up(hours=13, a_day=50))
     poller, asked = await swept_once(database, index)
-    late = next(
-        item for item in made_up(hours=12, a_day=50, seed=2) if item.crawled_at > index.now - timedelta(hours=20)
-    )
-    index.items.append(late)
+    one_more(index)
     run = await poller.poll()
     assert run.late_finds == 1
     slices = [offset for hours, offset in asked.take() if hours == 6 and offset == 0]
@@ -105,10 +110,7 @@ async def test_a_source_that_refuses_far_rows_is_swept_in_slices(database: Async
         return httpx.Response(status) if int(request.url.params["offset"]) > 30 else None
 
     index.answer = refuse
-    late = next(
-        item for item in made_up(hours=12, a_day=50, seed=2) if item.crawled_at > index.now - timedelta(hours=20)
-    )
-    index.items.append(late)
+    one_more(index)
     run = await poller.poll()
     assert (run.late_finds, run.failures) == (1, [])
     asked.take()
@@ -164,11 +166,7 @@ async def test_rejected_articles_make_a_slice_differ_once(database: AsyncEngine,
 async def test_an_article_spoilt_when_it_was_found_late_is_found_by_the_next_sweep(database: AsyncEngine) -> None:
     index = Index(made_up(hours=13, a_day=50))
     poller, _asked = await swept_once(database, index)
-    late = next(
-        item for item in made_up(hours=12, a_day=50, seed=2) if item.crawled_at > index.now - timedelta(hours=20)
-    )
-    index.items.append(late)
-    index.poisoned = {late.article_id}
+    index.poisoned = {one_more(index).article_id}
     assert (await poller.poll()).late_finds == 0
     index.poisoned = set()
     index.now += SIX_HOURS
