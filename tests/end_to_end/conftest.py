@@ -22,6 +22,7 @@ from tests.support.made_once import made_once
 from tests.support.prefect_server import PrefectServer, Process, running_prefect, wait_until
 from tests.support.process_tree import command_lines
 from tests.support.receiver import PASSWORD, Receiver, running_receiver
+from tests.support.reconciled import leaves_no_row_open
 from tests.support.sandbox_server import BUSY_MOMENT, RunningSandbox, running_sandbox
 
 SENTINEL_KEY = "ank_sentinel_5b1d0c9e"
@@ -236,6 +237,7 @@ def applied_pipeline(folder: Path, template: AppliedTemplate) -> Generator[Pipel
             pipeline.postpone_ticks()
             yield pipeline
             arguments = command_lines()
+            leaves_no_row_open(prefect, database)
     files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert str(database) in files
     for secret in (SENTINEL_KEY.encode(), PASSWORD.encode()):

@@ -3,17 +3,16 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deployments.commands.verify import timeline
@@ -21,10 +20,11 @@ from flows.database.engine import create_engine
 from flows.database.migrate import migrate
 from flows.monitoring.jobs.expectations import sync_expectations
 from flows.monitoring.reconcile.lost_runs import Patience
-from flows.monitoring.reconcile.reconciler import Reconciled, reconcile
+from flows.monitoring.reconcile.reconciler import Reconciled
 from flows.monitoring.verify.accounts import Account
 from flows.monitoring.verify.verification import Verification, verify
 from tests.support.prefect_server import WORKER_QUERIES, PrefectServer, Process, running_prefect, wait_until
+from tests.support.reconciled import leaves_no_row_open, reconcile_once, with_server
 
 JOB = "held_job"
 POOL = "held"
@@ -167,16 +167,11 @@ class HeldJob:
             connection.execute(sql, parameters)
 
     def sync(self) -> None:
-        self._with_server(sync_expectations)
+        with_server(self.prefect, self.database, sync_expectations)
 
     def reconcile(self, patience: Patience | None = None) -> Reconciled:
         """One round of the status flow's first two steps."""
-
-        async def round_(client: PrefectClient, engine: AsyncEngine) -> Reconciled:
-            synced = await sync_expectations(client, engine)
-            return await reconcile(client, engine, synced.jobs, patience=patience)
-
-        return self._with_server(round_)
+        return with_server(self.prefect, self.database, partial(reconcile_once, patience=patience))
 
     def reconcile_until(
         self, condition: Callable[[], T | None], *, what: str, patience: Patience | None = None, seconds: float = 60
@@ -195,7 +190,7 @@ class HeldJob:
         async def account(client: PrefectClient, engine: AsyncEngine) -> Verification:
             return await verify(client, engine, since=self.deployed_at, grace=timedelta())
 
-        return self._with_server(account)
+        return with_server(self.prefect, self.database, account)
 
     def ticks(self, *, complete: bool = True) -> tuple[Account, ...]:
         """Every tick since the deployment. Fails, with a timeline, unless the log is `complete`."""
@@ -203,18 +198,6 @@ class HeldJob:
         assert verification.is_complete == complete, "\n".join(timeline(verification))
         (account,) = verification.jobs
         return account.ticks
-
-    def _with_server(self, action: Callable[[PrefectClient, AsyncEngine], Awaitable[T]]) -> T:
-        async def act() -> T:
-            engine = create_engine(f"sqlite+aiosqlite:///{self.database}")
-            try:
-                async with get_client() as client:
-                    return await action(client, engine)
-            finally:
-                await engine.dispose()
-
-        with temporary_settings({PREFECT_API_URL: self.prefect.api_url}):
-            return asyncio.run(act())
 
 
 @contextmanager
@@ -249,4 +232,4 @@ def held_job(folder: Path, prefect: PrefectServer) -> Generator[HeldJob]:
     prefect.environment["VIBECHECK_DATABASE_URL"] = f"sqlite+aiosqlite:///{database}"
     prefect.environment["VIBECHECK_DATA_DIRECTORY"] = str(folder / "data")
     yield HeldJob(prefect, project, database)
-    prefect.stop_all_but_server()
+    leaves_no_row_open(prefect, database)
