@@ -1,4 +1,6 @@
-"""What a receiver refused, and another took: it is told once it is back. And ends that somebody brought about."""
+"""What a receiver refused, and another took: it is told once it is back. And ends that somebody brought about, and what
+began in a silence.
+"""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -8,10 +10,11 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.database.engine import create_engine
+from flows.monitoring.alarms.silences import lift, silence
 from flows.monitoring.jobs.registry import retire_jobs
 from flows.settings import Settings
 from tests.monitoring.alarms.working import NEWS, overdue, settings, told, work
-from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed
+from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
 from tests.support.internet import Answer, Internet, running_internet
 from tests.support.receiver import Receiver
 
@@ -102,3 +105,21 @@ async def test_an_outage_that_was_told_ends_with_its_job(
     }
     assert told(everybody) == ["poll_news has been overdue", words[end]]
     assert everybody.accepted[-1].body.count("success")
+
+
+async def test_a_warning_that_began_in_a_silence_is_told_when_that_ends(
+    client: PrefectClient, engine: AsyncEngine, everybody: Receiver
+) -> None:
+    now = await clock(engine)
+    off = {"feature": "off", "explanation": "No plan."}
+    jobs = [expected(NEWS, now), expected("pipeline_status", now, every_minutes=5)]
+    await seed(engine, jobs, [*ran_every("pipeline_status", now, 5, 3), *ran_every(NEWS, now, 15, 3, details=off)])
+    async with engine.begin() as connection:
+        await silence(connection, [NEWS], until=now + 60 * MINUTE, reason="moving house")
+    await work(client, engine, settings(everybody), times=2)
+    assert told(everybody) == []
+    async with engine.begin() as connection:
+        await lift(connection, [NEWS])
+    await work(client, engine, settings(everybody), times=3)
+    assert told(everybody) == ["poll_news has run without a result"]
+    assert "No plan." in everybody.bodies[0]

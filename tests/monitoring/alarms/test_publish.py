@@ -20,7 +20,7 @@ from flows.monitoring.jobs.deployments import read_live_jobs
 from flows.monitoring.jobs.workers import AbsentWorker, absent_workers
 from flows.settings import Settings
 from tests.monitoring.alarms.working import NEWS, overdue, settings, told, work
-from tests.monitoring.verdicts.seeding import MINUTE, clock, expected, ran, ran_every, seed
+from tests.monitoring.verdicts.seeding import MINUTE, expected, ran, seed
 from tests.support.prefect_server import PrefectServer, wait_until
 from tests.support.receiver import Receiver, running_receiver
 
@@ -203,24 +203,6 @@ async def test_a_job_without_a_receiver_is_trouble_though_others_have_one(
     await overdue(engine, NEWS)
     of_an_owner = settings(None, notification_by_owner={"data": receiver.apprise_url})
     assert [each.is_told for each in await work(client, engine, of_an_owner, times=3)] == [True, False, False]
-
-
-async def test_a_warning_that_began_in_a_silence_is_told_when_that_ends(
-    client: PrefectClient, engine: AsyncEngine, receiver: Receiver
-) -> None:
-    now = await clock(engine)
-    off = {"feature": "off", "explanation": "No plan."}
-    jobs = [expected(NEWS, now), expected("pipeline_status", now, every_minutes=5)]
-    await seed(engine, jobs, [*ran_every("pipeline_status", now, 5, 3), *ran_every(NEWS, now, 15, 3, details=off)])
-    async with engine.begin() as connection:
-        await silence(connection, [NEWS], until=now + 60 * MINUTE, reason="moving house")
-    await work(client, engine, settings(receiver), times=2)
-    assert told(receiver) == []
-    async with engine.begin() as connection:
-        await lift(connection, [NEWS])
-    await work(client, engine, settings(receiver), times=3)
-    assert told(receiver) == ["poll_news has run without a result"]
-    assert "No plan." in receiver.bodies[0]
 
 
 async def test_a_job_retired_before_anybody_is_told_is_not_told_of(
