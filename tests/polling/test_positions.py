@@ -40,7 +40,7 @@ async def poll(database: AsyncEngine) -> tuple[list[tuple[Window, int | str]], l
     return feed.asked, [event["event"] for event in events if event["log_level"] == "warning"]
 
 
-async def test_a_watermark_ahead_of_now_counts_as_none_aloud(database: AsyncEngine) -> None:
+async def test_a_watermark_ahead_of_now_counts_as_none_with_a_warning(database: AsyncEngine) -> None:
     async with reading(database) as connection:
         ahead = await database_now(connection) + timedelta(hours=8)
     await left(database, CursorRow(watermark=ahead, read_from=ahead - timedelta(hours=9)))

@@ -22,6 +22,8 @@ NOW = datetime(2026, 9, 7, 12, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=15)
 MICROSECOND = timedelta(microseconds=1)
 LIMITS = Limits()
+# A schedule that may have an end, and for which nothing is planned.
+UNPLANNED = {"planned_runs": 0, "next_run_at": None, "longest_interval_seconds": None}
 
 
 def job(**changes: Any) -> ExpectedJob:
@@ -34,11 +36,6 @@ def job(**changes: Any) -> ExpectedJob:
         "planned_runs": 3,
     }
     return ExpectedJob(**(values | changes))
-
-
-def with_last_tick(at: datetime) -> ExpectedJob:
-    """A job whose schedule ends at its next tick, and for which nothing is planned."""
-    return job(planned_runs=0, next_run_at=None, longest_interval_seconds=None, ticks=[at])
 
 
 def runs(*statuses: str, newest: datetime = NOW - timedelta(minutes=5)) -> tuple[Outcome, ...]:
@@ -241,8 +238,8 @@ def test_the_age_is_that_of_the_last_start_and_never_negative(known: JobFacts, a
         (job(planned_runs=0, next_run_at=None, ticks=[]), facts("success"), ()),
         (job(planned_runs=0, next_run_at=None, ticks=[NOW + INTERVAL]), facts("success"), ("no_planned_runs",)),
         (job(planned_runs=0, next_run_at=None, longest_interval_seconds=None), facts("success"), ()),
-        (with_last_tick(NOW), facts("success"), ()),
-        (with_last_tick(NOW + MICROSECOND), facts("success"), ("no_planned_runs",)),
+        (job(**UNPLANNED, ticks=[NOW]), facts("success"), ()),
+        (job(**UNPLANNED, ticks=[NOW + MICROSECOND]), facts("success"), ("no_planned_runs",)),
         (job(paused=True, planned_runs=0, next_run_at=None), facts("success"), ()),
         (job(tags=Expectations(wrong=("within=soon: not a duration",))), facts("success"), ("wrong_tag",)),
         (job(lost_schedules="every hour", since=NOW - LOST_AFTER), facts("success"), ("lost_schedule",)),
