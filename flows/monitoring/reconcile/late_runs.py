@@ -31,13 +31,11 @@ MESSAGE = "No worker started this run in time. The next run on time covers the g
 logger = structlog.stdlib.get_logger()
 
 
-async def sweep_late_runs(
-    runs: JobRuns, now: datetime, *, late_after: timedelta = LATE_AFTER, longest_seconds: float = LONGEST_SECONDS
-) -> list[Fact]:
+async def sweep_late_runs(runs: JobRuns, now: datetime, *, late_after: timedelta = LATE_AFTER) -> list[Fact]:
     """Cancel, as `Missed`, what the jobs' schedules wanted `late_after` ago. Return what the log should say.
 
     What a person asked for, retries or has put off waits as long as it takes. What the server refuses is left to the
-    next time, and so is what has not been begun after `longest_seconds`. `now` is the server's clock. Raises
+    next time, and so is what has not been begun after LONGEST_SECONDS. `now` is the server's clock. Raises
     httpx.HTTPError when the server cannot be asked.
     """
     began = monotonic()
@@ -48,7 +46,7 @@ async def sweep_late_runs(
         if ended is not None and (fact := end_of(ended, runs.job_of(run))) is not None:
             logger.info("late_run_missed", flow_run_id=str(run.id), scheduled_for=str(run.expected_start_time))
             facts.append(fact)
-        if monotonic() - began > longest_seconds:
+        if monotonic() - began > LONGEST_SECONDS:
             break
     return facts
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.database.engine import reading
 from flows.monitoring.log.rows import read_rows
 from flows.monitoring.prefect_runs import JobRuns
-from flows.monitoring.reconcile.late_runs import sweep_late_runs
+from flows.monitoring.reconcile import late_runs
 from tests.monitoring.reconcile.rounds import status_round
 from tests.support.fake_prefect import START, FakePrefect
 
@@ -55,12 +55,15 @@ async def test_hundreds_of_late_runs_are_missed_in_one_round(prefect: FakePrefec
     assert len(rows) == len(late)
 
 
-async def test_what_takes_too_long_is_left_to_the_next_round(prefect: FakePrefect) -> None:
+async def test_what_takes_too_long_is_left_to_the_next_round(
+    prefect: FakePrefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late_runs, "LONGEST_SECONDS", 0)
     late = [prefect.run(JOB, START + n * MINUTE, "SCHEDULED", name="Late", run_count=0) for n in range(3)]
     async with prefect.client() as client:
         runs = JobRuns(client, {UUID(prefect.deployments[0]["id"]): JOB})
         for n in range(1, 4):
-            (fact,) = await sweep_late_runs(runs, START + HOUR, longest_seconds=0)
+            (fact,) = await late_runs.sweep_late_runs(runs, START + HOUR)
             assert fact.execution_id in late
             assert sum(state_of(prefect, run) == ("CANCELLED", "Missed") for run in late) == n
 
