@@ -1,6 +1,7 @@
 """A worker whose machine's clock is wrong, with a database, a Prefect server and an AskNews whose clocks are right."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -24,9 +25,11 @@ LOOKBACK, SLACK = timedelta(hours=24), timedelta(minutes=2)
 
 
 @pytest.fixture
-async def engine(postgresql_url: str) -> AsyncEngine:
+async def engine(postgresql_url: str) -> AsyncGenerator[AsyncEngine]:
     """A database of its own, as the clock of a file on SQLite is the worker's."""
-    return await seeded(create_engine(postgresql_url))
+    engine = create_engine(postgresql_url)
+    yield await seeded(engine)
+    await engine.dispose()
 
 
 @pytest.mark.parametrize("by", ["-9m", "+9m"])
@@ -52,7 +55,6 @@ async def test_a_poll_by_a_wrong_clock_comes_in_time_and_stores_what_is_there(
     async with reading(engine) as connection:
         stored = {str(article_id) for article_id in await connection.scalars(select(Article.article_id))}
         row = (await read_rows(connection, [run]))[run]
-    await engine.dispose()
     assert offered
     assert not offered - stored
     assert row.status == "success"
