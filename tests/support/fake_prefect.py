@@ -35,6 +35,8 @@ class FakePrefect:
     settings: Json = field(default_factory=dict[str, Any])
     requests: list[str] = field(default_factory=list[str])
     is_broken_for: Callable[[str], bool] = lambda _path: False
+    emitted: list[Json] = field(default_factory=list[Json])
+    """The events that it was handed, oldest first."""
     refusals: dict[str, str] = field(default_factory=dict[str, str])
     """What it says to those who ask for these paths."""
     is_gone: set[str] = field(default_factory=set[str])
@@ -126,7 +128,7 @@ class FakePrefect:
             return httpx.Response(404, json={"detail": "not found"}, headers=headers)
         return httpx.Response(200, json=answer, headers=headers)
 
-    def _respond(self, path: str, body: Json) -> Any:
+    def _respond(self, path: str, body: Any) -> Any:
         match path.strip("/").split("/"):
             case ["flows", "count"]:
                 return len(self.flows)
@@ -170,6 +172,9 @@ class FakePrefect:
                 status = self.work_pools.get(name)
                 pool = {"id": str(uuid4()), "name": name, "type": "process", "status": status}
                 return status and {**pool, "is_paused": status == "PAUSED"}
+            case ["events"]:
+                self.emitted += body
+                return {}
             case ["events", "filter"]:
                 return {"events": self._events(body["filter"]), "total": 1, "next_page": None}
             case _:
