@@ -17,8 +17,8 @@ OVERDUE_INTERVALS = 2
 # A schedule is lost when it has been gone for so long, as who changes one may delete it first; and after a week without
 # it that counts as meant.
 LOST_AFTER, LOST_FOR = timedelta(minutes=10), timedelta(days=7)
-# How soon after a job began a tick is not its first: none is planned that soon (`flows.monitoring.jobs.ticks`). And an
-# interval of days is an hour longer or shorter where clocks change.
+# How soon after a job began a tick is not its first: none is planned that soon. (PLANNING_TIME, in a module that knows
+# the database.) And an interval of days is an hour longer or shorter where clocks change.
 _UNPLANNED, _CLOCK_CHANGE = timedelta(seconds=15), timedelta(hours=1)
 SHORTEST_GRACE, LONGEST_GRACE = timedelta(minutes=10), timedelta(hours=1)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flows.monitoring.jobs.expectation_tags import NO_TAGS, Expectations
 from flows.monitoring.jobs.schedules import ScheduleSpec, ticks_between
-from flows.monitoring.jobs.ticks import first_ticks
+from flows.monitoring.jobs.ticks import PLANNING_TIME, first_ticks
 from flows.monitoring.verdicts.overall import judge_all
 from flows.monitoring.verdicts.rules import ExpectedJob, JobFacts, Limits, grace, judge, late_from
 from flows.monitoring.vocabulary import Reason, Verdict
@@ -124,8 +124,9 @@ def test_a_job_that_is_not_due_yet_is_calm() -> None:
 
 def test_a_job_whose_first_tick_has_passed_is_not_calm_again() -> None:
     hourly = replace(job([]), ticks=None, longest_interval_seconds=HOUR.total_seconds())
-    # Ten seconds after it was deployed it had a tick for which no run could be planned any more.
-    for planned_next, is_calm in ((MINUTE, True), (HOUR + timedelta(seconds=10), True), (HOUR + MINUTE, False)):
+    # A tick as soon after the deployment as none is planned is not the first.
+    unplanned = HOUR + PLANNING_TIME
+    for planned_next, is_calm in ((MINUTE, True), (unplanned, True), (unplanned + timedelta(seconds=1), False)):
         found = judge(replace(hourly, next_run_at=SINCE + planned_next), JobFacts(), SINCE + planned_next, Limits())
         assert (found.verdict, found.is_calm) == (Verdict.NOT_STARTED, is_calm)
 
